@@ -1,0 +1,44 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`. Each installs what it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
+
+.PHONY: help install demo test check bench schemas clean
+
+help:
+	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
+	@echo "make test     run the tests"
+	@echo "make check    ruff, mypy --strict, import-linter and the layout laws"
+	@echo "make schemas  write the published JSON Schemas again"
+	@echo "make install  make $(VENV) with everything in it"
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON_FOUND) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fairlead needs Python 3.11 or newer; say PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing into $(VENV) (about a minute, once) ..."
+	@$(PYTHON_FOUND) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/fairlead-sandbox demo $(if $(KEEP),--keep)
+
+test: install
+	@$(BIN)/pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit/test_layout.py
+
+schemas: install
+	$(BIN)/fairlead schemas --write docs/schemas
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,114 @@
+"""What the reconciler remembers of a fleet from pass to pass. All of it can be lost (DESIGN 6)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from desired_state.model import Component, Digest, Sha, Version
+from reconciler.observed import Unit, UnitId
+from reconciler.reasons import Reason
+from reconciler.work import Kind, Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """All intents towards one target digest, and how far they are. It keeps the spec that it began with."""
+
+    release: Release
+    kind: Kind
+    started_at: datetime
+    reverts: tuple[Sha, ...] = ()
+    wave: int = 1  # the wave in work, from 1
+    members: tuple[UnitId, ...] = ()  # stored when the wave starts; empty: not started
+    soak_until: datetime | None = None  # set when every member is at the target and healthy
+    failures: int = 0
+    retry_at: datetime | None = None
+    moved: tuple[UnitId, ...] = ()  # units on which something was started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """This fleet failed at this target. It counts while the setting commit and spec are what they were."""
+
+    target_digest: Digest
+    spec_digest: Digest
+    setting_commit: Sha  # of the desired release at the time
+    version: str
+    reason: Reason
+    message: str
+    since: datetime
+    until: datetime | None
+    refused: bool = False  # bad configuration: nothing is rolled back for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One healed unit and component, kept for a day to see whether something fights us."""
+
+    unit: UnitId
+    component: Component
+    have: Version | None
+    at: datetime
+
+
+class ConditionType(StrEnum):
+    """Ready is always there; the others are present only while they are true (Healthy: while known)."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    HELD = "Held"
+    STALLED = "Stalled"
+    HEALTHY = "Healthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One fact about a fleet. `status` is True, False or None for unknown."""
+
+    type: ConditionType
+    status: bool | None
+    reason: Reason
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Where a fleet stands, for people and for the next pass."""
+
+    conditions: tuple[Condition, ...] = ()
+    target_digest: Digest | None = None  # what the fleet is converged to now
+    setting_commit: Sha | None = None
+    version: str = ""  # the target's, as people say it
+    diverted: bool = False  # target is not the desired state
+    units: tuple[Unit, ...] = ()
+    reason: Reason = Reason.UNKNOWN
+    message: str = ""
+    until: datetime | None = None
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """The condition of that type, or None where it is absent."""
+        return next((condition for condition in self.conditions if condition.type is kind), None)
+
+    @property
+    def ready(self) -> bool:
+        """At the desired version, healthy and soaked."""
+        condition = self.condition(ConditionType.READY)
+        return condition is not None and condition.status is True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the reconciler itself remembers of a fleet from pass to pass. It can be lost (DESIGN 6)."""
+
+    adopted: bool = False
+    identity: Digest | None = None  # the account, regions, selector and type that were approved
+    last_good: Release | None = None
+    rollout: Rollout | None = None
+    quarantines: tuple[Quarantine, ...] = ()
+    attempts: Mapping[str, int] = field(default_factory=dict)  # highest attempt spent, by intent base key
+    repairs: tuple[Repair, ...] = ()
+    preemptions: int = 0
+    rewritten: Sha | None = None  # the setting commit that a force-push brought; held until approved
+    status: Status = field(default_factory=Status)

@@ -1,0 +1,221 @@
+"""What the reconciler asks of the world. Adapters implement these; the contract suites in tests/contract check them."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from desired_state.model import DesiredState, Fleet, FleetName, Revision, Setting, Sha
+from reconciler.observed import Observed, Snapshots, Wave
+from reconciler.record import Ask, CommitStatus, Event, Pass, Record
+from reconciler.work import Intent, Outcome
+
+
+class Clock(Protocol):
+    """Time, passed in so that tests own it. `now` is aware UTC; `monotonic` is seconds that also pass while stopped."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+
+
+class LeaseLost(Exception):
+    """Another owner may hold this name now: write nothing, send nothing."""
+
+
+class Lease(Protocol):
+    """The right to act on one name for a while."""
+
+    @property
+    def key(self) -> str: ...
+    def check(self) -> None:
+        """Return while at least the safety margin of the lease is left; raise `LeaseLost` otherwise.
+
+        Called immediately before every side effect.
+        """
+        ...
+
+
+class Deployer(Protocol):
+    """How one type of fleet is observed and converged (DESIGN 10, with `waves`, `selection` and `refresh`)."""
+
+    def validate(self, fleet: Fleet) -> Iterable[str]:
+        """What is wrong with the fleet's `deploy`, as sentences `dotted.path: what is wrong, what would be right`."""
+        ...
+
+    def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
+        """What the units run, out of snapshots. Pure."""
+        ...
+
+    def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
+        """The slices in order, by unit id; disjoint, together all units. Pure."""
+        ...
+
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+        """A narrow, fresh read of this fleet and of the work in flight. Raises `Unreadable`."""
+        ...
+
+    def start(self, intent: Intent, lease: Lease) -> Outcome:
+        """Start it; the same key again is the same work and nothing new. Trouble is an Outcome, never an exception."""
+        ...
+
+    def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
+        """Where it stands now, by the other system's word *and* the world. Pure."""
+        ...
+
+    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
+        """Ask for its end. It is ended only when `check` has seen so."""
+        ...
+
+
+class Unreadable(Exception):
+    """A read that a decision needs did not come; the message is a sentence that names the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A claimed name of the work queue."""
+
+    key: str  # "fleet:prod/checkout", "repository:main", "statuses:main"
+    mark: int
+    attempts: int  # failures in a row
+    lease: Lease
+
+
+class Queue(Protocol):
+    """The work queue: names, never events. One table; any number of processes."""
+
+    def add(self, keys: Iterable[str], *, due: datetime | None = None) -> None:
+        """Make names due at `due` (None: now). A name already there keeps its earliest due time; its mark is bumped."""
+        ...
+
+    def claim(self, family: str, limit: int, lease: timedelta) -> list[Due]:
+        """Take up to `limit` due, unleased names of `family:`; earliest due first."""
+        ...
+
+    def finish(self, due: Due, *, again_at: datetime | None = None) -> bool:
+        """Done. Deletes the name, or makes it due at `again_at`; a name marked meanwhile stays due now.
+
+        False when the lease was lost: then nothing changed.
+        """
+        ...
+
+    def fail(self, due: Due, *, again_at: datetime) -> bool:
+        """Not done: due again at `again_at`, one more attempt counted. False when the lease was lost."""
+        ...
+
+    def renew(self, due: Due, lease: timedelta) -> bool:
+        """Heartbeat. False when the lease was lost."""
+        ...
+
+    def wait(self, timeout: float) -> None:
+        """Return when a name may be due, at the latest after `timeout` seconds."""
+        ...
+
+
+class Ledger(Protocol):
+    """Fairlead's own memory. Every write of a pass is fenced by the lease (database clock) and the row's version."""
+
+    # one fleet's pass
+    def load(self, fleet: FleetName) -> Record | None: ...
+    def intend(self, lease: Lease, record: Record, result: Pass) -> Record:
+        """T1: memory, the new intents and their statuses. Gives the record with its new version.
+
+        Raises `LeaseLost` when the owner, the lease or the version is not what it was; then nothing was written.
+        """
+        ...
+
+    def save(self, lease: Lease, record: Record, result: Pass) -> Record:
+        """T2: memory, outcomes, statuses, events, requests done. Same fencing as `intend`."""
+        ...
+
+    # feeds
+    def known(self, repository: str) -> "Known | None": ...
+    def record_revision(self, lease: Lease, change: "RevisionChange") -> tuple[FleetName, ...]:
+        """Store what a head declares; gives the fleets whose own row changed (and makes them due)."""
+        ...
+
+    def record_snapshots(
+        self, lease: Lease, feed: str, by_fleet: Mapping[FleetName, Mapping[str, Any]], read_at: datetime
+    ) -> tuple[FleetName, ...]:
+        """Store a feed's parts where they changed; a fleet no longer named loses its part. Gives the changed fleets
+        (and makes them due). Clears the feed's trouble."""
+        ...
+
+    def record_trouble(self, lease: Lease, feed: str, message: str) -> None:
+        """The feed could not be read; fleets see it in `Record.trouble`."""
+        ...
+
+    def fleets(self, repository: str | None = None) -> Sequence[Record]:
+        """All fleets without work, snapshots and statuses: for feeds, roll-ups and people. Ordered by name."""
+        ...
+
+    def work_in_flight(self) -> Sequence[Outcome]: ...
+
+    # statuses
+    def say(self, lease: Lease, statuses: Sequence[CommitStatus]) -> None:
+        """Put statuses into the outbox; what says the same as before is dropped."""
+        ...
+
+    def statuses(
+        self,
+        repository: str,
+        *,
+        commits: Collection[Sha] | None = None,
+        context_prefix: str = "",
+        open_only: bool = False,
+    ) -> Sequence[CommitStatus]: ...
+    def undelivered(self, repository: str, limit: int, now: datetime) -> "Sequence[Undelivered]": ...
+    def settle(self, lease: Lease, results: "Sequence[Delivery]") -> None: ...
+
+    # people
+    def request(self, fleet: FleetName, ask: Ask, by: str, at: datetime) -> None: ...
+    def history(self, fleet: FleetName, limit: int) -> Sequence[Event]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the ledger knows of a repository: its last read head, and each fleet's setting there."""
+
+    repository: str
+    head: Sha
+    settings: Mapping[FleetName, Setting]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionChange:
+    """One repository read at a new head."""
+
+    repository: str
+    head: Revision
+    desired: DesiredState
+    settings: Mapping[FleetName, Setting]  # of the sound fleets
+    statuses: tuple[CommitStatus, ...] = ()  # fairlead/validate, and what a force-push closes
+    rewritten: frozenset[FleetName] = frozenset()  # fleets that a force-push would change
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """A status that the forge has not confirmed yet. `sequence` names this word of it."""
+
+    id: int
+    sequence: int
+    status: CommitStatus
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of one status: delivered, to be tried again, or refused for good."""
+
+    id: int
+    sequence: int
+    delivered: bool
+    retry_at: datetime | None = None
+    message: str = ""
+
+
+class Forge(Protocol):
+    """Where a repository is hosted: puts statuses on commits."""
+
+    def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]: ...

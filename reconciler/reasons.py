@@ -1,0 +1,47 @@
+"""Every reason code there is: searchable words, one meaning each. `docs/reasons.md` explains each to a person."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """PascalCase codes; the value is what people see in statuses, logs, conditions and metrics."""
+
+    # ready, or on the way there
+    SUCCEEDED = "Succeeded"
+    ROLLED_BACK = "RolledBack"  # at the last good version because the desired one failed
+    REVERTED = "Reverted"  # at an earlier version because a commit said so
+    PROGRESSING = "Progressing"
+    SOAKING = "Soaking"
+    BACKING_OFF = "BackingOff"
+    ROLLING_BACK = "RollingBack"
+    HEALING = "Healing"
+    ABORTING = "Aborting"
+    SUPERSEDED = "Superseded"
+    REMOVED = "Removed"
+    UNKNOWN = "Unknown"
+
+    # held: drift is known and deliberately left alone
+    SUSPENDED = "Suspended"
+    FREEZE_WINDOW = "FreezeWindow"
+    FIRST_SIGHT = "FirstSight"
+    IDENTITY_CHANGED = "IdentityChanged"
+    IDENTITY_CONFLICT = "IdentityConflict"
+    HISTORY_REWRITTEN = "HistoryRewritten"
+    DRIFT_RECURS = "DriftRecurs"
+    HEAL_OFF = "HealOff"
+    OBSERVE_ONLY = "ObserveOnly"
+    QUARANTINED = "Quarantined"
+    AWAITING_OBSERVATION = "AwaitingObservation"
+
+    # failed, or cannot be decided
+    HEALTH_CHECK_FAILED = "HealthCheckFailed"
+    PIPELINE_FAILED = "PipelineFailed"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    UNHEALTHY = "Unhealthy"
+    NO_UNITS = "NoUnits"
+    DEPLOY_REFUSED = "DeployRefused"
+    INVALID_SPEC = "InvalidSpec"
+    OBSERVATION_FAILED = "ObservationFailed"
+    GATE_UNREACHABLE = "GateUnreachable"
+    EXECUTION_SUPERSEDED = "ExecutionSuperseded"
+    EXECUTION_STUCK = "ExecutionStuck"

@@ -1,0 +1,112 @@
+"""What a pass begins with and what it leaves behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from desired_state.model import Fleet, FleetName, Problem, Setting, Sha
+from reconciler.memory import Memory
+from reconciler.observed import Drift, Observed, Snapshots, Wave
+from reconciler.work import Outcome, Release
+
+
+class Ask(StrEnum):
+    """What a person asked for outside Git. None of them changes desired state."""
+
+    ADOPT = "adopt"
+    RETRY = "retry"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One ask, kept until a pass has acted on it."""
+
+    id: int
+    ask: Ask
+    by: str
+    at: datetime
+
+
+class State(StrEnum):
+    """The four states of a commit status."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitStatus:
+    """What is said on a commit under one context. The description fits 140 characters."""
+
+    repository: str
+    commit: Sha
+    context: str  # fairlead/prod/checkout
+    state: State
+    description: str
+    target_url: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """All that the ledger knows of one fleet when a pass begins."""
+
+    name: FleetName
+    repository: str
+    desired: Fleet | None  # the last good spec in Git; None: there never was one
+    setting: Setting | None
+    revision: Sha  # the head that this was read at
+    generation: int
+    present: bool  # its file is in Git at that head
+    problems: tuple[Problem, ...]  # what is wrong with its files there
+    memory: Memory
+    version: int  # the row's, for fencing
+    work: tuple[Outcome, ...] = ()  # not ended
+    snapshots: Snapshots = field(default_factory=dict)
+    requests: tuple[Request, ...] = ()
+    statuses: tuple[CommitStatus, ...] = ()  # this fleet's own context, newest word a commit: all open, and the newest
+    trouble: Mapping[str, str] = field(default_factory=dict)  # feed name to what keeps it from reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything a decision is made from. Guards and plans are pure functions of it."""
+
+    record: Record
+    memory: Memory  # after what the work in flight taught
+    desired: Release
+    target: Release | None  # None: the fleet stays where it stands
+    observed: Observed
+    drift: Drift  # against the target; against the desired release where there is no target
+    waves: tuple[Wave, ...]
+    work: tuple[Outcome, ...]  # in flight, checked
+    now: datetime
+    observe_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a fleet's history: what was decided or done, for the append-only log."""
+
+    kind: str  # "rollout-started", "intent", "quarantined", ...
+    message: str
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What a pass leaves behind: written in one transaction, or not at all."""
+
+    record: Record
+    memory: Memory
+    work: tuple[Outcome, ...]  # every intent that is open or ended in this pass
+    statuses: tuple[CommitStatus, ...]
+    events: tuple[Event, ...]
+    requests_done: tuple[int, ...] = ()
+    again_at: datetime | None = None  # when to look again; None: only when something changes

@@ -1,0 +1,112 @@
+"""What is done: releases, intents, outcomes, plans. The same key is never two pieces of work."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from desired_state.model import Digest, Fleet, Sha
+from reconciler.observed import UnitId
+from reconciler.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A spec that a fleet is, was or shall be converged to, and the commit that set it."""
+
+    fleet: Fleet
+    setting_commit: Sha
+
+    @property
+    def target_digest(self) -> Digest:
+        """The digest over what runs."""
+        return self.fleet.target_digest
+
+
+class Kind(StrEnum):
+    """Why a rollout runs."""
+
+    DEPLOY = "deploy"
+    REVERT = "revert"  # a deploy whose setting commit restores an earlier target
+    ROLLBACK = "rollback"  # back to the last good release because the desired one failed
+    HEAL = "heal"  # the fleet left a target that nobody changed
+
+
+class Phase(StrEnum):
+    """Where an intent stands."""
+
+    INTENDED = "intended"  # written down; nothing is known of the other system yet
+    RUNNING = "running"
+    ABORTING = "aborting"  # asked to end, not yet seen ended
+    SUCCEEDED = "succeeded"  # the world runs it, healthy
+    FAILED = "failed"
+    ABORTED = "aborted"
+    USED_UP = "used_up"  # an earlier life's attempt, found finished: only its number is spent
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing of it can still act on the world."""
+        return self in {Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.USED_UP}
+
+
+class Failure(StrEnum):
+    """What kind of failure an ended intent met; decides between retry, stall and quarantine."""
+
+    NONE = "none"
+    UNHEALTHY = "unhealthy"  # the target itself: bounded attempts, then quarantine
+    REFUSED = "refused"  # bad configuration (no such pipeline, not allowed): stall until the spec changes
+    TRANSIENT = "transient"  # the road, not the target (a superseded run): tried again, backed off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """An action on one unit, written down before it is started.
+
+    The key is unique over all time: repository, fleet, setting commit and target digest (the identity), then wave,
+    unit and attempt. The same key is never two pieces of work.
+    """
+
+    key: str
+    fleet: Fleet  # the spec the rollout began with
+    repository: str
+    setting_commit: Sha
+    unit: UnitId
+    wave: int  # from 1
+    attempt: int  # from 1
+    kind: Kind
+    created_at: datetime
+    settle_at: datetime  # a start whose fate is unknown may be repeated only after this
+    deadline: datetime  # after this it is failed, whatever the other system says
+    starts: int = 0  # how often `start` was about to be called
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Where an intent stands. `ticket` is the other system's id of it."""
+
+    intent: Intent
+    phase: Phase
+    ticket: str | None = None
+    message: str = ""
+    failure: Failure = Failure.NONE
+    reason: Reason | None = None
+    since: datetime | None = None  # when this phase was first seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A guard's answer: why drift is left alone, and when that clears where it is known."""
+
+    reason: Reason
+    message: str
+    until: datetime | None = None
+    stalled: bool = False  # only a person or a commit can clear it
+    error: bool = False  # Fairlead cannot decide: the status is `error`, not `pending`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a pass does: what to end, what to start, or the hold that says why neither."""
+
+    starts: tuple[Intent, ...] = ()
+    aborts: tuple[Outcome, ...] = ()
+    hold: Hold | None = None
