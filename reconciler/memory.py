@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from desired_state.model import Component, Digest, Sha, Version
@@ -22,9 +22,29 @@ class Rollout:
     wave: int = 1  # the wave in work, from 1
     members: tuple[UnitId, ...] = ()  # stored when the wave starts; empty: not started
     soak_until: datetime | None = None  # set when every member is at the target and healthy
-    failures: int = 0
+    unwell_since: datetime | None = None  # members are at the target and not healthy, and nothing is in flight
+    failures: Mapping[UnitId, int] = field(default_factory=dict)  # of the target itself, by unit
+    setbacks: int = 0  # of the road to it, in a row
     retry_at: datetime | None = None
     moved: tuple[UnitId, ...] = ()  # units on which something was started
+
+    @property
+    def failing(self) -> bool:
+        """True once the target itself failed on a unit."""
+        return bool(self.failures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The last rollout that reached its end: what success is said with."""
+
+    target_digest: Digest
+    setting_commit: Sha
+    kind: Kind
+    version: str
+    units: int
+    took: timedelta | None  # None: it was there already
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +122,7 @@ class Status:
 class Memory:
     """What the reconciler itself remembers of a fleet from pass to pass. It can be lost (DESIGN 6)."""
 
+    first_seen: Sha | None = None  # the setting commit at first sight; a newer one adopts the fleet
     adopted: bool = False
     identity: Digest | None = None  # the account, regions, selector and type that were approved
     last_good: Release | None = None
@@ -109,6 +130,7 @@ class Memory:
     quarantines: tuple[Quarantine, ...] = ()
     attempts: Mapping[str, int] = field(default_factory=dict)  # highest attempt spent, by intent base key
     repairs: tuple[Repair, ...] = ()
+    finished: Finished | None = None
     preemptions: int = 0
     rewritten: Sha | None = None  # the setting commit that a force-push brought; held until approved
     status: Status = field(default_factory=Status)

@@ -202,6 +202,7 @@ class Undelivered:
     sequence: int
     status: CommitStatus
     attempts: int
+    said_before: bool = False  # the forge already shows an earlier word of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

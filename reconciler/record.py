@@ -83,10 +83,27 @@ class Situation:
     target: Release | None  # None: the fleet stays where it stands
     observed: Observed
     drift: Drift  # against the target; against the desired release where there is no target
-    waves: tuple[Wave, ...]
-    work: tuple[Outcome, ...]  # in flight, checked
+    waves: tuple[Wave, ...]  # of the rollout in progress, else of the one that the drift would begin
+    work: tuple[Outcome, ...]  # everything that was in flight when the pass began, checked
     now: datetime
+    trouble: str = ""  # why nothing could be read, as a sentence
     observe_only: bool = False
+
+    @property
+    def in_flight(self) -> tuple[Outcome, ...]:
+        """The work that can still act on the world."""
+        return tuple(outcome for outcome in self.work if not outcome.phase.ended)
+
+    @property
+    def strangers(self) -> tuple[Outcome, ...]:
+        """Work in flight towards something that is not the target any more."""
+        wanted = self.target.target_digest if self.target else None
+        return tuple(outcome for outcome in self.in_flight if outcome.intent.fleet.target_digest != wanted)
+
+    @property
+    def diverted(self) -> bool:
+        """The fleet is converged to something that is not the desired state."""
+        return self.target is None or self.target.target_digest != self.desired.target_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,3 +110,8 @@ class Plan:
     starts: tuple[Intent, ...] = ()
     aborts: tuple[Outcome, ...] = ()
     hold: Hold | None = None
+
+    @property
+    def acts(self) -> bool:
+        """True when the pass will reach out into the world."""
+        return bool(self.starts or self.aborts)

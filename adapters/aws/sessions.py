@@ -1,0 +1,96 @@
+"""One factory of boto3 clients, so that roles, retries, time-outs and the check of the account live in one place."""
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+
+from adapters.aws.errors import readable
+from reconciler.ports import Clock, Unreadable
+
+SESSION_NAME = "fairlead"
+
+
+class Sessions:
+    """Clients by (role, region, service), made once and shared by threads.
+
+    A role is assumed with the controller's own credentials and assumed again before it expires. The endpoint comes from
+    the standard AWS_ENDPOINT_URL variables unless `endpoint_url` is given.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, endpoint_url: str | None = None, max_attempts: int = 8) -> None:
+        self._clock = clock
+        self._endpoint = endpoint_url
+        self._config = Config(
+            retries={"mode": "adaptive", "max_attempts": max_attempts},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=32,
+            user_agent_extra="fairlead",
+        )
+        self._lock = Lock()  # making a client is not thread-safe in boto3; using one is
+        self._sessions: dict[str | None, boto3.Session] = {}
+        self._clients: dict[tuple[str | None, str, str], Any] = {}
+        self._accounts: dict[str | None, str] = {}
+
+    def client(self, service: str, region: str, *, role: str | None = None, account: str | None = None) -> Any:
+        """A client for the service; `role` is the ARN to assume, None the controller's own identity.
+
+        With `account` the session is asked once which account it really reached.
+        Raises `Unreadable` when that is another one, or when it cannot be told.
+        """
+        if account is not None:
+            self._verify(role, region, account)
+        return self._client(service, region, role)
+
+    def _client(self, service: str, region: str, role: str | None) -> Any:
+        key = (role, region, service)
+        with self._lock:
+            if key not in self._clients:
+                with readable(f"the {service} endpoint of {region}", service):
+                    self._clients[key] = self._session(role, region).client(
+                        service, region_name=region, config=self._config, endpoint_url=self._endpoint
+                    )
+            return self._clients[key]
+
+    def _session(self, role: str | None, region: str) -> boto3.Session:
+        if role not in self._sessions:
+            self._sessions[role] = boto3.Session() if role is None else self._assumed(role, region)
+        return self._sessions[role]
+
+    def _assumed(self, role: str, region: str) -> boto3.Session:
+        inner = botocore.session.get_session()
+        inner._credentials = DeferredRefreshableCredentials(
+            refresh_using=lambda: self._assume(role, region),
+            method="assume-role",
+            **({"time_fetcher": self._clock.now} if self._clock else {}),
+        )
+        return boto3.Session(botocore_session=inner)
+
+    def _assume(self, role: str, region: str) -> Mapping[str, str]:
+        """Fresh credentials in the form that botocore wants, which asks whenever the old ones near their end."""
+        with readable(f"AWS as {role}", "sts"):
+            answer = self._client("sts", region, None).assume_role(RoleArn=role, RoleSessionName=SESSION_NAME)
+        credentials = answer["Credentials"]
+        return {
+            "access_key": credentials["AccessKeyId"],
+            "secret_key": credentials["SecretAccessKey"],
+            "token": credentials["SessionToken"],
+            "expiry_time": credentials["Expiration"].isoformat(),
+        }
+
+    def _verify(self, role: str | None, region: str, account: str) -> None:
+        reached = self._accounts.get(role)
+        if reached is None:
+            with readable(f"which account {role or 'the controller'} belongs to", "sts"):
+                reached = str(self._client("sts", region, role).get_caller_identity()["Account"])
+            self._accounts[role] = reached
+        if reached != account:
+            raise Unreadable(
+                f"{role or 'the controller has no role to assume and its own identity'} reaches account {reached}, and "
+                f"the environment names {account}; correct `role` or `account` in environment.yaml"
+            )

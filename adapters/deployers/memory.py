@@ -1,0 +1,166 @@
+"""A deployer over a fleet that lives in memory: for tests, rehearsals, and as the smallest example of the port.
+
+It passes the same contract suite as the real ones. Executions stand still until `finish` or `fail` moves them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from desired_state.durations import parse_duration
+from desired_state.model import Fleet
+from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
+from reconciler.ports import Clock, Lease, Unreadable
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Intent, Outcome, Phase
+
+FEED = "memory"
+
+
+class MemorySettings(BaseModel):
+    """Nothing needs to be said of a fleet in memory but which units make it up, wave by wave."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    select: dict[str, str] = {}
+    waves: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """One unit of the world in memory."""
+
+    components: Mapping[str, str] = field(default_factory=dict)
+    healthy: bool = True
+    running: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One piece of work of the other system in memory."""
+
+    intent: Intent
+    status: str = "RUNNING"  # RUNNING, SUCCEEDED, FAILED, CANCELED
+    message: str = ""
+
+
+class InMemory:
+    """Implements `reconciler.ports.Deployer`."""
+
+    settings_model = MemorySettings
+
+    def __init__(self, clock: Clock, units: Iterable[str] = ()) -> None:
+        self._clock = clock
+        self.places: dict[str, Place] = {unit: Place(running=False, healthy=False) for unit in units}
+        self.executions: dict[str, Execution] = {}
+        self.started: list[str] = []  # keys, in order: what a test judges by
+        self.refuses: set[str] = set()  # versions that are refused as bad configuration
+        self.unreadable = ""  # a sentence: every fresh read fails with it
+
+    # ── what a person or a fault does to the world ──
+
+    def run(self, unit: str, components: Mapping[str, str], *, healthy: bool = True) -> None:
+        """Put these components on a unit, outside any execution."""
+        self.places[unit] = Place(components=dict(components), healthy=healthy)
+
+    def finish(self, *, healthy: bool = True) -> None:
+        """Every running execution succeeds: its unit runs what it asked for."""
+        for execution in self._running():
+            execution.status = "SUCCEEDED"
+            self.run(execution.intent.unit, execution.intent.fleet.components, healthy=healthy)
+
+    def fail(self, message: str = "2 of 2 instances are unhealthy") -> None:
+        """Every running execution fails; its unit is left running two versions."""
+        for execution in self._running():
+            execution.status, execution.message = "FAILED", message
+            self.places[execution.intent.unit] = Place(components={}, healthy=False)
+
+    def end_canceled(self) -> None:
+        """Every execution that was asked to end is seen ended."""
+        for execution in self.executions.values():
+            if execution.status == "CANCELING":
+                execution.status = "CANCELED"
+
+    def _running(self) -> list[Execution]:
+        return [execution for execution in self.executions.values() if execution.status == "RUNNING"]
+
+    # ── the port ──
+
+    def validate(self, fleet: Fleet) -> Iterable[str]:
+        """Everything is right in memory."""
+        return ()
+
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+        """The world as it is."""
+        if self.unreadable:
+            raise Unreadable(self.unreadable)
+        units = {
+            name: {"components": dict(place.components), "healthy": place.healthy, "running": place.running}
+            for name, place in sorted(self.places.items())
+        }
+        executions = {
+            key: {"status": execution.status, "message": execution.message}
+            for key, execution in self.executions.items()
+        }
+        body: dict[str, Any] = {"units": units, "executions": executions}
+        return {FEED: Snapshot(feed=FEED, body=body, read_at=self._clock.now())}
+
+    def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
+        """The units of the snapshot."""
+        if FEED not in snapshots:
+            return Observed(units=(), missing=(FEED,))
+        units = snapshots[FEED].body["units"].items()
+        return Observed(units=tuple(Unit(id=name, **facts) for name, facts in units), read_at=snapshots[FEED].read_at)
+
+    def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
+        """The waves of the settings; none given: one over everything."""
+        waves = fleet.deploy.get("waves") or (tuple(unit.id for unit in observed.units),)
+        soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
+        return tuple(Wave(units=tuple(units), soak=soak) for units in waves)
+
+    def start(self, intent: Intent, lease: Lease) -> Outcome:
+        """The same key again is the same execution."""
+        if intent.fleet.version in self.refuses:
+            said = f"no pipeline deploys {intent.fleet.version}"
+            return Outcome(
+                intent=intent,
+                phase=Phase.FAILED,
+                message=said,
+                failure=Failure.REFUSED,
+                reason=Reason.DEPLOY_REFUSED,
+            )
+        known = self.executions.get(intent.key)
+        if known is not None and known.status != "RUNNING":
+            return Outcome(intent=intent, phase=Phase.USED_UP, ticket=intent.key)
+        if known is None:
+            lease.check()
+            self.started.append(intent.key)
+            self.executions[intent.key] = Execution(intent=intent)
+        return Outcome(intent=intent, phase=Phase.RUNNING, ticket=intent.key)
+
+    def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
+        """Where the execution stands in the snapshot."""
+        known = snapshots[FEED].body["executions"].get(outcome.intent.key) if FEED in snapshots else None
+        if known is None:
+            return outcome
+        found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
+        match known["status"]:
+            case "SUCCEEDED":
+                return replace(found, phase=Phase.SUCCEEDED)
+            case "FAILED":
+                return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
+            case "CANCELED":
+                return replace(found, phase=Phase.ABORTED)
+            case _:
+                return replace(found, phase=Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING)
+
+    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
+        """Asked to end; `end_canceled` lets the end be seen."""
+        lease.check()
+        execution = self.executions.get(outcome.intent.key)
+        if execution is not None and execution.status == "RUNNING":
+            execution.status = "CANCELING"
+        return replace(outcome, phase=Phase.ABORTING)

@@ -1,0 +1,223 @@
+"""Fleets of baked images, converged by calling a Spinnaker pipeline. Units are the fleet's regional clusters.
+
+Snapshots that it reads, the same from the feeds and from `refresh`:
+
+- `inventory/<account>/<region>`: `aws.inventory.Inventory.part` of the fleet's cluster;
+- `executions/<gate url>`: `{intent key: execution}` of the fleet's intents under way, see `gate.executions`.
+
+The Spinnaker account and pipelines are the users' own: what a pipeline is called with is in `gate.trigger`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from adapters.aws.clusters import merged, unit_in
+from adapters.aws.config_text import render
+from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
+from adapters.aws.objects import put_if_absent
+from adapters.aws.sessions import Sessions
+from adapters.gate.client import Gate, Gates
+from adapters.gate.errors import Accepted, GateTrouble
+from adapters.gate.executions import feed_of, of_body
+from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
+from adapters.gate.polling import read_work
+from adapters.gate.settings import (
+    WHOLE,
+    SpinnakerSettings,
+    cluster_in,
+    problems_of,
+    settings_of,
+    unit_ids,
+    waves_of,
+)
+from adapters.gate.starting import call_for, look, send
+from adapters.gate.trigger import config_address, holds_expression, trigger_body
+from desired_state.model import Fleet
+from reconciler.observed import Observed, Snapshot, Snapshots, Wave
+from reconciler.ports import Clock, Lease, Unreadable
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Intent, Outcome, Phase
+
+
+class Spinnaker:
+    """The deployer of type `spinnaker`; see `reconciler.ports.Deployer` for what each method promises."""
+
+    settings_model = SpinnakerSettings
+    check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
+
+    def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock) -> None:
+        self._sessions = sessions
+        self._gates = gates
+        self._clock = clock
+        self._reader = InventoryReader(sessions)
+
+    def validate(self, fleet: Fleet) -> Iterable[str]:
+        """Sentences on what is wrong; one that begins with `warning: ` stops nothing."""
+        return problems_of(fleet)
+
+    def selection(self, fleet: Fleet) -> tuple[str, ...]:
+        """What the fleet claims for itself, as `account/region/cluster`: two fleets must not share one."""
+        settings, environment = settings_of(fleet), fleet.environment
+        return tuple(
+            f"{environment.account}/{region}/{cluster_in(fleet, settings, region)}" for region in environment.regions
+        )
+
+    def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
+        """What of a region's bulk read is the fleet's: the body of its snapshot."""
+        return inventory.part([cluster_in(fleet, settings_of(fleet), region)])
+
+    def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
+        """One unit a region (or one over all); regions that were not read are named in `missing`."""
+        feeds = {region: inventory_feed(fleet.environment.account, region) for region in fleet.environment.regions}
+        missing = tuple(feed for feed in feeds.values() if feed not in snapshots)
+        read_at = min((snapshots[feed].read_at for feed in feeds.values() if feed in snapshots), default=None)
+        settings = settings_of(fleet)
+        parts = {
+            region: unit_in(region, snapshots[feed].body, cluster_in(fleet, settings, region), fleet)
+            for region, feed in feeds.items()
+            if feed in snapshots
+        }
+        if unit_ids(fleet, settings) != (WHOLE,):
+            return Observed(units=tuple(parts.values()), missing=missing, read_at=read_at)
+        whole = () if missing else (merged(WHOLE, list(parts.values())),)
+        return Observed(units=whole, missing=missing, read_at=read_at)
+
+    def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
+        """The regions in the order of `deploy.waves`."""
+        del observed
+        return waves_of(fleet, settings_of(fleet))
+
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+        """The fleet's clusters and the work's executions, freshly read; executions first, so that a SUCCEEDED is
+        followed by a look at the world. Raises `Unreadable`.
+        """
+        open_work = [outcome for outcome in work if not outcome.phase.ended]
+        return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+
+    def start(self, intent: Intent, lease: Lease) -> Outcome:
+        """Look for what this key has started already, else start it (`gate.starting`)."""
+        call = call_for(self._gate(intent.fleet), intent)
+        known = look(call, lease, self._clock)
+        if known is not None:
+            return known
+        settings = settings_of(intent.fleet)
+        address = config_address(intent.fleet) if "config" in settings.parameters else None
+        body = trigger_body(intent, settings, address)
+        outcome = Outcome(intent=intent, phase=Phase.INTENDED)
+        if holds_expression(body):
+            message = "what would be sent holds `${`, which Spinnaker would evaluate; take it out of version and names"
+            return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, message, self._clock.now())
+        try:
+            self._upload_config(intent.fleet, address, lease)
+        except Unreadable as trouble:
+            return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
+        return send(call, body, lease, self._clock)
+
+    def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
+        """Where it stands by its execution and, after that, by its unit."""
+        if outcome.phase.ended:
+            return outcome
+        intent = outcome.intent
+        feed = snapshots.get(feed_of(intent.fleet.environment.spinnaker["url"]))
+        body = feed.body.get(intent.key) if feed is not None else None
+        if feed is None or body is None:
+            return self._unread(outcome, now)
+        observed = self.observe(intent.fleet, snapshots)
+        unit = next((unit for unit in observed.units if unit.id == intent.unit), None)
+        case = Case(
+            outcome=outcome,
+            execution=of_body(body),
+            seen=Seen(unit=unit, read_at=_read_at(intent, snapshots), executions_read_at=feed.read_at),
+            within=settings_of(intent.fleet).health.within,
+            now=now,
+        )
+        return judge(case)
+
+    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
+        """Cancel the execution. Gate says yes even when it does nothing, so the end is for `check` to see."""
+        if outcome.phase.ended:
+            return outcome
+        if outcome.ticket is None:
+            return self._abort_unseen(outcome, lease)
+        return self._cancel(outcome, outcome.ticket, lease)
+
+    def _abort_unseen(self, outcome: Outcome, lease: Lease) -> Outcome:
+        now = self._clock.now()
+        if outcome.intent.starts == 0:
+            return moved(outcome, Phase.ABORTED, now, message="it was never started")
+        try:
+            found = call_for(self._gate(outcome.intent.fleet), outcome.intent).found()
+        except GateTrouble as trouble:
+            return replace(outcome, message=str(trouble), reason=Reason.GATE_UNREACHABLE)
+        if not found:  # a request may still be on its way: `check` waits out the settling time
+            return moved(outcome, Phase.ABORTING, now, message="nothing was seen to start; waiting to be sure")
+        kept = adopted(outcome, found[0], now)
+        return kept if kept.phase.ended else self._cancel(kept, found[0].id, lease)
+
+    def _cancel(self, outcome: Outcome, ticket: str, lease: Lease) -> Outcome:
+        gate = self._gate(outcome.intent.fleet)
+        result = gate.cancel(ticket, f"{OUR_CANCEL}{outcome.intent.fleet.name} is to run something else", lease)
+        if isinstance(result, Accepted):
+            return moved(outcome, Phase.ABORTING, self._clock.now(), message=f"asked for the end of execution {ticket}")
+        return replace(outcome, message=result.sentence, reason=Reason.GATE_UNREACHABLE)
+
+    def _unread(self, outcome: Outcome, now: datetime) -> Outcome:
+        if now < outcome.intent.deadline:
+            return outcome
+        what = "its execution could not be read before the deadline"
+        return overdue(outcome, now, running=outcome.ticket is not None, what=what)
+
+    def _gate(self, fleet: Fleet) -> Gate:
+        return self._gates.at(fleet.environment.spinnaker["url"])
+
+    def _upload_config(self, fleet: Fleet, address: str | None, lease: Lease) -> None:
+        if fleet.config is None or address is None:
+            return
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        environment = fleet.environment
+        client = self._sessions.client("s3", environment.regions[0], role=environment.role, account=environment.account)
+        lease.check()
+        put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
+
+    def _executions(self, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+        by_url: dict[str, list[Outcome]] = {}
+        for outcome in work:
+            by_url.setdefault(outcome.intent.fleet.environment.spinnaker["url"], []).append(outcome)
+        for url, outcomes in by_url.items():
+            bodies = read_work(self._gates.at(url), outcomes)
+            yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
+
+    def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+        """Work in flight keeps the spec that it began with, so its clusters are read too."""
+        clusters: dict[Place, set[str]] = {}
+        for one in (fleet, *(outcome.intent.fleet for outcome in work)):
+            settings = settings_of(one)
+            for region in one.environment.regions:
+                clusters.setdefault(place_of(one, region), set()).add(cluster_in(one, settings, region))
+        with ThreadPoolExecutor(max_workers=len(clusters)) as regions:
+            yield from regions.map(self._narrow, clusters.items())
+
+    def _narrow(self, wanted: tuple[Place, set[str]]) -> tuple[str, Snapshot]:
+        place, clusters = wanted
+        read_at = self._clock.now()  # what AWS shows is at least as young as the question
+        body = self._reader.read_clusters(place, clusters).part(clusters)
+        feed = inventory_feed(place.account, place.region)
+        return feed, Snapshot(feed=feed, body=body, read_at=read_at)
+
+
+def place_of(fleet: Fleet, region: str) -> Place:
+    """Where the fleet's groups of a region are read, and as whom."""
+    return Place(fleet.environment.account, region, fleet.environment.role)
+
+
+def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:
+    """When the oldest read of the intent's unit was taken; None where one is missing."""
+    environment = intent.fleet.environment
+    regions = environment.regions if intent.unit == WHOLE else (intent.unit,)
+    feeds = [inventory_feed(environment.account, region) for region in regions]
+    if any(feed not in snapshots for feed in feeds):
+        return None
+    return min(snapshots[feed].read_at for feed in feeds)

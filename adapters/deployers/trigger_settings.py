@@ -1,0 +1,138 @@
+"""The format of `deploy` for `type: trigger` (DESIGN 4), so that such fleets are read and validated."""
+
+import re
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from desired_state.durations import Duration
+
+_PERCENT = re.compile(r"[0-9]{1,3}%")
+
+
+class _Settings(BaseModel):
+    """Frozen; a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _share(value: Any) -> int | str:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if whole or (isinstance(value, str) and _PERCENT.fullmatch(value) and 1 <= int(value[:-1]) <= 100):
+        return value  # type: ignore[no-any-return]
+    raise ValueError("must be a number of hosts from 1 or a share like 25%")
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/") or ".." in value.split("/"):
+        raise ValueError("must be an absolute path without ..")
+    return value
+
+
+def _address(value: str) -> str:
+    if re.fullmatch(r"https?://[^\s]+", value) is None:
+        raise ValueError("must be an address like http://localhost:8080/health")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]{1,5}", value) is None:
+        raise ValueError("must be a host and port like localhost:8080")
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must hold something")
+    return value
+
+
+Share = Annotated[
+    int | str,
+    BeforeValidator(_share),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]}),
+]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Text = Annotated[str, AfterValidator(_filled)]
+
+
+def _one_of(model: BaseModel, *keys: str) -> None:
+    given = [key for key in keys if getattr(model, key) is not None]
+    if len(given) != 1:
+        told = f"{' and '.join(given)} are both there" if given else "none is there"
+        raise ValueError(f"must have exactly one of {', '.join(keys)} ({told})")
+
+
+class Select(_Settings):
+    """Which instances belong to the fleet."""
+
+    tags: dict[Text, Text] = Field(min_length=1, description="the tags that an instance must have, all of them")
+
+
+class Run(_Settings):
+    """What is started on the host."""
+
+    unit: Text | None = Field(None, description="A systemd unit")
+    command: Text | None = Field(None, description="A command, where there is no unit")
+    stop_within: Duration | None = Field(None, description="How long stopping may take, like 90s")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Run":
+        _one_of(self, "unit", "command")
+        return self
+
+
+class Drain(_Settings):
+    """How traffic leaves a host before it is changed."""
+
+    target_groups: Literal["attached"] | list[Text] = Field(description="attached, or a list of target group ARNs")
+    within: Duration | None = Field(None, description="How long draining may take, like 5m")
+
+
+class Health(_Settings):
+    """When a host counts as healthy."""
+
+    http: Annotated[str, AfterValidator(_address)] | None = Field(None, description="An address that answers 2xx")
+    tcp: Annotated[str, AfterValidator(_endpoint)] | None = Field(None, description="A host and port that accepts")
+    command: Text | None = Field(None, description="A command that ends with 0")
+    within: Duration | None = Field(None, description="How long it may take to get healthy, like 2m")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Health":
+        _one_of(self, "http", "tcp", "command")
+        return self
+
+
+class Wave(_Settings):
+    """A slice of the hosts, cumulative, rounded up, at least one."""
+
+    hosts: Share = Field(description="a number of hosts, or a share like 50%")
+    soak: Duration | None = Field(None, description="How long the wave must stay healthy, like 2m")
+
+
+class TriggerSettings(_Settings):
+    """`deploy` of a fleet whose hosts run the agent."""
+
+    root: AbsolutePath = Field(description="the folder on the host that Fairlead owns, like /srv/checkout")
+    select: Select = Field(description="which instances belong to the fleet, like {tags: {service: checkout}}")
+    run: Run = Field(description="what is started, like {unit: checkout.service}")
+    drain: Drain | None = Field(None, description="How traffic leaves a host first")
+    health: Health = Field(description='when a host is healthy, like {http: "http://localhost:8080/health"}')
+    max_unavailable: Share | None = Field(None, description="How many hosts may be out of service at once")
+    min_healthy: Share | None = Field(None, description="How many hosts must stay healthy")
+    waves: list[Wave] | None = Field(None, description="Slices in order; the last is everything")
+
+    @model_validator(mode="after")
+    def _waves_grow(self) -> "TriggerSettings":
+        for before, after in pairwise(self.waves or ()):
+            if _smaller(after.hosts, before.hosts):
+                raise ValueError(f"waves are cumulative and must grow, but {after.hosts} follows {before.hosts}")
+        return self
+
+
+def _smaller(one: int | str, other: int | str) -> bool:
+    """Only like is compared with like: how many hosts a share is, is known when there are hosts."""
+    if isinstance(one, str) and isinstance(other, str):
+        return int(one[:-1]) < int(other[:-1])
+    return isinstance(one, int) and isinstance(other, int) and one < other

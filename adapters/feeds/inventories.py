@@ -1,0 +1,90 @@
+"""The feed of what runs: one paged read of an AWS account and region, cut into the fleets that live there.
+
+The feed `inventory/<account>/<region>` holds for each fleet what its deployer cuts out. Calls grow with pages.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
+
+from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
+from adapters.aws.sessions import Sessions
+from adapters.feeds.pacing import Pacing
+from desired_state.model import Fleet, FleetName
+from reconciler.ports import Clock, Deployer, Lease, Ledger, Unreadable
+
+
+@runtime_checkable
+class Inventoried(Protocol):
+    """A deployer whose fleets live on Auto Scaling groups."""
+
+    def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
+        """What of a region's inventory is the fleet's, as JSON."""
+        ...
+
+
+class Inventories:
+    """Reads inventories by name, `<account>/<region>`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sessions: Sessions,
+        deployers: Mapping[str, Deployer],
+        clock: Clock,
+        interval: timedelta,
+    ) -> None:
+        self._ledger = ledger
+        self._reader = InventoryReader(sessions)
+        self._deployers = {kind: one for kind, one in deployers.items() if isinstance(one, Inventoried)}
+        self._clock = clock
+        self._pacing = Pacing(clock, interval)
+
+    def names(self) -> frozenset[str]:
+        """Every `<account>/<region>` in which a known fleet lives."""
+        environments = [fleet.environment for fleet in self._fleets()]
+        return frozenset(f"{one.account}/{region}" for one in environments for region in one.regions)
+
+    def run(self, name: str, lease: Lease) -> datetime | None:
+        """Read one account and region into the ledger; gives the time of the next read, None where no fleet is.
+
+        A role that does not work harms the fleets that are read by it and no others. Raises `LeaseLost`.
+        """
+        account, _, region = name.partition("/")
+        feed = inventory_feed(account, region)
+        by_role = self._by_role(account, region)
+        if not by_role:
+            self._ledger.record_snapshots(lease, feed, {}, self._clock.now())
+            return None
+        read_at = self._clock.now()
+        parts: dict[FleetName, Mapping[str, Any]] = {}
+        troubles = []
+        for role, fleets in by_role.items():
+            try:
+                parts.update(self._read(Place(account, region, role), fleets))
+            except Unreadable as trouble:
+                troubles.append(str(trouble))
+        if parts:  # before the trouble: storing parts clears it
+            self._ledger.record_snapshots(lease, feed, parts, read_at)
+        if not troubles:
+            return self._pacing.succeeded(name)
+        self._ledger.record_trouble(lease, feed, "; ".join(troubles))
+        return self._pacing.failed(name)
+
+    def _read(self, place: Place, fleets: Sequence[Fleet]) -> Iterator[tuple[FleetName, Mapping[str, Any]]]:
+        inventory = self._reader.read_region(place)
+        for fleet in fleets:
+            yield fleet.name, self._deployers[fleet.deploy_type].part(fleet, place.region, inventory)
+
+    def _by_role(self, account: str, region: str) -> dict[str | None, list[Fleet]]:
+        found: dict[str | None, list[Fleet]] = defaultdict(list)
+        for fleet in self._fleets():
+            if fleet.environment.account == account and region in fleet.environment.regions:
+                found[fleet.environment.role].append(fleet)
+        return found
+
+    def _fleets(self) -> Iterator[Fleet]:
+        for record in self._ledger.fleets():
+            if record.present and record.desired is not None and record.desired.deploy_type in self._deployers:
+                yield record.desired

@@ -1,0 +1,102 @@
+"""What Gate answered, as typed results and as sentences that people may read on a commit.
+
+Gate passes on the messages of servers behind it, with their internal URLs: those are taken out, and so are our secrets.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.ports import Unreadable
+
+SHOWN = 300  # characters of someone else's text in a message
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;\"')\]]+", re.IGNORECASE)
+_HOST = re.compile(r"\b[\w.-]+\.(?:internal|local|svc|cluster\.local)(?::\d+)?\b", re.IGNORECASE)
+_CONTROL = re.compile(r"\s+")
+
+
+class GateTrouble(Unreadable):
+    """Gate did not give what was asked; the message is a sentence. It may work later."""
+
+
+class GateRefused(GateTrouble):
+    """Gate answered that it will not: a 4xx that is neither about signing in nor about pace."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """Gate took the request. `ref` is the execution's id; whether it runs is another question."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Gate will not, and asking again gives the same. A terminal execution may have been recorded all the same."""
+
+    status: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Nobody can tell from the answer whether something was started (or it is certain that only later helps)."""
+
+    sentence: str
+
+
+Result = Accepted | Refused | Unknown
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Someone else's text for our messages: one line, short, without URLs, internal hosts and our own secrets."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[secret]")
+    text = _HOST.sub("[host]", _URL.sub("[url]", _CONTROL.sub(" ", text))).strip()
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def message_in(body: Any) -> str:
+    """The message of Gate's error body, which may be missing or of any shape."""
+    if not isinstance(body, Mapping):
+        return ""
+    said = body.get("message") or body.get("error") or ""
+    return said if isinstance(said, str) else ""
+
+
+def refusal(status: int, said: str, what: str) -> str:
+    """The sentence for a 4xx."""
+    because = f": {said}" if said else ""
+    fix = {
+        403: "; give Fairlead's user EXECUTE on the application",
+        404: "; check `application` and `pipeline`",
+    }.get(status, "")
+    return f"Gate refused to {what} ({status}{because}){fix}"
+
+
+def not_signed_in(what: str, how: str) -> str:
+    """The sentence for a 401, a redirect to a login page, or an HTML page where JSON was due."""
+    return f"Gate did not accept our sign-in when asked to {what} ({how}); check the credentials set for this Gate"
+
+
+def throttled(what: str, reset: str) -> str:
+    """The sentence for a 429; `reset` is Gate's own word for when it takes requests again, or empty."""
+    return (
+        f"Gate limits our pace and did not {what} (429{f', until {reset}' if reset else ''}); it is tried again later"
+    )
+
+
+def unreachable(what: str, how: str) -> str:
+    """The sentence for a road that does not lead to an answer."""
+    return f"Gate could not be asked to {what}: {how}; check its URL, the network and the proxy"
+
+
+def ailing(what: str, how: str) -> str:
+    """The sentence for a 5xx and for answers that make no sense."""
+    return f"Gate failed when asked to {what} ({how}); it is tried again later"

@@ -1,0 +1,245 @@
+"""A fleet's `deploy` map of type spinnaker: the model that becomes its JSON Schema, its rules, and its waves."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapters.aws.names import is_cluster
+from adapters.gate.client import url_problem
+from desired_state.durations import Duration
+from desired_state.model import Fleet
+from reconciler.observed import UnitId, Wave
+
+WHOLE = "all"  # the one unit of a fleet whose pipeline takes no region
+CLUSTER_AT_MOST = 200
+
+Ours = Literal["version", "region", "ami", "commit", "config", "canary", "wave", "fairleadKey"]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Select(_Closed):
+    """Which Auto Scaling groups are the fleet's."""
+
+    cluster: str = Field(
+        min_length=1,
+        max_length=CLUSTER_AT_MOST,
+        description="The cluster's name, `app[-stack[-detail]]`: its server groups are `<cluster>-vNNN`.",
+    )
+    canary: str | None = Field(
+        default=None,
+        max_length=CLUSTER_AT_MOST,
+        description="The cluster that a canary of this fleet runs in; it is never counted as the fleet's own.",
+    )
+
+
+class WaveSettings(_Closed):
+    """One wave: the regions that are converged together."""
+
+    regions: list[str] | Literal["rest", "all"] = Field(
+        description="Regions of the environment, `rest` for those that no earlier wave names, or `all`."
+    )
+    soak: Duration | None = Field(
+        default=None,
+        description="How long the finished wave must stay healthy before the next; the fleet's `soak` if left out.",
+    )
+
+
+class Health(_Closed):
+    """When a deployed unit counts as healthy."""
+
+    within: Duration = Field(
+        default=timedelta(minutes=10),
+        description="How long after the pipeline's end every instance may take to be in service and healthy.",
+    )
+
+
+class SpinnakerSettings(_Closed):
+    """How a fleet is converged through a Spinnaker pipeline."""
+
+    type: Literal["spinnaker"] = Field(default="spinnaker", description="The deployment type.")
+    application: str = Field(min_length=1, max_length=250, description="The Spinnaker application.")
+    pipeline: str = Field(
+        min_length=1, max_length=250, description="The pipeline's name or id, as Spinnaker writes it (case counts)."
+    )
+    parameters: dict[Ours, str] = Field(
+        description="What the pipeline is told, under the pipeline's own parameter names: `ours: theirs`. "
+        "`version` and `fairleadKey` are needed; without `region` the pipeline deploys all regions at once."
+    )
+    select: Select = Field(description="Which Auto Scaling groups are the fleet's.")
+    waves: list[WaveSettings] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Regions in the order they are converged; left out: all at once.",
+    )
+    soak: Duration = Field(
+        default=timedelta(0), description="How long a wave that names no soak of its own must stay healthy."
+    )
+    deadline: Duration = Field(
+        default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
+    )
+    health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+
+
+def settings_of(fleet: Fleet) -> SpinnakerSettings:
+    """The fleet's settings. Raises pydantic's `ValidationError` where `validate` was not asked before."""
+    return SpinnakerSettings.model_validate(dict(fleet.deploy))
+
+
+def filled(text: str, fleet: Fleet, region: str) -> str:
+    """Replace the placeholders that the parser leaves to us, `{region}` above all."""
+    values = {"environment": fleet.environment.name, "service": fleet.service, "region": region}
+    return re.sub(r"\{(environment|service|region)\}", lambda match: values[match.group(1)], text)
+
+
+def cluster_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> str:
+    """The cluster that the fleet selects in a region."""
+    return filled(settings.select.cluster, fleet, region)
+
+
+def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
+    """One unit a region; one for all of them where the pipeline takes no region."""
+    return fleet.environment.regions if "region" in settings.parameters else (WHOLE,)
+
+
+def waves_of(fleet: Fleet, settings: SpinnakerSettings) -> tuple[Wave, ...]:
+    """The waves by unit id, disjoint and together everything."""
+    units = unit_ids(fleet, settings)
+    if units == (WHOLE,) or not settings.waves:
+        soak = settings.waves[-1].soak if settings.waves else None
+        return (Wave(units=units, soak=settings.soak if soak is None else soak),)
+    slices = list(_slices(settings.waves, units))
+    soaks = [settings.soak if wave.soak is None else wave.soak for wave in settings.waves]
+    return tuple(Wave(units=members, soak=soak) for members, soak in zip(slices, soaks, strict=True) if members)
+
+
+def _slices(waves: Iterable[WaveSettings], units: Sequence[UnitId]) -> Iterator[tuple[UnitId, ...]]:
+    done: set[UnitId] = set()
+    for wave in waves:
+        wanted = units if isinstance(wave.regions, str) else wave.regions
+        members = tuple(unit for unit in units if unit in wanted and unit not in done)
+        done.update(members)
+        yield members
+
+
+def problems_of(fleet: Fleet) -> Iterator[str]:
+    """What is wrong with a fleet of type spinnaker, as `dotted.path: sentence`; a warning begins with `warning: `.
+
+    The path says where, the sentence alone says what: it is shown beside file, line and column.
+    """
+    yield from _environment_problems(fleet)
+    try:
+        settings = settings_of(fleet)
+    except ValidationError as error:
+        yield from (_said(detail) for detail in error.errors(include_url=False, include_input=False))
+        return
+    yield from _expression_problems("deploy", fleet.deploy)
+    yield from _parameter_problems(fleet, settings)
+    yield from _select_problems(fleet, settings)
+    yield from _config_problems(fleet, settings)
+    yield from _wave_problems(fleet, settings)
+
+
+def _said(detail: Mapping[str, Any]) -> str:
+    path = [str(part) for part in detail["loc"] if part != "[key]"]
+    message = {
+        "missing": "is missing",
+        "extra_forbidden": "is not a setting of type spinnaker",
+    }.get(detail["type"], str(detail["msg"]).removeprefix("Value error, "))
+    return f'{".".join(["deploy", *path])}: "{path[-1] if path else "deploy"}" {message}'
+
+
+def _environment_problems(fleet: Fleet) -> Iterator[str]:
+    url = fleet.environment.spinnaker.get("url", "")
+    where = f"environments/{fleet.environment.name}/environment.yaml"
+    if not url:
+        yield f'deploy: "spinnaker.url" is missing in {where}; a fleet of type spinnaker needs its Gate'
+    elif why := url_problem(url):
+        yield f'deploy: "spinnaker.url" in {where} {why}'
+
+
+def _expression_problems(path: str, value: object) -> Iterator[str]:
+    """Spinnaker evaluates `${...}` in everything that it is sent."""
+    if isinstance(value, str) and "${" in value:
+        yield f"{path}: Spinnaker would evaluate what stands in ${{...}}; write it without"
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _expression_problems(f"{path}.{name}", inner)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _expression_problems(f"{path}.{index}", inner)
+
+
+def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    needed = {"version": "the pipeline must be told what to deploy", "fairleadKey": "an execution is found again by it"}
+    for name, why in needed.items():
+        if name not in settings.parameters:
+            yield f'deploy.parameters: "{name}" is missing; {why}; add `{name}: THE_PIPELINES_PARAMETER`'
+    theirs = list(settings.parameters.values())
+    for name in sorted({name for name in theirs if theirs.count(name) > 1}):
+        yield f"deploy.parameters: two parameters go to the pipeline's {name}; give each its own"
+    for field in ("application", "pipeline"):
+        if "region" not in settings.parameters and "{region}" in getattr(settings, field):
+            yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'
+    if len({package.version for package in fleet.packages}) > 1:
+        yield "deploy.parameters.version: a pipeline is told one version; give all packages of the fleet the same"
+
+
+def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    for field in ("cluster", "canary"):
+        text = getattr(settings.select, field)
+        names = {filled(text, fleet, region) for region in fleet.environment.regions} if text else set()
+        for name in sorted(name for name in names if not is_cluster(name)):
+            yield f'deploy.select.{field}: "{name}" is no cluster name; write app[-stack[-detail]] without -vNNN'
+    if settings.select.canary is not None and settings.select.canary == settings.select.cluster:
+        yield 'deploy.select.canary: "canary" is the fleet\'s own cluster; a canary needs one of its own'
+
+
+def _config_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    if fleet.config is None:
+        return
+    if "config" not in settings.parameters:
+        yield (
+            'deploy.parameters: "config" is missing, and the fleet has configuration; '
+            "add `config: THE_PIPELINES_PARAMETER`, which is told where it lies"
+        )
+    if not fleet.environment.trigger.get("bucket"):
+        where = f"environments/{fleet.environment.name}/environment.yaml"
+        yield f'deploy: "trigger.bucket" is missing in {where}; configuration is put there for the instances'
+
+
+def _wave_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    if not settings.waves:
+        return
+    if unit_ids(fleet, settings) == (WHOLE,) and len(settings.waves) > 1:
+        yield "deploy.waves: the pipeline takes no region, so there is one wave; map `region` in parameters"
+        return
+    yield from _region_problems(fleet, settings.waves)
+    slices = list(_slices(settings.waves, fleet.environment.regions))
+    covered = {region for members in slices for region in members}
+    if missing := [region for region in fleet.environment.regions if region not in covered]:
+        yield f"deploy.waves: no wave covers {', '.join(missing)}; end with `regions: rest`"
+    elif len(slices) > 1 and not slices[-1]:
+        early = next(index for index in range(len(slices)) if not any(slices[index + 1 :]))
+        yield f"warning: deploy.waves.{early}.regions: this wave covers everything; those after it do nothing"
+
+
+def _region_problems(fleet: Fleet, waves: Sequence[WaveSettings]) -> Iterator[str]:
+    named: set[str] = set()
+    for index, wave in enumerate(waves):
+        path = f"deploy.waves.{index}.regions"
+        regions = [] if isinstance(wave.regions, str) else wave.regions
+        if not isinstance(wave.regions, str) and not regions:
+            yield f"{path}: the wave names no region; name one, `rest` or `all`"
+        for region in regions:
+            if region not in fleet.environment.regions:
+                known = ", ".join(fleet.environment.regions)
+                yield f"{path}: {region} is not a region of {fleet.environment.name}, which has {known}"
+            elif region in named:
+                yield f"{path}: {region} is named twice; name each region once"
+            named.add(region)

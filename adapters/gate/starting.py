@@ -1,0 +1,105 @@
+"""At most one execution for a key: look first, start, look again where the answer leaves a doubt.
+
+Gate's `correlationId` holds back a second execution only while the first is in flight, so an intent is found again by
+its event id, whatever became of the execution (reference: Orca's `ExecutionLauncher.start`, `TaskController`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from adapters.gate.client import Gate
+from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused
+from adapters.gate.executions import Execution
+from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
+from adapters.gate.settings import filled, settings_of
+from adapters.gate.trigger import event_id
+from reconciler.ports import Clock, Lease
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Intent, Outcome, Phase
+
+LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
+_LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A pipeline to be called for an intent."""
+
+    gate: Gate
+    application: str
+    pipeline: str
+    intent: Intent
+
+    def found(self) -> list[Execution]:
+        """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
+        name = None if _LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
+        since = self.intent.created_at - LOOK_BACK
+        return self.gate.search(self.application, name, event_id(self.intent.key), since)
+
+
+def call_for(gate: Gate, intent: Intent) -> Call:
+    """The pipeline of the spec that the intent's rollout began with."""
+    settings = settings_of(intent.fleet)
+    return Call(
+        gate=gate,
+        application=filled(settings.application, intent.fleet, intent.unit),
+        pipeline=filled(settings.pipeline, intent.fleet, intent.unit),
+        intent=intent,
+    )
+
+
+def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
+    """What was started for this key already; None: nothing was, by Gate's word. Never raises but `LeaseLost`."""
+    outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
+    try:
+        found = call.found()
+    except GateRefused as refused:
+        if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look
+            return _undecided(outcome, str(refused), clock)
+        return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, str(refused), clock.now())
+    except GateTrouble as trouble:
+        return _undecided(outcome, str(trouble), clock)
+    return _keep_earliest(call, outcome, found, lease, clock) if found else None
+
+
+def send(call: Call, body: dict[str, Any], lease: Lease, clock: Clock) -> Outcome:
+    """Start the pipeline. Never raises but `LeaseLost`."""
+    outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
+    result = call.gate.trigger(call.application, call.pipeline, body, lease)
+    if isinstance(result, Accepted):
+        message = f"Gate took it as execution {result.ref}"
+        return moved(outcome, Phase.RUNNING, clock.now(), message=message, ticket=result.ref)
+    try:
+        found = call.found()
+    except GateTrouble:
+        found = []
+    if isinstance(result, Refused):
+        return _refused(outcome, result, found, clock)
+    if found:
+        return _keep_earliest(call, outcome, found, lease, clock)
+    return _undecided(outcome, result.sentence, clock)
+
+
+def _refused(outcome: Outcome, result: Refused, found: Sequence[Execution], clock: Clock) -> Outcome:
+    """A refusal stands, though Orca may have recorded an execution that is over; one that runs is ours."""
+    running = next((execution for execution in found if not execution.complete), None)
+    if running is not None:
+        return adopted(outcome, running, clock.now())
+    ticket = found[0].id if found else None
+    return failed(replace(outcome, ticket=ticket), Failure.REFUSED, Reason.DEPLOY_REFUSED, result.sentence, clock.now())
+
+
+def _keep_earliest(call: Call, outcome: Outcome, found: Sequence[Execution], lease: Lease, clock: Clock) -> Outcome:
+    """Two requests at once can both start: keep the earlier, cancel the later."""
+    for execution in found[1:]:
+        if not execution.complete:
+            call.gate.cancel(execution.id, f"{OUR_CANCEL}started twice for one key; {found[0].id} goes on", lease)
+    return adopted(outcome, found[0], clock.now())
+
+
+def _undecided(outcome: Outcome, sentence: str, clock: Clock) -> Outcome:
+    """Still only intended: it is looked up again, and started again after its settling time."""
+    return replace(outcome, message=sentence, reason=Reason.GATE_UNREACHABLE, since=clock.now())

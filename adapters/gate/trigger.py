@@ -1,0 +1,69 @@
+"""What a pipeline is called with: a documented contract (DESIGN 4), and the ids by which a call is found again."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid5
+
+from adapters.gate.settings import WHOLE, SpinnakerSettings
+from desired_state.model import Fleet
+from reconciler.work import Intent
+
+USER = "fairlead"
+_NAMESPACE = UUID("6f1f0f53-7c56-5a0f-9a53-6a1d0a1c9e11")  # never changes: event ids of old executions depend on it
+
+
+def event_id(key: str) -> str:
+    """The event id of an intent: the same for the same key, and searchable in Gate."""
+    return str(uuid5(_NAMESPACE, key))
+
+
+def trigger_body(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, Any]:
+    """The trigger of an intent. Our own data is under one nested key: Gate guesses a trigger's kind from keys."""
+    return {
+        "type": "manual",
+        "user": USER,
+        "correlationId": intent.key,
+        "eventId": event_id(intent.key),
+        "parameters": parameters(intent, settings, config),
+        "artifacts": [],
+        "fairlead": {
+            "fleet": intent.fleet.name,
+            "commit": intent.setting_commit,
+            "target": intent.fleet.target_digest,
+            "unit": intent.unit,
+            "wave": intent.wave,
+            "attempt": intent.attempt,
+        },
+    }
+
+
+def parameters(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, str]:
+    """The pipeline's parameters under its own names. What is not known is left out: `canary` always, for now."""
+    known = {
+        "version": intent.fleet.version,
+        "region": None if intent.unit == WHOLE else intent.unit,
+        "ami": intent.fleet.components.get("ami"),
+        "commit": intent.setting_commit,
+        "config": config,
+        "wave": str(intent.wave),
+        "fairleadKey": intent.key,
+    }
+    pairs = ((theirs, known.get(ours)) for ours, theirs in settings.parameters.items())
+    return {theirs: value for theirs, value in pairs if value is not None}
+
+
+def holds_expression(value: object) -> bool:
+    """Whether Spinnaker would find an expression to evaluate anywhere in the value."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, Mapping):
+        return any(holds_expression(inner) for pair in value.items() for inner in pair)
+    return isinstance(value, list | tuple) and any(holds_expression(inner) for inner in value)
+
+
+def config_address(fleet: Fleet) -> str | None:
+    """Where the fleet's configuration lies for its instances: named by digest, so that it is written once."""
+    bucket = fleet.environment.trigger.get("bucket")
+    if fleet.config is None or not bucket:
+        return None
+    return f"s3://{bucket}/config/{fleet.service}/{fleet.config.digest}.{fleet.config.format}"

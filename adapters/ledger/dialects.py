@@ -1,0 +1,144 @@
+"""Everything in which the two engines differ, and how SQLite is made ready. Nothing else here names an engine.
+
+SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need no code: SQLite has no row locks
+(SQLAlchemy leaves `FOR UPDATE SKIP LOCKED` out there; `BEGIN IMMEDIATE` lets one writer in), and both know
+`INSERT ... ON CONFLICT` and `RETURNING`.
+"""
+
+import sqlite3
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from sqlalchemy import URL, BigInteger, Connection, Engine, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from reconciler.ports import Clock
+
+BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of another
+WRITES = "fairlead_writes"  # execution option of a connection that is about to write
+_MIGRATING = 715_246_001  # any number, the same in every replica
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class LedgerError(SQLAlchemyError):
+    """The ledger cannot be used; the message is a sentence that names the fix.
+
+    It is a SQLAlchemyError so that who guards against a database that is away meets it in the same place.
+    """
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970: the one representation of time in every table."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The aware UTC time of `micros`."""
+    return _EPOCH + value * _MICROSECOND
+
+
+class Now(FunctionElement[int]):
+    """The database's clock, in microseconds. An embedded database lives on this host, so there its clock is ours."""
+
+    name = "fairlead_now"
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(Now)
+def _now_of_the_host(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # noqa: ARG001
+    return "(SELECT fairlead_now())"  # a subquery is asked once a statement, a bare call once a row
+
+
+@compiles(Now, "postgresql")
+def _now_of_the_server(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # noqa: ARG001
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows `on_conflict_do_update`."""
+    return postgresql.insert(table) if is_shared(connection.dialect) else sqlite.insert(table)
+
+
+def is_shared(dialect: Dialect) -> bool:
+    """True for the server that many hosts write to."""
+    return dialect.name == "postgresql"
+
+
+def reading_options(dialect: Dialect) -> dict[str, Any]:
+    """What makes several SELECTs see one moment. SQLite's WAL gives that to every transaction."""
+    return {"isolation_level": "REPEATABLE READ"} if is_shared(dialect) else {}
+
+
+def lock_schema(connection: Connection) -> None:
+    """Let one process migrate at a time. On SQLite the write transaction itself does so."""
+    if is_shared(connection.dialect):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATING})
+
+
+def check_url(url: URL) -> None:
+    """Refuse what cannot serve as a ledger. Raises `LedgerError`."""
+    engine = url.get_backend_name()
+    if engine not in {"sqlite", "postgresql"}:
+        raise LedgerError(f"{engine} cannot keep the ledger: write sqlite:///PATH or postgresql+psycopg://HOST/NAME")
+    if engine == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise LedgerError("a ledger in memory would be lost with the process: write sqlite:///PATH with a file's path")
+
+
+def prepare(engine: Engine, clock: Clock) -> None:
+    """Make every connection of the engine ready. On SQLite: our clock, our transactions, WAL."""
+    if is_shared(engine.dialect):
+        return
+    Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    event.listen(engine, "connect", lambda connection, _: _ready(connection, clock))
+    event.listen(engine, "begin", _begin)
+    _turn_wal_on(engine)
+
+
+def _ready(connection: sqlite3.Connection, clock: Clock) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
+    connection.create_function("fairlead_now", 0, lambda: micros(clock.now()))
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # NORMAL: a killed process loses nothing; a power cut may lose the last transactions, never the file. A lost intent
+    # has a key that the next pass derives again, and the other system is asked for it before anything is started.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _turn_wal_on(engine: Engine) -> None:
+    """WAL stays with the file. SQLite does not wait for other openers here, so we do (sqlite.org/wal.html, 'busy')."""
+    pause, tries = Event(), 40 * BUSY_SECONDS
+    connection = engine.raw_connection()
+    try:
+        for left in reversed(range(tries)):
+            try:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or not left:
+                    raise LedgerError(f"{engine.url.database}: {error}") from error
+                pause.wait(1 / 40)
+            else:
+                return
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{engine.url.database}: {error}; name a file that Fairlead made, or a new one") from error
+    finally:
+        connection.close()
+
+
+def one_writer(engine: Engine) -> AbstractContextManager[object]:
+    """SQLite lets one writer in and wakes the waiting ones late; between threads of a process a lock is fairer."""
+    return nullcontext() if is_shared(engine.dialect) else Lock()

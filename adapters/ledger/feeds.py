@@ -1,0 +1,87 @@
+"""What feeds read in bulk: each fleet's part where it changed, and what keeps a feed from reading."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from adapters.ledger.codec import canonical
+from adapters.ledger.database import Database
+from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.lease import pass_fence
+from adapters.ledger.queue import make_due
+from adapters.ledger.records import chunks
+from adapters.ledger.tables import feeds, snapshots
+from desired_state.model import FleetName
+from reconciler.ports import Lease
+
+
+class Feeds:
+    """Writing snapshots and trouble."""
+
+    _database: Database
+
+    def record_snapshots(
+        self, lease: Lease, feed: str, by_fleet: Mapping[FleetName, Mapping[str, Any]], read_at: datetime
+    ) -> tuple[FleetName, ...]:
+        """Store a feed's parts where they changed; a fleet no longer named loses its part.
+
+        Gives the changed fleets, in order, and makes them due. Clears the feed's trouble: then every fleet with a part
+        in it is due, because it may have been held for the trouble. A quiet read writes the feed's own row only.
+        Raises `LeaseLost`; then nothing was written.
+        """
+        bodies = {name: canonical(body) for name, body in by_fleet.items()}
+        parts = {name: (hashlib.sha256(text.encode()).hexdigest(), text) for name, text in bodies.items()}
+        with self._database.writing() as connection:
+            pass_fence(connection, lease)
+            known = dict(connection.execute(_digests(feed)).tuples().all())
+            fresh = [name for name, (digest, _) in parts.items() if known.get(name) != digest]
+            gone = [name for name in known if name not in parts]
+            _upsert(connection, feed, {name: parts[name] for name in fresh}, read_at)
+            _remove(connection, feed, gone)
+            recovered = _trouble(connection, feed) is not None
+            due = {*parts, *gone} if recovered else {*fresh, *gone}
+            make_due(connection, [f"fleet:{name}" for name in due])
+            now = micros(self._database.clock.now())
+            _write_feed(connection, feed, {"read_at": micros(read_at), "trouble": None, "tried_at": now})
+        return tuple(sorted({*fresh, *gone}))
+
+    def record_trouble(self, lease: Lease, feed: str, message: str) -> None:
+        """The feed could not be read; fleets see it in `Record.trouble`. The parts stay, with their age."""
+        with self._database.writing() as connection:
+            pass_fence(connection, lease)
+            now = micros(self._database.clock.now())
+            _write_feed(connection, feed, {"trouble": message, "tried_at": now})
+
+
+def _digests(feed: str) -> Any:
+    return select(snapshots.c.fleet, snapshots.c.digest).where(snapshots.c.feed == feed)
+
+
+def _trouble(connection: Connection, feed: str) -> str | None:
+    return connection.scalar(select(feeds.c.trouble).where(feeds.c.name == feed))
+
+
+def _upsert(connection: Connection, feed: str, parts: Mapping[FleetName, tuple[str, str]], read_at: datetime) -> None:
+    if not parts:
+        return
+    insert = insert_into(connection, snapshots)
+    taken = {name: insert.excluded[name] for name in ("digest", "body", "read_at")}
+    upsert = insert.on_conflict_do_update(index_elements=[snapshots.c.fleet, snapshots.c.feed], set_=taken)
+    rows = [
+        {"fleet": name, "feed": feed, "digest": digest, "body": body, "read_at": micros(read_at)}
+        for name, (digest, body) in sorted(parts.items())
+    ]
+    connection.execute(upsert, rows)
+
+
+def _remove(connection: Connection, feed: str, names: Iterable[FleetName]) -> None:
+    for chunk in chunks(names):
+        connection.execute(delete(snapshots).where(snapshots.c.feed == feed, snapshots.c.fleet.in_(chunk)))
+
+
+def _write_feed(connection: Connection, feed: str, values: Mapping[str, Any]) -> None:
+    insert = insert_into(connection, feeds).values(name=feed, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=[feeds.c.name], set_=values))

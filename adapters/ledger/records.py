@@ -1,0 +1,203 @@
+"""Rows to records: what a pass begins with. A fleet's row is decoded once for each version of it."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, or_, select
+
+from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING, plain
+from adapters.ledger.database import Database
+from adapters.ledger.dialects import moment
+from adapters.ledger.statuses import status_of
+from adapters.ledger.tables import feeds, fleets, intents, repositories, requests, snapshots, statuses
+from desired_state.model import FleetName
+from reconciler.memory import Memory
+from reconciler.observed import Snapshot
+from reconciler.ports import Known
+from reconciler.record import Ask, CommitStatus, Record, Request, State
+from reconciler.work import Outcome, Release
+
+T = TypeVar("T")
+CHUNK = 500  # names in one IN (...)
+Stamp = tuple[int, int]  # when the row was made and its version: never the same for two contents
+
+
+class Records:
+    """Reading, of one fleet or of all."""
+
+    _database: Database
+    _decoded: dict[FleetName, tuple[Stamp, Record]]
+
+    def load(self, fleet: FleetName) -> Record | None:
+        """Everything about one fleet; None for a name that no repository ever declared."""
+        return next(iter(self.load_many([fleet])), None)
+
+    def load_many(self, names: Collection[FleetName]) -> Sequence[Record]:
+        """The same for many at once, each as of one moment: what a sweep reads. Ordered by name."""
+        found: list[Record] = []
+        for chunk in chunks(sorted(set(names))):
+            with self._database.reading() as connection:
+                rows = self._bare(connection, chunk)
+                found += Details(connection, rows).complete()
+        return found
+
+    def fleets(self, repository: str | None = None) -> Sequence[Record]:
+        """All fleets without work, snapshots, requests and statuses, ordered by name."""
+        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version).order_by(fleets.c.name)
+        if repository is not None:
+            stamps = stamps.where(fleets.c.repository == repository)
+        with self._database.reading() as connection:
+            rows = connection.execute(stamps).all()
+            changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
+            fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
+        return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
+
+    def known(self, repository: str) -> Known | None:
+        """The last read head, and the setting of each fleet that is declared there; None before the first read."""
+        settings = select(fleets.c.name, fleets.c.setting).where(
+            fleets.c.repository == repository, fleets.c.present, fleets.c.setting.is_not(None)
+        )
+        with self._database.reading() as connection:
+            head = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
+            rows = connection.execute(settings).all()
+        if head is None:
+            return None
+        return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
+
+    def work_in_flight(self) -> Sequence[Outcome]:
+        """Every intent that has not ended, oldest first."""
+        texts = select(intents.c.outcome).where(intents.c.ended_at.is_(None)).order_by(intents.c.created_at)
+        with self._database.reading() as connection:
+            return [OUTCOME.decode(text) for text in connection.scalars(texts.order_by(intents.c.key))]
+
+    def _bare(self, connection: Connection, names: Sequence[FleetName]) -> list[Record]:
+        query = select(fleets).where(fleets.c.name.in_(names)).order_by(fleets.c.name)
+        return [self._decode(row) for row in connection.execute(query)]
+
+    def _decode(self, row: Row[Any]) -> Record:
+        stamp = (row.created_at, row.version)
+        known = self._decoded.get(row.name)
+        if known is None or known[0] != stamp:
+            known = self._decoded[row.name] = (stamp, _record(row))
+        return known[1]
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in lists short enough for one statement."""
+    rest = iter(values)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def _record(row: Row[Any]) -> Record:
+    desired = FLEET.decode(row.desired) if row.desired else None
+    memory = MEMORY.decode(row.memory) if row.memory else Memory()
+    return Record(
+        name=row.name,
+        repository=row.repository,
+        desired=desired,
+        setting=SETTING.decode(row.setting) if row.setting else None,
+        revision=row.revision,
+        generation=row.generation,
+        present=row.present,
+        problems=PROBLEMS.decode(row.problems),
+        memory=_share(memory, Release(fleet=desired, setting_commit="")) if desired else memory,
+        version=row.version,
+    )
+
+
+def _share(memory: Memory, desired: Release) -> Memory:
+    """Let equal specs be one object: a fleet at rest remembers the spec that it desires."""
+    if memory.last_good is not None and memory.last_good.fleet == desired.fleet:
+        memory = replace(memory, last_good=replace(memory.last_good, fleet=desired.fleet))
+    return memory
+
+
+class Details:
+    """What other tables know of some fleets, read in one query a table."""
+
+    def __init__(self, connection: Connection, bare: Sequence[Record]) -> None:
+        self._connection, self._bare = connection, bare
+        self._names = [record.name for record in bare]
+
+    def complete(self) -> list[Record]:
+        """The records with everything that belongs to them."""
+        if not self._bare:
+            return []
+        work, parts, asks, said, trouble = self._work(), self._parts(), self._asks(), self._said(), self._trouble()
+        return [
+            replace(
+                record,
+                work=tuple(work[record.name]),
+                snapshots=parts[record.name],
+                requests=tuple(asks[record.name]),
+                statuses=tuple(_own(record, said[record.name])),
+                trouble={feed: trouble[feed] for feed in _feeds(record, parts[record.name]) if feed in trouble},
+            )
+            for record in self._bare
+        ]
+
+    def _work(self) -> Mapping[FleetName, list[Outcome]]:
+        found: dict[FleetName, list[Outcome]] = defaultdict(list)
+        query = select(intents.c.fleet, intents.c.outcome).where(
+            intents.c.fleet.in_(self._names), intents.c.ended_at.is_(None)
+        )
+        for name, text in self._connection.execute(query.order_by(intents.c.created_at, intents.c.key)):
+            found[name].append(OUTCOME.decode(text))
+        return found
+
+    def _parts(self) -> Mapping[FleetName, dict[str, Snapshot]]:
+        """Parts that did not change were read when their feed last was."""
+        found: dict[FleetName, dict[str, Snapshot]] = defaultdict(dict)
+        joined = snapshots.outerjoin(feeds, feeds.c.name == snapshots.c.feed)
+        query = select(snapshots, feeds.c.read_at.label("feed_read_at")).select_from(joined)
+        for row in self._connection.execute(query.where(snapshots.c.fleet.in_(self._names))):
+            read_at = moment(max(row.read_at, row.feed_read_at or 0))
+            found[row.fleet][row.feed] = Snapshot(feed=row.feed, body=plain(row.body), read_at=read_at)
+        return found
+
+    def _asks(self) -> Mapping[FleetName, list[Request]]:
+        found: dict[FleetName, list[Request]] = defaultdict(list)
+        query = select(requests).where(requests.c.fleet.in_(self._names), requests.c.done_at.is_(None))
+        for row in self._connection.execute(query.order_by(requests.c.id)):
+            found[row.fleet].append(Request(id=row.id, ask=Ask(row.ask), by=row.by, at=moment(row.at)))
+        return found
+
+    def _said(self) -> Mapping[FleetName, list[CommitStatus]]:
+        found: dict[FleetName, list[CommitStatus]] = defaultdict(list)
+        contexts = {f"fairlead/{name}": name for name in self._names}
+        commits = {commit for record in self._bare for commit in _commits(record)}
+        query = select(statuses).where(
+            statuses.c.repository.in_({record.repository for record in self._bare}),
+            statuses.c.context.in_(contexts),
+            or_(statuses.c.state == State.PENDING.value, statuses.c.commit.in_(commits)),
+        )
+        for row in self._connection.execute(query.order_by(statuses.c.id)):
+            found[contexts[row.context]].append(status_of(row))
+        return found
+
+    def _trouble(self) -> Mapping[str, str]:
+        query = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None))
+        return {row.name: row.trouble for row in self._connection.execute(query)}
+
+
+def _commits(record: Record) -> tuple[str, ...]:
+    return (record.setting.commit, *record.setting.reverts) if record.setting else ()
+
+
+def _own(record: Record, said: Iterable[CommitStatus]) -> Iterator[CommitStatus]:
+    """What is open, and what stands on the setting commit and on those that it reverts."""
+    commits = _commits(record)
+    for status in said:
+        if status.repository == record.repository and (status.state is State.PENDING or status.commit in commits):
+            yield status
+
+
+def _feeds(record: Record, parts: Iterable[str]) -> set[str]:
+    """The feeds whose trouble is this fleet's: those that it has a part of, and the inventories of where it lives."""
+    place = record.desired.environment if record.desired else None
+    inventories = {f"inventory/{place.account}/{region}" for region in place.regions} if place else set()
+    return {*parts, *inventories}

@@ -1,0 +1,254 @@
+"""A repository at a new head: which fleets' own rows changed, and only those written and made due (DESIGN 3.2).
+
+A fleet's name belongs to the first repository that declared it, until that one stops declaring it. A second one is not
+heard: its fleet changes nothing here, so that nobody can stall or take over a fleet from elsewhere. Its own head gets
+`fairlead/validate` as an error that names the fleets and the owner, and each fleet's history one line. After the owner
+has let go, the other's next head takes the name over.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, or_, select, update
+
+from adapters.ledger import history, statuses
+from adapters.ledger.codec import FLEET, MEMORY, PROBLEMS, SETTING
+from adapters.ledger.database import Database
+from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.lease import pass_fence
+from adapters.ledger.queue import make_due
+from adapters.ledger.records import chunks
+from adapters.ledger.tables import fleets, repositories
+from desired_state.model import Fleet, FleetName
+from reconciler.memory import Memory
+from reconciler.ports import Lease, RevisionChange
+from reconciler.reasons import Reason
+from reconciler.record import CommitStatus, Event, State
+
+VALIDATE = "fairlead/validate"
+_LIGHT = (
+    *(fleets.c.name, fleets.c.repository, fleets.c.present, fleets.c.desired_digest, fleets.c.target_digest),
+    *(fleets.c.spec_digest, fleets.c.setting, fleets.c.problems, fleets.c.rival),
+)
+_SPEC = ("desired", "desired_digest", "target_digest", "spec_digest", "setting", "setting_commit")
+_FACTS = ("repository", "present", "problems", "revision", "changed_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One fleet as a head declares it, in the row's own words. Broken: `fleet` is None, and the row keeps its spec."""
+
+    name: FleetName
+    fleet: Fleet | None
+    digest: str | None
+    setting: str | None
+    problems: str
+
+
+class Revisions:
+    """Writing what a repository's head declares."""
+
+    _database: Database
+    _digests: dict[FleetName, tuple[Fleet, str]]
+
+    def record_revision(self, lease: Lease, change: RevisionChange) -> tuple[FleetName, ...]:
+        """Store what a head declares; gives the fleets whose own row changed, in order, and makes them due.
+
+        Raises `LeaseLost`; then nothing was written.
+        """
+        declared = {name: self._declared(name, change) for name in change.desired.declared}
+        with self._database.writing() as connection:
+            pass_fence(connection, lease)
+            stored = _stored(connection, change.repository, declared)
+            foreign = {name for name in declared if _is_foreign(stored.get(name), change.repository)}
+            changed = _Writer(connection, change, stored).write(
+                [each for name, each in declared.items() if name not in foreign]
+            )
+            _note_rivals(connection, change, stored, foreign)
+            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
+            make_due(connection, [f"fleet:{name}" for name in changed])
+            _write_head(connection, change)
+        return changed
+
+    def _declared(self, name: FleetName, change: RevisionChange) -> Declared:
+        fleet = change.desired.fleets.get(name)
+        setting = change.settings.get(name) if fleet else None
+        problems = tuple(problem for problem in change.desired.errors if name in problem.fleets)
+        return Declared(
+            name=name,
+            fleet=fleet,
+            digest=self._digest(fleet) if fleet else None,
+            setting=SETTING.encode(setting) if setting else None,
+            problems=PROBLEMS.encode(problems),
+        )
+
+    def _digest(self, fleet: Fleet) -> str:
+        """Over the whole spec. Remembered, because most fleets are what they were at the last head."""
+        known = self._digests.get(fleet.name)
+        if known is None or (known[0] is not fleet and known[0] != fleet):
+            digest = hashlib.sha256(FLEET.encode(fleet).encode()).hexdigest()
+            known = self._digests[fleet.name] = (fleet, digest)
+        return known[1]
+
+
+def _stored(connection: Connection, repository: str, declared: Iterable[FleetName]) -> dict[FleetName, Any]:
+    mine = or_(fleets.c.repository == repository, fleets.c.rival == repository)
+    rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine).with_for_update())}
+    for chunk in chunks(name for name in declared if name not in rows):
+        others = select(*_LIGHT).where(fleets.c.name.in_(chunk)).with_for_update()
+        rows |= {row.name: row for row in connection.execute(others)}
+    return rows
+
+
+def _is_foreign(row: Any, repository: str) -> bool:
+    return row is not None and row.present and row.repository != repository
+
+
+class _Writer:
+    """Writes the rows that are not what they were."""
+
+    def __init__(self, connection: Connection, change: RevisionChange, stored: Mapping[FleetName, Any]) -> None:
+        self._connection, self._change, self._stored = connection, change, stored
+        self._at = micros(change.at)
+
+    def write(self, declared: Sequence[Declared]) -> tuple[FleetName, ...]:
+        """Rows of declared fleets, and of those of this repository that are declared no more."""
+        new = [each for each in declared if each.name not in self._stored]
+        changed = [each for each in declared if each.name in self._stored and self._differs(each)]
+        gone = self._gone()
+        self._insert(new)
+        self._update([self._changes(each) for each in changed if each.fleet], (*_SPEC, *_FACTS))
+        self._update([self._facts(each) for each in changed if not each.fleet], _FACTS)
+        self._update(gone, _FACTS)
+        named = {*(each.name for each in (*new, *changed)), *(row["name"] for row in gone)}
+        self._hold_rewritten(named)
+        return tuple(sorted(named))
+
+    def _differs(self, each: Declared) -> bool:
+        row = self._stored[each.name]
+        if (row.repository, row.present, row.problems) != (self._change.repository, True, each.problems):
+            return True
+        return each.fleet is not None and (row.desired_digest, row.setting) != (each.digest, each.setting)
+
+    def _gone(self) -> list[dict[str, Any]]:
+        mine = (row for row in self._stored.values() if row.repository == self._change.repository and row.present)
+        missing = (row.name for row in mine if row.name not in self._change.desired.declared)
+        return [
+            {"name": name, "present": False, "problems": "[]", "repository": self._change.repository, **self._when()}
+            for name in missing
+        ]
+
+    def _when(self) -> dict[str, Any]:
+        return {"revision": self._change.head.sha, "changed_at": self._at}
+
+    def _facts(self, each: Declared) -> dict[str, Any]:
+        where = {"name": each.name, "repository": self._change.repository, "present": True}
+        return {**where, "problems": each.problems, **self._when()}
+
+    def _spec(self, each: Declared) -> dict[str, Any]:
+        setting = self._change.settings.get(each.name) if each.fleet else None
+        return {
+            "desired": FLEET.encode(each.fleet) if each.fleet else None,
+            "desired_digest": each.digest,
+            "target_digest": each.fleet.target_digest if each.fleet else None,
+            "spec_digest": each.fleet.spec_digest if each.fleet else None,
+            "setting": each.setting,
+            "setting_commit": setting.commit if setting else None,
+        }
+
+    def _changes(self, each: Declared) -> dict[str, Any]:
+        row, spec = self._stored[each.name], self._spec(each)
+        counts = (row.target_digest, row.spec_digest) != (spec["target_digest"], spec["spec_digest"])
+        return {**self._facts(each), **spec, "counts": int(counts)}
+
+    def _update(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+        if not rows:
+            return
+        counts: Any = bindparam("counts") if "counts" in rows[0] else 0
+        values: dict[str, Any] = {name: bindparam(name) for name in columns}
+        values |= {"version": fleets.c.version + 1, "generation": fleets.c.generation + counts}
+        where = fleets.c.name == bindparam("row_name")
+        self._connection.execute(
+            update(fleets).where(where).values(values),
+            [{"row_name" if key == "name" else key: value for key, value in row.items()} for row in rows],
+        )
+
+    def _insert(self, new: Sequence[Declared]) -> None:
+        if new:
+            self._connection.execute(fleets.insert(), [self._new(each) for each in new])
+
+    def _new(self, each: Declared) -> dict[str, Any]:
+        environment, _, short_name = each.name.partition("/")
+        status = {"state": "Unknown", "ready": False, "reason": Reason.UNKNOWN.value}
+        return {
+            "environment": environment,
+            "short_name": short_name,
+            "generation": int(each.fleet is not None),
+            "version": 1,
+            "created_at": self._at,
+            "message": "",
+            "target_version": "",
+            **status,
+            **self._facts(each),
+            **self._spec(each),
+        }
+
+    def _hold_rewritten(self, changed: Iterable[FleetName]) -> None:
+        """Fleets that a force-push changes remember the setting commit that it brought; a guard holds them for it."""
+        held = {name: self._change.settings[name].commit for name in self._rewritten(changed)}
+        for chunk in chunks(sorted(held)):
+            rows = self._connection.execute(select(fleets.c.name, fleets.c.memory).where(fleets.c.name.in_(chunk)))
+            for name, text in rows.all():
+                memory = replace(MEMORY.decode(text) if text else Memory(), rewritten=held[name])
+                values = {"memory": MEMORY.encode(memory), "version": fleets.c.version + 1}
+                self._connection.execute(update(fleets).where(fleets.c.name == name).values(**values))
+
+    def _rewritten(self, changed: Iterable[FleetName]) -> Iterable[FleetName]:
+        return self._change.rewritten & self._change.settings.keys() & set(changed)
+
+
+def _note_rivals(
+    connection: Connection, change: RevisionChange, stored: Mapping[FleetName, Any], foreign: set[FleetName]
+) -> None:
+    """Write down who else declares a fleet: a line in its history when that begins."""
+    for name, row in sorted(stored.items()):
+        rival = change.repository if name in foreign else None
+        if row.rival == rival or (rival is None and row.rival != change.repository):
+            continue
+        connection.execute(update(fleets).where(fleets.c.name == name).values(rival=rival))
+        if rival:
+            said = f"{rival} declares {name} too at {change.head.short}; it belongs to {row.repository}: not heard"
+            history.append(connection, name, [Event(kind="name-taken", message=said, at=change.at)])
+
+
+def _words(change: RevisionChange, stored: Mapping[FleetName, Any], foreign: set[FleetName]) -> Iterable[CommitStatus]:
+    """The read's own words; the head's verdict gives way where it declares somebody else's fleets."""
+    head = (change.head.sha, VALIDATE)
+    yield from (word for word in change.statuses if not foreign or (word.commit, word.context) != head)
+    if foreign:
+        yield CommitStatus(
+            repository=change.repository,
+            commit=change.head.sha,
+            context=VALIDATE,
+            state=State.ERROR,
+            description=_taken(sorted(foreign), stored),
+            at=change.at,
+        )
+
+
+def _taken(names: Sequence[FleetName], stored: Mapping[FleetName, Any]) -> str:
+    more = f" (+{len(names) - 1} more)" if len(names) > 1 else ""
+    said = f"{names[0]} belongs to repository {stored[names[0]].repository}: rename it, or remove it there"
+    return said[: 140 - len(more)] + more
+
+
+def _write_head(connection: Connection, change: RevisionChange) -> None:
+    """The head; a head that moved makes the roll-ups due, which speak on every head."""
+    known = select(repositories.c.head).where(repositories.c.name == change.repository)
+    if connection.scalar(known) != change.head.sha:
+        make_due(connection, [f"rollup:{change.repository}"])
+    read = {"head": change.head.sha, "read_at": micros(change.at)}
+    insert = insert_into(connection, repositories).values(name=change.repository, **read)
+    connection.execute(insert.on_conflict_do_update(index_elements=[repositories.c.name], set_=read))

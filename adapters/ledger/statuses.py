@@ -1,0 +1,182 @@
+"""The outbox: what is said on commits. Durable, the newest word only, the same meaning never twice (DESIGN 5)."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, or_, select, tuple_, update
+
+from adapters.ledger.database import Database
+from adapters.ledger.dialects import insert_into, micros, moment
+from adapters.ledger.lease import pass_fence
+from adapters.ledger.queue import make_due
+from adapters.ledger.tables import statuses
+from desired_state.model import Sha
+from reconciler.ports import Delivery, Lease, Undelivered
+from reconciler.record import CommitStatus, State
+
+PAIRS = 200  # (commit, context) in one statement
+COMMITS = 500
+Place = tuple[str, Sha, str]  # repository, commit, context
+
+
+def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) -> None:
+    """Put words into the outbox within a transaction; what says the same as before is dropped.
+
+    Makes `statuses:<repository>` due, and `rollup:<repository>` where a fleet's own word changed.
+    """
+    newest = {(word.repository, word.commit, word.context): word for word in words}
+    said = _said(connection, newest)
+    news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
+    if not news:
+        return
+    insert = insert_into(connection, statuses)
+    fresh = {"attempts": 0, "next_try": None, "refused": None, "sequence": statuses.c.sequence + 1}
+    taken = {name: insert.excluded[name] for name in ("state", "description", "target_url", "at", "said_at")}
+    upsert = insert.on_conflict_do_update(
+        index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
+    )
+    connection.execute(upsert, [_row(word, now) for word in news])
+    make_due(connection, _names(news))
+
+
+def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tuple[str, str, str]]:
+    found: dict[Place, tuple[str, str, str]] = {}
+    for repository, group in groupby(sorted(places), key=lambda place: place[0]):
+        pairs = [(commit, context) for _, commit, context in group]
+        for start in range(0, len(pairs), PAIRS):
+            here = tuple_(statuses.c.commit, statuses.c.context).in_(pairs[start : start + PAIRS])
+            query = select(statuses).where(statuses.c.repository == repository, here)
+            for row in connection.execute(query.with_for_update()):
+                found[repository, row.commit, row.context] = (row.state, row.description, row.target_url)
+    return found
+
+
+def _meaning(word: CommitStatus) -> tuple[str, str, str]:
+    return (word.state.value, word.description, word.target_url)
+
+
+def _row(word: CommitStatus, now: datetime) -> dict[str, Any]:
+    return {
+        "repository": word.repository,
+        "commit": word.commit,
+        "context": word.context,
+        "state": word.state.value,
+        "description": word.description,
+        "target_url": word.target_url,
+        "at": None if word.at is None else micros(word.at),
+        "said_at": micros(now),
+        "sequence": 1,
+        "delivered_sequence": 0,
+        "attempts": 0,
+    }
+
+
+def _names(news: Iterable[CommitStatus]) -> Iterable[str]:
+    for word in news:
+        yield f"statuses:{word.repository}"
+        if word.context.count("/") == 2:  # fairlead/<env>/<service>
+            yield f"rollup:{word.repository}"
+
+
+def status_of(row: Row[Any]) -> CommitStatus:
+    """A row of the outbox as the word that it holds."""
+    return CommitStatus(
+        repository=row.repository,
+        commit=row.commit,
+        context=row.context,
+        state=State(row.state),
+        description=row.description,
+        target_url=row.target_url,
+        at=None if row.at is None else moment(row.at),
+    )
+
+
+class Statuses:
+    """The outbox as the reconciler and the deliverers use it."""
+
+    _database: Database
+
+    def say(self, lease: Lease, statuses: Sequence[CommitStatus]) -> None:
+        """Put statuses into the outbox; what says the same as before is dropped. Raises `LeaseLost`."""
+        if not statuses:
+            return
+        with self._database.writing() as connection:
+            pass_fence(connection, lease)
+            put(connection, statuses, self._database.clock.now())
+
+    def statuses(
+        self,
+        repository: str,
+        *,
+        commits: Collection[Sha] | None = None,
+        context_prefix: str = "",
+        open_only: bool = False,
+    ) -> Sequence[CommitStatus]:
+        """The newest word for each commit and context, oldest place first. `commits` None: on all."""
+        query = select(statuses).where(statuses.c.repository == repository).order_by(statuses.c.id)
+        if context_prefix:
+            query = query.where(func.substr(statuses.c.context, 1, len(context_prefix)) == context_prefix)
+        if open_only:
+            query = query.where(statuses.c.state == State.PENDING.value)
+        queries = [query]
+        if commits is not None:
+            wanted = sorted(set(commits))
+            queries = [
+                query.where(statuses.c.commit.in_(wanted[start : start + COMMITS]))
+                for start in range(0, len(wanted), COMMITS)
+            ]
+        with self._database.reading() as connection:
+            return [status_of(row) for each in queries for row in connection.execute(each)]
+
+    def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
+        """What the forge has not confirmed and may be told now: final words first, then those on the newest commits.
+
+        The order of first words stands in for the order of commits.
+        """
+        waiting = (
+            select(statuses)
+            .where(
+                statuses.c.repository == repository,
+                statuses.c.sequence > statuses.c.delivered_sequence,
+                statuses.c.refused.is_(None),
+                or_(statuses.c.next_try.is_(None), statuses.c.next_try <= micros(now)),
+            )
+            .order_by(case((statuses.c.state == State.PENDING.value, 1), else_=0), statuses.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [_waiting(row) for row in connection.execute(waiting)]
+
+    def settle(self, lease: Lease, results: Sequence[Delivery]) -> None:
+        """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`."""
+        if not results:
+            return
+        with self._database.writing() as connection:
+            pass_fence(connection, lease)
+            for result in results:
+                connection.execute(_settled(result) if result.delivered else _put_off(result))
+
+
+def _waiting(row: Row[Any]) -> Undelivered:
+    return Undelivered(
+        id=row.id,
+        sequence=row.sequence,
+        status=status_of(row),
+        attempts=row.attempts,
+        said_before=row.delivered_sequence > 0,
+    )
+
+
+def _settled(result: Delivery) -> Any:
+    older = statuses.c.delivered_sequence < result.sequence
+    return update(statuses).where(statuses.c.id == result.id, older).values(delivered_sequence=result.sequence)
+
+
+def _put_off(result: Delivery) -> Any:
+    """Tried again at `retry_at`; without one the forge has refused this word for good."""
+    fate: dict[str, Any] = {"refused": result.message or "refused"}
+    if result.retry_at is not None:
+        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + 1}
+    return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)

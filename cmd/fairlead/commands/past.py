@@ -1,0 +1,83 @@
+"""What fleets were told before: which earlier commit a rollback goes back to."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+from desired_state.mirror import Mirror
+from desired_state.model import Digest, FleetName, Revision, Setting, Sha
+from desired_state.parser import Parser
+from desired_state.setting_commits import setting_commits
+from fairlead.exit_codes import ExitCode, Refused
+
+LOOKBACK = 2000  # first-parent commits that are searched
+_ID = re.compile(r"[0-9a-f]{7,40}")
+
+
+class Past:
+    """The first-parent history of a mirror up to a head that was just fetched. Its methods raise `GitError`."""
+
+    def __init__(self, mirror: Mirror, parser: Parser, head: Revision) -> None:
+        self._mirror = mirror
+        self._parser = parser
+        self._head = head
+
+    def setting(self, fleet: FleetName) -> Sha:
+        """Where the fleet's present target came into force. Refuses a fleet that cannot be read at the head."""
+        found = self._settings().get(fleet)
+        if found is None:
+            raise Refused(f"{fleet} cannot be read at {self._head.short}: name the state to go back to with --to")
+        return found.commit
+
+    def still_on(self, commit: Sha) -> list[FleetName]:
+        """The fleets whose present target a commit set. Refuses where there is none."""
+        fleets = sorted(name for name, setting in self._settings().items() if setting.commit == commit)
+        if not fleets:
+            raise Refused(f"no fleet is still on {commit[:7]}: nothing to roll back", ExitCode.FOUND)
+        return fleets
+
+    def parent(self, commit: Sha) -> Sha:
+        """What was before a commit. Refuses the first one."""
+        parents = self._mirror.revision(commit).parents
+        if not parents:
+            raise Refused(f"{commit[:7]} is the first commit: there is no earlier state to go back to")
+        return parents[0]
+
+    def before(self, fleet: FleetName, setting: Sha) -> Sha:
+        """The newest commit before `setting` at which the fleet was told something sound and other. Refuses: none."""
+        present = self._digest(fleet, setting)
+        for commit, digest in self._targets(fleet, setting):
+            if digest is not None and digest != present:
+                return commit
+        raise Refused(f"{fleet} was told nothing else before {setting[:7]}: there is no earlier state to go back to")
+
+    def told(self, fleet: FleetName, wanted: str) -> Sha:
+        """The newest commit at which the fleet was at the version `wanted`; or the commit of that id."""
+        for commit, _ in self._targets(fleet, self._head.sha):
+            if self._version(fleet, commit) == wanted:
+                return commit
+        if _ID.fullmatch(wanted):
+            return self._mirror.revision(wanted).sha
+        raise Refused(f"{fleet} never was at {wanted}: fairlead bump sets a version that is new")
+
+    def _settings(self) -> Mapping[FleetName, Setting]:
+        desired = self._parser.parse(self._mirror.tree(self._head.sha))
+        return setting_commits(self._mirror, self._head.sha, desired, self._parser)
+
+    def _targets(self, fleet: FleetName, head: Sha) -> Iterator[tuple[Sha, Digest | None]]:
+        """From `head` back, newest first: itself, then what was under each commit that touched the fleet."""
+        watched = self._parser.inputs(self._mirror.tree(head), fleet)
+        look = True
+        with closing(self._mirror.changes(head, limit=LOOKBACK)) as walk:
+            for change in walk:
+                if look:
+                    yield change.revision.sha, self._digest(fleet, change.revision.sha)
+                look = not watched.isdisjoint(change.former)
+
+    def _digest(self, fleet: FleetName, commit: Sha) -> Digest | None:
+        found = self._parser.target_digest(self._mirror.tree(commit), fleet)
+        return found if isinstance(found, str) else None
+
+    def _version(self, fleet: FleetName, commit: Sha) -> str | None:
+        found = self._parser.parse(self._mirror.tree(commit)).fleets.get(fleet)
+        return found.version if found else None

@@ -1,0 +1,175 @@
+"""The controller: timers and the loop over every family of names, until told to stop."""
+
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from threading import Event
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from desired_state.model import Fleet
+from fairlead import wiring
+from fairlead.settings import Settings, SettingsError
+from fairlead.wiring import Parts
+from reconciler.look import is_quiet
+from reconciler.loop import Family, Loop
+from reconciler.outbox import Outbox
+from reconciler.ports import Lease
+from reconciler.reconcile import reconcile
+from reconciler.rollup import RollUps
+
+ORDER = ("repository", "inventory", "executions", "fleet", "rollup", "statuses")
+
+
+def run(settings: Settings, *, observe_only: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; passes under way are let finish. Gives the exit code."""
+    controller = Controller(settings, observe_only=observe_only)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    controller.run(stop)
+    return 0
+
+
+def once(settings: Settings, *, observe_only: bool = False) -> int:
+    """Every feed, every fleet that is due and every status, once; gives 0 when every fleet is ready, else 1."""
+    controller = Controller(settings, observe_only=observe_only)
+    return 0 if controller.once() else 1
+
+
+class Controller:
+    """One controller process over one ledger."""
+
+    def __init__(self, settings: Settings, *, observe_only: bool = False) -> None:
+        if not settings.repositories:
+            raise SettingsError("no [[repositories]] in the settings: name at least one, with its url")
+        configure_logs()
+        self._log = structlog.get_logger("fairlead")
+        self._settings = settings
+        self._parts: Parts = wiring.assemble(settings, observe_only=observe_only)
+        self._known_feeds: set[str] = set()
+        self._executions: set[str] = set()
+        self.loop = Loop(self._parts.ledger, self._families(), self._parts.world.clock, self._log)
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set."""
+        self._log.info("controller started", repositories=[item.name for item in self._settings.repositories])
+        timers = self._timers()
+        self._wake_everything()
+        timers.start()
+        try:
+            self.loop.run(stop)
+        finally:
+            timers.shutdown(wait=False)
+            self._parts.close()
+            self._log.info("controller stopped")
+
+    def once(self) -> bool:
+        """One run of everything that is due. True when every fleet is ready."""
+        self._wake_everything()
+        self.loop.drain(("repository",))
+        self._parts.ledger.add(f"fleet:{record.name}" for record in self._parts.ledger.fleets())
+        self.loop.drain(ORDER)
+        ready = all(record.memory.status.ready for record in self._parts.ledger.fleets() if record.present)
+        self._parts.close()
+        return ready
+
+    # ── families ──
+
+    def _families(self) -> tuple[Family, ...]:
+        parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
+        outbox = Outbox(parts.ledger, parts.forges, clock)
+        reads = timedelta(minutes=1)
+        return (
+            Family(name="repository", run=self._read_repository, workers=2, lease=reads, heartbeat=True),
+            Family(name="inventory", run=parts.inventories.run, workers=2, lease=reads, heartbeat=True),
+            Family(name="executions", run=parts.executions.run, workers=2, lease=reads, heartbeat=True),
+            Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
+            Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
+            Family(name="statuses", run=outbox.run, workers=2, lease=reads, heartbeat=True),
+            Family(name="sweep", run=self._sweep, lease=reads, heartbeat=True),
+        )
+
+    def _reconcile(self, name: str, lease: Lease) -> datetime | None:
+        again_at = reconcile(name, self._parts.world, lease)
+        if again_at is not None:  # something moves: the bulk poll of executions may have gone to sleep
+            polled = self._parts.world.clock.now() + self._settings.executions_interval
+            self._parts.ledger.add(sorted(self._executions), due=polled)
+        return again_at
+
+    def _read_repository(self, name: str, lease: Lease) -> datetime | None:
+        again_at = self._parts.repositories.run(name, lease)
+        self._wake_feeds()
+        return again_at
+
+    def _sweep(self, name: str, lease: Lease) -> datetime | None:
+        """Re-decide every fleet in one claim; only those that would do something become due. Then prune."""
+        ledger, world = self._parts.ledger, self._parts.world
+        for record in ledger.fleets():
+            whole = ledger.load(record.name)
+            if whole is not None and whole.desired is not None:
+                if not is_quiet(whole, world.deployers[whole.desired.deploy_type]):
+                    ledger.add([f"fleet:{record.name}"])
+                lease.check()
+        ledger.prune(world.clock.now())
+        return world.clock.now() + self._settings.sweep_interval
+
+    # ── timers and waking ──
+
+    def _timers(self) -> BackgroundScheduler:
+        """Each process polls heads by itself: one round trip, no ledger; only a moved head becomes due."""
+        timers = BackgroundScheduler(timezone="UTC", executors={"default": {"type": "threadpool", "max_workers": 4}})
+        seconds = self._settings.poll_interval.total_seconds()
+        for repository in self._settings.repositories:
+            timers.add_job(
+                self._poll, "interval", args=[repository.name], seconds=seconds, jitter=seconds / 10, max_instances=1
+            )
+        return timers
+
+    def _poll(self, name: str) -> None:
+        if self._parts.repositories.poll(name):
+            self._parts.ledger.add([f"repository:{name}"])
+
+    def _wake_everything(self) -> None:
+        names = [item.name for item in self._settings.repositories]
+        self._parts.ledger.add(
+            [f"{family}:{name}" for name in names for family in ("repository", "rollup", "statuses")]
+        )
+        self._parts.ledger.add(["sweep:all"])
+        self._wake_feeds()
+
+    def _wake_feeds(self) -> None:
+        """Feeds keep themselves due; each is woken once by each process that learns of it."""
+        records = self._parts.ledger.fleets()
+        fleets = [record.desired for record in records if record.desired is not None and record.present]
+        feeds = set(feeds_of(fleets)) - self._known_feeds
+        self._parts.ledger.add(sorted(feeds))
+        self._known_feeds |= feeds
+        self._executions = {feed for feed in self._known_feeds if feed.startswith("executions:")}
+
+
+def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:
+    """The bulk reads that these fleets need, as names of the queue."""
+    for fleet in fleets:
+        for region in fleet.environment.regions:
+            yield f"inventory:{fleet.environment.account}/{region}"
+        if url := fleet.environment.spinnaker.get("url"):
+            yield f"executions:{url}"
+
+
+def configure_logs() -> None:
+    """JSON off a terminal, readable on one; always on stderr, so that stdout stays for answers."""
+    on_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(default=str)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,21 @@
+"""What a program's exit tells a script, and the one exception that carries it. `docs/cli.md` lists them."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Every exit code of `fairlead`."""
+
+    OK = 0  # done, or in the wished state
+    FOUND = 1  # problems were found, or a fleet is not in the wished state
+    USAGE = 2  # the command line or the settings are wrong
+    UNREACHABLE = 3  # a repository, the ledger or another system could not be reached, or refused
+    INTERRUPTED = 130  # ended by Ctrl-C
+
+
+class Refused(Exception):
+    """An expected end of a command: one sentence for a person, and the exit code for a script."""
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(sentence)
+        self.code = code

@@ -1,0 +1,157 @@
+"""The controller's settings: one frozen object, read once, from `fairlead.toml` and `FAIRLEAD_*`.
+
+Secrets are named, never written: `env:NAME` or `file:/path`. They are looked up where they are used and never printed.
+"""
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from desired_state.durations import Duration
+
+DEFAULT_FILE = Path("fairlead.toml")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the file, the key and what would be right."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecretReference(str):
+    """`env:NAME` or `file:/path`: where a secret is, not what it is."""
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The secret's value. Raises `SettingsError` where it is not to be had."""
+        kind, _, name = self.partition(":")
+        if kind == "env" and name in os.environ:
+            return os.environ[name]
+        if kind == "file" and Path(name).is_file():
+            return Path(name).read_text().strip()
+        raise SettingsError(f"the secret {self} is not there: set that variable, or write that file")
+
+
+def _reference(value: object) -> object:
+    if not isinstance(value, str) or value.partition(":")[0] not in {"env", "file"}:
+        raise ValueError("a secret is a reference, `env:NAME` or `file:/path`, never the value itself")
+    return SecretReference(value)
+
+
+Secret = Annotated[str, Field(description="`env:NAME` or `file:/path`")]
+
+
+class RepositoryAuth(_Part):
+    """How the repository is reached. `user` goes with basic; the secret of `ssh_key` is the private key's text."""
+
+    mode: Literal["none", "basic", "bearer", "ssh_key"] = "none"
+    user: str = ""
+    secret: Secret | None = None
+
+    _secret = field_validator("secret")(lambda value: None if value is None else _reference(value))
+
+
+class RepositorySettings(_Part):
+    """One desired-state repository."""
+
+    name: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    url: str
+    branch: str = "main"
+    auth: RepositoryAuth = RepositoryAuth()
+
+
+class GateSignIn(_Part):
+    """How one Gate is signed in to."""
+
+    mode: Literal["none", "bearer", "basic", "certificate"] = "none"
+    header: str = "X-Spinnaker-Token"  # Gate's own API tokens; `Authorization` for an OAuth2 bearer token
+    user: str = ""
+    secret: Secret | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None
+
+    _secret = field_validator("secret")(lambda value: None if value is None else _reference(value))
+
+
+class GateSettings(_Part):
+    """Credentials for the Gate at a URL. They go to that URL only, whatever a repository says."""
+
+    url: str
+    auth: GateSignIn = GateSignIn()
+
+
+class Settings(BaseSettings):
+    """All settings of a controller. Durations are written `30s`, `5m`, `1h`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FAIRLEAD_", env_nested_delimiter="__")
+
+    state: Path = Path("/var/lib/fairlead")
+    ledger: str = ""  # a SQLAlchemy URL; left out: SQLite in the state folder
+    repositories: tuple[RepositorySettings, ...] = ()
+    gates: tuple[GateSettings, ...] = ()
+    observe_only: bool = False
+    public_url: str = ""
+    workers: int = Field(default=8, ge=1, le=256)
+    poll_interval: Duration = timedelta(seconds=30)
+    inventory_interval: Duration = timedelta(minutes=1)
+    executions_interval: Duration = timedelta(seconds=5)
+    sweep_interval: Duration = timedelta(minutes=5)
+    active_interval: Duration = timedelta(seconds=10)
+    lease: Duration = timedelta(seconds=30)
+    request_timeout: Duration = timedelta(seconds=10)
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL, with the embedded default filled in."""
+        return self.ledger or f"sqlite:///{self.state / 'ledger.db'}"
+
+    @property
+    def settle(self) -> timedelta:
+        """How long a start of unknown fate rests: longer than the lease it was made under."""
+        return self.lease + timedelta(seconds=5)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings names the parameters
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """The settings from `path` (else `FAIRLEAD_CONFIG`, else ./fairlead.toml) and the environment.
+
+    Raises `SettingsError` with one sentence.
+    """
+    file = path or Path(os.environ.get("FAIRLEAD_CONFIG", DEFAULT_FILE))
+    if path is not None and not file.is_file():
+        raise SettingsError(f"{file}: no such file; name the settings file with --config")
+    config = SettingsConfigDict(toml_file=file)
+    from_file: type[Settings] = type("Settings", (Settings,), {"model_config": config, "__module__": __name__})
+    try:
+        return from_file(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(_sentence(file, error)) from None
+
+
+def _sentence(file: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "settings"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{file}: {where}: {said}"

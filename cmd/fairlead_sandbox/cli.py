@@ -1,0 +1,80 @@
+"""The command `fairlead-sandbox`."""
+
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A whole world on one machine: AWS, Spinnaker's Gate and a git server, to try Fairlead on.",
+)
+
+
+@app.callback()
+def _sandbox() -> None:
+    """Keeps `up` a command of its own while it is the only one."""
+
+
+@app.command()
+def up(
+    folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
+) -> None:
+    """Run the world until Ctrl-C."""
+    from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
+
+    console = Console()
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    place = folder or Path(tempfile.mkdtemp(prefix="fairlead-sandbox-"))
+    console.print("starting AWS, Gate and git ...")
+    with World(place, WorldSettings(boot_seconds=0.5)) as world:
+        console.print(
+            _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY)), highlight=False, soft_wrap=True
+        )
+        ended.wait()
+
+
+def _welcome(folder: Path, gate: str, repository: str) -> str:
+    return f"""
+[bold]The world is up.[/bold] Its files are in {folder}
+
+  repository  {repository}
+  gate        {gate}
+
+In another shell:
+
+  set -a; . {folder}/world.env; set +a
+  fairlead controller                                      # converge it
+  fairlead status                                          # look at it
+
+Then change something:
+
+  git clone {repository} desired && cd desired
+                                    # edit environments/staging/checkout.yaml, commit, push
+  curl -X POST {gate}/sandbox/change-by-hand \\
+       -d '{{"cluster": "checkout-staging", "region": "us-east-1", "version": "1.3.9"}}'
+  curl -X PUT {gate}/sandbox/faults -d '{{"kind": "unhealthy_version", "version": "1.5.0"}}'
+  curl -X PUT {gate}/sandbox/faults -d '{{"kind": "error_after_accepting", "times": 1}}'
+  curl -X DELETE {gate}/sandbox/faults
+  curl {gate}/sandbox/log           # every request that Gate received
+
+Ctrl-C ends it.
+"""
+
+
+def main() -> None:
+    """The entry point. Trouble with the machine is one sentence and exit code 1."""
+    try:
+        app()
+    except OSError as error:
+        print(f"fairlead-sandbox: {error}", file=sys.stderr)
+        sys.exit(1)

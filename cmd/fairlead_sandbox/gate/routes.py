@@ -1,0 +1,148 @@
+"""Gate's paths and what answers them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead_sandbox.gate import searching
+from fairlead_sandbox.gate.answers import Answer, Request, not_found
+from fairlead_sandbox.gate.executions import Execution, Executions
+from fairlead_sandbox.gate.faults import FaultKind, Faults
+from fairlead_sandbox.gate.pipelines import Pipelines
+from fairlead_sandbox.gate.triggering import Launcher
+
+_ID = r"(?P<id>[^/]+)"
+_PAIR = r"(?P<application>[^/]+)/(?P<name>[^/]+)"
+_APPLICATION = r"/applications/(?P<application>[^/]+)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """What Gate can be asked. Each method answers one path; `operation` is the word that faults know it by."""
+
+    pipelines: Pipelines
+    executions: Executions
+    faults: Faults
+    launcher: Launcher
+
+    def resolve(self, request: Request) -> tuple[str, Mapping[str, str]]:
+        """The operation's word, and what its path names. "nowhere" for a path that Gate does not have."""
+        for method, pattern, operation in _TABLE:
+            found = re.fullmatch(pattern, request.path)
+            if found and method == request.method:
+                return operation, found.groupdict()
+        return "nowhere", {}
+
+    def act(self, operation: str, request: Request, named: Mapping[str, str]) -> Answer:
+        """Carry a resolved request out. Raises `Refused`."""
+        answer: Answer = getattr(self, operation)(request, **named)
+        return answer
+
+    def nowhere(self, request: Request) -> Answer:
+        """A path that Gate does not have."""
+        raise not_found(f"No handler found for {request.method} {request.path}")
+
+    def trigger(self, request: Request, application: str, name: str) -> Answer:
+        """POST /pipelines/{application}/{nameOrId}."""
+        return self.launcher.trigger(application, name, request)
+
+    def read(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """GET /pipelines/{id}: 404 when there is none; 200 without a body when Orca answered any other error."""
+        del request
+        if self.faults.take(FaultKind.EMPTY_BODY) is not None:
+            return Answer()
+        execution = self._visible(id)
+        if execution is None:
+            raise not_found(f"Pipeline not found (id: {id})")
+        return Answer(body=self._view(execution))
+
+    def bulk(self, request: Request) -> Answer:
+        """GET /executions."""
+        found = [each for each in searching.subset(self.executions, request.query) if self._visible(each.id)]
+        expand = request.query.get("expand", "true") == "true"
+        return Answer(body=[self._view(each, expand=expand) for each in found])
+
+    def search(self, request: Request, application: str) -> Answer:
+        """GET /applications/{application}/executions/search."""
+        found = searching.search(self.executions, self.pipelines, application, request.query)
+        expand = request.query.get("expand", "false") == "true"
+        return Answer(body=[self._view(each, expand=expand) for each in found])
+
+    def configs(self, request: Request, application: str) -> Answer:
+        """GET /applications/{application}/pipelineConfigs."""
+        del request
+        return Answer(body=self.pipelines.of(application))
+
+    def config(self, request: Request, application: str, name: str) -> Answer:
+        """GET /applications/{application}/pipelineConfigs/{nameOrId}."""
+        del request
+        config = self.pipelines.find(application, name)
+        if config is None:
+            raise not_found(f"Pipeline config (id: {name}) not found in application {application}")
+        return Answer(body=config)
+
+    def cancel(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """PUT /pipelines/{id}/cancel: 200 whether or not there was anything to cancel."""
+        execution = self.executions.get(id)
+        if execution is not None:
+            execution.cancel(request.user, request.query.get("reason"))
+        return Answer()
+
+    def pause(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """PUT /pipelines/{id}/pause: only a RUNNING one is paused; anything else is passed over in silence."""
+        del request
+        self._turn(id, "RUNNING", "PAUSED")
+        return Answer()
+
+    def resume(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """PUT /pipelines/{id}/resume: only a PAUSED one is resumed."""
+        del request
+        self._turn(id, "PAUSED", "RUNNING")
+        return Answer()
+
+    def health(self, request: Request) -> Answer:
+        """GET /health."""
+        del request
+        return Answer(body={"status": "UP"})
+
+    def user(self, request: Request) -> Answer:
+        """GET /auth/user: who Gate takes the caller for."""
+        return Answer(body={"username": request.user, "email": None, "roles": [], "allowedAccounts": []})
+
+    def _turn(self, execution_id: str, status: str, into: str) -> None:
+        execution = self.executions.get(execution_id)
+        if execution is not None:
+            with execution.lock:
+                if execution.status == status:
+                    execution.body["status"] = into
+
+    def _visible(self, execution_id: str) -> Execution | None:
+        """The execution, unless a lagging read replica does not know it yet."""
+        execution = self.executions.get(execution_id)
+        if execution is not None and execution.hidden_reads > 0:
+            execution.hidden_reads -= 1
+            return None
+        return execution
+
+    def _view(self, execution: Execution, *, expand: bool = True) -> dict[str, Any]:
+        seen = execution.view(expand=expand)
+        odd = self.faults.take(FaultKind.UNKNOWN_STATUS, pipeline=seen["name"], application=seen["application"])
+        if odd is not None:
+            seen["status"] = odd.get("status", "REFLECTING")
+        return seen
+
+
+_TABLE = (
+    ("POST", f"/pipelines/{_PAIR}", "trigger"),
+    ("GET", f"/pipelines/{_ID}", "read"),
+    ("GET", "/executions", "bulk"),
+    ("GET", f"{_APPLICATION}/executions/search", "search"),
+    ("GET", f"{_APPLICATION}/pipelineConfigs", "configs"),
+    ("GET", f"{_APPLICATION}/pipelineConfigs/(?P<name>[^/]+)", "config"),
+    ("PUT", f"/pipelines/{_ID}/cancel", "cancel"),
+    ("PUT", f"/pipelines/{_ID}/pause", "pause"),
+    ("PUT", f"/pipelines/{_ID}/resume", "resume"),
+    ("GET", "/health", "health"),
+    ("GET", "/auth/user", "user"),
+)

@@ -1,0 +1,102 @@
+"""Reading many executions: GET /executions and the search, with the traps of the real ones.
+
+Source: Orca's `TaskController` (`searchForPipelinesByTrigger`, `getSubsetOfExecutions`).
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fairlead_sandbox.gate.answers import Refused
+from fairlead_sandbox.gate.executions import Execution, Executions
+from fairlead_sandbox.gate.pipelines import Pipelines
+
+
+def subset(executions: Executions, query: Mapping[str, str]) -> list[Execution]:
+    """By `executionIds` or `pipelineConfigIds`: both are refused, neither gives nothing, unknown ids are dropped."""
+    ids, configs = _words(query, "executionIds"), _words(query, "pipelineConfigIds")
+    if ids and configs:
+        raise Refused(400, "Only pipelineConfigIds OR executionIds can be specified")
+    if ids:
+        return [found for each in ids if (found := executions.get(each)) is not None]
+    statuses = set(_words(query, "statuses"))
+    limit = int(query.get("limit", 1))
+    chosen = []
+    for config in configs:
+        fits = [each for each in executions.of_configs([config]) if not statuses or each.status in statuses]
+        chosen += fits[:limit]
+    return chosen
+
+
+def search(executions: Executions, pipelines: Pipelines, application: str, query: Mapping[str, str]) -> list[Execution]:
+    """Newest first; executions whose configuration is gone are not found.
+
+    It stops collecting at `size` matches and only then cuts from `startIndex`: a later page may be empty though matches
+    exist.
+    """
+    start, size = int(query.get("startIndex", 0)), int(query.get("size", 10))
+    if start < 0 or size < 1:
+        raise Refused(400, "startIndex must be >= 0 and size must be > 0")
+    configs = [each["id"] for each in pipelines.of(application) if query.get("pipelineName") in {None, each["name"]}]
+    found = executions.of_configs(configs)
+    if query.get("reverse") == "true":
+        found.reverse()
+    return _matching(found, query)[:size][start : start + size]
+
+
+def _matching(executions: Iterable[Execution], query: Mapping[str, str]) -> list[Execution]:
+    since, until = _bounds(query)
+    statuses, types = set(_words(query, "statuses")), set(_words(query, "triggerTypes")) - {"*"}
+    wanted = _trigger(query.get("trigger", ""))
+    event = query.get("eventId")
+    return [
+        each
+        for each in executions
+        if since <= each.body["buildTime"] <= until
+        and (not statuses or each.status in statuses)
+        and (not types or each.body["trigger"]["type"] in types)
+        and (event is None or each.body["trigger"].get("eventId") == event)
+        and _fits(wanted, each.body["trigger"])
+    ]
+
+
+def _bounds(query: Mapping[str, str]) -> tuple[int, int]:
+    since = int(query.get("triggerTimeStartBoundary", 0))
+    until = int(query.get("triggerTimeEndBoundary", 2**63))
+    if since < 0 or until < since:
+        raise Refused(400, f"triggerTimeStartBoundary {since} and triggerTimeEndBoundary {until} are no span of time")
+    return since, until
+
+
+def _trigger(encoded: str) -> Any:
+    try:
+        return json.loads(base64.b64decode(encoded, validate=True)) if encoded else {}
+    except (binascii.Error, ValueError) as error:
+        raise Refused(400, "trigger must be base64 of a JSON object") from error
+
+
+def _fits(wanted: Any, stored: Any) -> bool:
+    """A subset; text fits ignoring case, or when the stored text matches the wanted one taken as a pattern."""
+    if isinstance(wanted, dict):
+        return isinstance(stored, dict) and all(
+            key in stored and _fits(each, stored[key]) for key, each in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return isinstance(stored, list) and all(any(_fits(each, other) for other in stored) for each in wanted)
+    if isinstance(wanted, str) and isinstance(stored, str):
+        return wanted.lower() == stored.lower() or _matches(wanted, stored)
+    return bool(wanted == stored)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return re.fullmatch(pattern, text) is not None
+    except re.error:
+        return False
+
+
+def _words(query: Mapping[str, str], name: str) -> list[str]:
+    return [each for each in query.get(name, "").split(",") if each]

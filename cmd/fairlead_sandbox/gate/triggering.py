@@ -1,0 +1,113 @@
+"""POST /pipelines/{application}/{nameOrId}: from a trigger to a stored execution.
+
+Source of the order: Gate's `PipelineService.trigger`, Orca's `OperationsController` and `ExecutionLauncher.start`:
+build, look for the correlation id, store. Nothing locks between the look and the storing.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead_sandbox.gate.answers import Answer, Refused, Request
+from fairlead_sandbox.gate.executions import Execution, Executions, new_body
+from fairlead_sandbox.gate.expressions import evaluate
+from fairlead_sandbox.gate.faults import FaultKind, Faults
+from fairlead_sandbox.gate.pipelines import Pipelines
+from fairlead_sandbox.gate.ulid import Ulids
+from reconciler.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launcher:
+    """Everything that a trigger touches."""
+
+    pipelines: Pipelines
+    executions: Executions
+    faults: Faults
+    clock: Clock
+    ulids: Ulids
+
+    def trigger(self, application: str, name_or_id: str, request: Request) -> Answer:
+        """202 with the ref of a new execution, or of the one in flight with the same correlation id."""
+        config = self.pipelines.find_to_trigger(application, name_or_id)
+        trigger = self._trigger(config, request)
+        if config.get("disabled"):
+            self._store_failed(config, trigger, "Pipeline is disabled and cannot be started.")
+            raise Refused(400, "Pipeline is disabled and cannot be started.", "PipelineIsDisabled")
+        running = self.executions.correlated(trigger.get("correlationId"))
+        if running is not None:
+            return _accepted(running, started=False)
+        facts = {"application": application, "pipeline": config["name"]}
+        self._pause(FaultKind.ACCEPT_SLOWLY, facts)
+        if self.faults.take(FaultKind.TERMINAL_AT_ONCE, **facts) is not None:
+            reason = "Failed on startup: the queue refused the message"
+            return _accepted(self._store_failed(config, trigger, reason), started=True)
+        return _accepted(self._store(config, trigger, facts), started=True)
+
+    def _pause(self, kind: FaultKind, facts: Mapping[str, Any]) -> None:
+        slowly = self.faults.take(kind, **facts)
+        if slowly is not None:
+            time.sleep(float(slowly.get("seconds", 0.2)))
+
+    def _trigger(self, config: Mapping[str, Any], request: Request) -> dict[str, Any]:
+        """The body as sent, with Gate's and Orca's fillings; what looks like SpEL in it is evaluated."""
+        body = request.body if isinstance(request.body, dict) else {}
+        filled = {
+            "type": "manual",
+            "user": request.user,
+            "artifacts": [],
+            "notifications": [],
+            "rebake": False,
+            "dryRun": False,
+            "strategy": False,
+            "resolvedExpectedArtifacts": [],
+            **body,
+            "parameters": _parameters(config, body.get("parameters") or {}),
+        }
+        spel = {"trigger": filled, "parameters": filled["parameters"]}
+        evaluated: dict[str, Any] = evaluate(filled, spel)
+        return evaluated
+
+    def _store(self, config: Mapping[str, Any], trigger: Mapping[str, Any], facts: Mapping[str, Any]) -> Execution:
+        execution = self._new(config, trigger)
+        late = self.faults.take(FaultKind.LATE_READS, **facts)
+        if late is not None:
+            execution.hidden_reads = int(late.get("reads", 2))
+        waiting = self.faults.take(FaultKind.NOT_STARTED, **facts)
+        if waiting is not None:
+            execution.not_before = self.clock.monotonic() + float(waiting.get("seconds", 1))
+        execution.zombie = self.faults.take(FaultKind.ZOMBIE, **facts) is not None
+        self.executions.add(execution)
+        return execution
+
+    def _store_failed(self, config: Mapping[str, Any], trigger: Mapping[str, Any], reason: str) -> Execution:
+        """Orca keeps what it could not start, as a TERMINAL execution."""
+        execution = self._new(config, trigger)
+        execution.body.update(canceled=True, canceledBy="system", cancellationReason=reason)
+        execution.finish("TERMINAL", self._now())
+        self.executions.add(execution)
+        return execution
+
+    def _new(self, config: Mapping[str, Any], trigger: Mapping[str, Any]) -> Execution:
+        now = self._now()
+        return Execution(new_body(self.ulids.next(now), config, trigger, now))
+
+    def _now(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
+
+
+def _accepted(execution: Execution, *, started: bool) -> Answer:
+    return Answer(status=202, body={"ref": f"/pipelines/{execution.id}"}, execution=execution.id, started=started)
+
+
+def _parameters(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults filled in; unknown ones passed through. Raises the 400 for a required one that is missing."""
+    values = dict(given)
+    for parameter in config.get("parameterConfig", []):
+        name = parameter["name"]
+        if values.get(name) is None:
+            if parameter.get("required") and parameter.get("default") is None:
+                raise Refused(400, f"Required parameter {name} is missing")
+            values[name] = parameter.get("default")
+    return values

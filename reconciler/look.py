@@ -1,0 +1,64 @@
+"""One look at the world: from the feeds where that is enough, by a narrow fresh read where something is at stake."""
+
+from desired_state.model import Fleet
+from reconciler.drift import detect_drift
+from reconciler.observed import Observed, Snapshots
+from reconciler.ports import Deployer, Unreadable
+from reconciler.record import Record
+from reconciler.recovery import candidates, forgotten, found_running, recovered
+from reconciler.stock import Sight
+from reconciler.work import Outcome, Release
+from reconciler.world import World
+
+
+def look(record: Record, fleet: Fleet, world: World) -> Sight:
+    """What there is to see of the fleet now.
+
+    A read that fails is a sentence in `Sight.trouble`, never an exception: the pass goes on and says so.
+    """
+    deployer = world.deployers[fleet.deploy_type]
+    if is_quiet(record, deployer):
+        return _sight(record, fleet, deployer, record.snapshots, ())
+    try:
+        record = _recover(record, fleet, deployer, world)
+        snapshots = {**record.snapshots, **deployer.refresh(fleet, record.work)}
+    except Unreadable as trouble:
+        nothing = Observed(units=())
+        return Sight(record=record, snapshots={}, observed=nothing, work=record.work, trouble=str(trouble))
+    now = world.clock.now()
+    return _sight(
+        record, fleet, deployer, snapshots, tuple(deployer.check(outcome, snapshots, now) for outcome in record.work)
+    )
+
+
+def _sight(record: Record, fleet: Fleet, deployer: Deployer, snapshots: Snapshots, work: tuple[Outcome, ...]) -> Sight:
+    return Sight(record=record, snapshots=snapshots, observed=deployer.observe(fleet, snapshots), work=work)
+
+
+def is_quiet(record: Record, deployer: Deployer) -> bool:
+    """True when the feeds' last word is enough: ready at this very target, nothing under way, nothing asked."""
+    status, desired, setting = record.memory.status, record.desired, record.setting
+    if desired is None or setting is None or not status.ready or record.trouble or record.requests or record.problems:
+        return False
+    if record.work or record.memory.rollout or not record.present:
+        return False
+    if (status.target_digest, status.setting_commit) != (desired.target_digest, setting.commit):
+        return False
+    observed = deployer.observe(desired, record.snapshots)
+    calm = not observed.missing and all(unit.healthy and not unit.conflict for unit in observed.units)
+    return calm and not detect_drift(Release(fleet=desired, setting_commit=setting.commit), observed)
+
+
+def _recover(record: Record, fleet: Fleet, deployer: Deployer, world: World) -> Record:
+    """On first sight: is there work in flight that an earlier ledger knew of?"""
+    if not forgotten(record):
+        return record
+    observed = deployer.observe(fleet, deployer.refresh(fleet, ()))
+    setting = record.setting.commit if record.setting else ""
+    if not detect_drift(Release(fleet=fleet, setting_commit=setting), observed):
+        return record
+    now = world.clock.now()
+    waves = len(deployer.waves(fleet, observed))
+    asked = candidates(record, observed, waves, now, world.pace)
+    found = found_running(asked, deployer, deployer.refresh(fleet, asked), now)
+    return recovered(record, found, now)

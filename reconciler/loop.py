@@ -1,0 +1,127 @@
+"""The loop: a queue of names, workers, backoff, shutdown. The one place in the controller with a broad `except`.
+
+Families of names are driven alike: feeds, fleets, statuses. A family's runner is told a name and gives the time of the
+next run, or None. What it raises is logged, counted and backed off; it starves nobody else.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from threading import Event, Lock, Thread
+from typing import Protocol
+
+from reconciler.ports import Clock, Due, Lease, LeaseLost, Queue
+
+Runner = Callable[[str, Lease], datetime | None]
+BACKOFF_FIRST = timedelta(seconds=1)
+BACKOFF_CAP = timedelta(minutes=5)
+
+
+class Log(Protocol):
+    """What the loop needs of a structured logger: a constant message and key/values."""
+
+    def info(self, event: str, **values: object) -> object: ...
+    def warning(self, event: str, **values: object) -> object: ...
+    def exception(self, event: str, **values: object) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One kind of names: how many at once, for how long a lease, and what is run for each."""
+
+    name: str
+    run: Runner
+    workers: int = 1
+    lease: timedelta = timedelta(seconds=30)
+    heartbeat: bool = False  # renewed while it runs: for reads that may take long, never for what acts
+
+
+class Loop:
+    """Claims names and runs them until told to stop."""
+
+    def __init__(self, queue: Queue, families: Sequence[Family], clock: Clock, log: Log, *, seed: int = 0) -> None:
+        self._queue, self._families, self._clock, self._log = queue, families, clock, log
+        self._random = Random(seed)
+        self._running: dict[str, tuple[Due, Family]] = {}
+        self._lock = Lock()
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set; passes under way are let finish."""
+        threads = [Thread(target=self._drive, args=(family, stop), name=family.name) for family in self._families]
+        threads.append(Thread(target=self._heartbeats, args=(stop,), name="heartbeats", daemon=True))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def drain(self, families: Sequence[str]) -> int:
+        """Run every name that is due now in these families, in order, until none is; gives how many ran."""
+        chosen = [family for name in families for family in self._families if family.name == name]
+        ran = 0
+        while due := [(family, item) for family in chosen for item in self._claim(family, 1)]:
+            for family, item in due:
+                self._pass(family, item)
+                ran += 1
+        return ran
+
+    def _drive(self, family: Family, stop: Event) -> None:
+        with ThreadPoolExecutor(max_workers=family.workers, thread_name_prefix=family.name) as pool:
+            under_way: set[Future[None]] = set()
+            while not stop.is_set():
+                under_way = {future for future in under_way if not future.done()}
+                items = self._try_claim(family, family.workers - len(under_way))
+                under_way |= {pool.submit(self._pass, family, item) for item in items or ()}
+                if items is None:
+                    stop.wait(1.0)
+                elif not items:
+                    self._queue.wait(0.05 if under_way else 1.0)
+
+    def _try_claim(self, family: Family, limit: int) -> list[Due] | None:
+        """What is due; None when the queue could not be asked."""
+        items: list[Due] = []
+        asked = self._survive("claim", lambda: items.extend(self._claim(family, limit)), family=family.name)
+        return items if asked else None
+
+    def _claim(self, family: Family, limit: int) -> list[Due]:
+        return self._queue.claim(family.name, limit, family.lease) if limit > 0 else []
+
+    def _pass(self, family: Family, due: Due) -> None:
+        name = due.key.partition(":")[2]
+        with self._lock:
+            self._running[due.key] = (due, family)
+        if not self._survive("pass", lambda: self._run(family, due, name), family=family.name, name=name):
+            again_at = self._clock.now() + self._backoff(due.attempts)
+            self._survive("give back", lambda: self._queue.fail(due, again_at=again_at), family=family.name, name=name)
+        with self._lock:
+            self._running.pop(due.key, None)
+
+    def _run(self, family: Family, due: Due, name: str) -> None:
+        began = self._clock.monotonic()
+        again_at = family.run(name, due.lease)
+        kept = self._queue.finish(due, again_at=again_at)
+        took_ms = round((self._clock.monotonic() - began) * 1000)
+        self._log.info("pass", family=family.name, name=name, took_ms=took_ms, again_at=again_at, lease_kept=kept)
+
+    def _survive(self, what: str, action: Callable[[], object], **context: object) -> bool:
+        """Run it. False when it raised anything but a lost lease: whatever one name does, the others go on."""
+        try:
+            action()
+        except LeaseLost as lost:
+            self._log.warning("lease lost", what=what, why=str(lost), **context)
+        except Exception:  # noqa: BLE001 - the one broad except of the controller
+            self._log.exception("failed", what=what, **context)
+            return False
+        return True
+
+    def _backoff(self, attempts: int) -> timedelta:
+        ceiling = min(BACKOFF_CAP, BACKOFF_FIRST * (1 << min(attempts, 10)))
+        return ceiling * self._random.uniform(0.5, 1.0)
+
+    def _heartbeats(self, stop: Event) -> None:
+        while not stop.wait(5.0):
+            with self._lock:
+                beating = [(due, family) for due, family in self._running.values() if family.heartbeat]
+            for due, family in beating:
+                self._queue.renew(due, family.lease)

@@ -1,0 +1,153 @@
+"""What to start and what to end now: the next intents of the wave in work. Pure.
+
+The next wave is computed, not remembered; the same situation gives the same plan.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from reconciler.drift import at_release
+from reconciler.guards import kind_of, must_abort
+from reconciler.memory import Memory, Repair, Rollout
+from reconciler.observed import Unit
+from reconciler.reasons import Reason
+from reconciler.record import Situation
+from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan, Release
+
+ABORT_AGAIN_AFTER = timedelta(seconds=30)  # a cancel can answer 2xx and do nothing; it is then asked again
+STILL_ENDS = {None, Reason.ABORTING, Reason.QUARANTINED, Reason.REMOVED}  # under any other hold nothing is touched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The times that a controller works by."""
+
+    active: timedelta = timedelta(seconds=10)  # between looks at a fleet with work in flight
+    settle: timedelta = timedelta(seconds=45)  # before a start of unknown fate is repeated; longer than a lease
+    deadline: timedelta = timedelta(hours=2)  # of one intent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A plan, and the memory that goes with it: a rollout begun, attempts counted."""
+
+    plan: Plan
+    memory: Memory
+
+
+def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
+    """The plan of this pass."""
+    aborts = due_aborts(situation, hold)
+    if hold is not None:
+        return Decision(plan=Plan(hold=hold, aborts=aborts), memory=situation.memory)
+    memory = begin(situation)
+    if memory.rollout is None:
+        return Decision(plan=Plan(aborts=aborts), memory=memory)
+    starts = (*repeated_starts(situation, pace), *new_starts(situation, memory, memory.rollout, pace))
+    attempts = {**memory.attempts, **{attempts_key(intent): intent.attempt for intent in starts}}
+    moved = tuple(dict.fromkeys((*memory.rollout.moved, *(intent.unit for intent in starts))))
+    rollout = replace(memory.rollout, moved=moved)
+    return Decision(plan=Plan(starts=starts, aborts=aborts), memory=replace(memory, attempts=attempts, rollout=rollout))
+
+
+def due_aborts(situation: Situation, hold: Hold | None) -> tuple[Outcome, ...]:
+    """Work in flight that must end now and was not asked to a moment ago."""
+    if (hold.reason if hold else None) not in STILL_ENDS:
+        return ()
+    unwanted = situation.strangers if situation.record.present else situation.in_flight
+    if not unwanted or not must_abort(situation):
+        return ()
+    return tuple(outcome for outcome in unwanted if not _asked_lately(situation, outcome))
+
+
+def _asked_lately(situation: Situation, outcome: Outcome) -> bool:
+    asked = outcome.phase is Phase.ABORTING and outcome.since is not None
+    return asked and outcome.since is not None and situation.now < outcome.since + ABORT_AGAIN_AFTER
+
+
+def begin(situation: Situation) -> Memory:
+    """The memory with a rollout in progress, where drift calls for one."""
+    memory, target = situation.memory, situation.target
+    if memory.rollout is not None or target is None or not situation.drift:
+        return memory
+    kind = kind_of(situation)
+    rollout = Rollout(release=target, kind=kind, started_at=situation.now, members=_first_members(situation, kind))
+    if kind is not Kind.HEAL:
+        return replace(memory, rollout=rollout, attempts=_attempts_of(situation, memory))
+    repairs = tuple(
+        Repair(unit=difference.unit, component=difference.component, have=difference.have, at=situation.now)
+        for difference in situation.drift.differences
+    )
+    return replace(memory, rollout=rollout, repairs=(*memory.repairs, *repairs))
+
+
+def _first_members(situation: Situation, kind: Kind) -> tuple[str, ...]:
+    """The first wave with anything to do in it holds the first members; earlier ones pass by themselves."""
+    if kind is Kind.DEPLOY and situation.waves:
+        return situation.waves[0].units
+    return tuple(unit.id for unit in situation.observed.units)
+
+
+def _attempts_of(situation: Situation, memory: Memory) -> dict[str, int]:
+    """Only the numbers of releases that can still come back are kept: the desired and the last good one."""
+    digests = [situation.desired.target_digest[:12]]
+    digests += [memory.last_good.target_digest[:12]] if memory.last_good else []
+    return {key: number for key, number in memory.attempts.items() if any(digest in key for digest in digests)}
+
+
+def repeated_starts(situation: Situation, pace: Pace) -> tuple[Intent, ...]:
+    """Intents whose fate stayed unknown past their deadline and settling time: the same key again."""
+    return tuple(
+        replace(outcome.intent, starts=outcome.intent.starts + 1, settle_at=situation.now + pace.settle)
+        for outcome in situation.in_flight
+        if outcome.phase is Phase.INTENDED and outcome.ticket is None and situation.now >= outcome.intent.settle_at
+    )
+
+
+def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pace) -> tuple[Intent, ...]:
+    """One intent for each member that is not at the release and on which nothing is in flight."""
+    busy = {outcome.intent.unit for outcome in situation.in_flight}
+    units = [
+        unit
+        for unit in situation.observed.units
+        if unit.id in rollout.members and unit.id not in busy and not at_release(unit, rollout.release)
+    ]
+    units.sort(key=lambda unit: _urgency(unit, rollout))
+    return tuple(make_intent(situation, memory, rollout, unit, pace) for unit in units)
+
+
+def _urgency(unit: Unit, rollout: Rollout) -> tuple[bool, bool, str]:
+    """Units already moved come first, then broken ones, then the rest (DESIGN 3.1)."""
+    return (unit.id not in rollout.moved, unit.healthy, unit.id)
+
+
+def make_intent(situation: Situation, memory: Memory, rollout: Rollout, unit: Unit, pace: Pace) -> Intent:
+    """The next attempt on that unit."""
+    base = base_key(situation.record.repository, rollout.release, unit.id)
+    attempt = memory.attempts.get(base, 0) + 1
+    return Intent(
+        key=f"{base}:w{rollout.wave}:a{attempt}",
+        fleet=rollout.release.fleet,
+        repository=situation.record.repository,
+        setting_commit=rollout.release.setting_commit,
+        unit=unit.id,
+        wave=rollout.wave,
+        attempt=attempt,
+        kind=rollout.kind,
+        created_at=situation.now,
+        settle_at=situation.now + pace.settle,
+        deadline=situation.now + pace.deadline,
+        starts=1,
+    )
+
+
+def base_key(repository: str, release: Release, unit: str) -> str:
+    """The identity of all attempts on one unit towards one release: stable over a lost ledger."""
+    commit, target = release.setting_commit[:12], release.target_digest[:12]
+    return f"fairlead:{repository}:{release.fleet.name}:{commit}:{target}:{unit}"
+
+
+def attempts_key(intent: Intent) -> str:
+    """The base key of an intent, under which its attempt is remembered."""
+    release = Release(fleet=intent.fleet, setting_commit=intent.setting_commit)
+    return base_key(intent.repository, release, intent.unit)

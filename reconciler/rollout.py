@@ -1,0 +1,188 @@
+"""How far a rollout is: failures counted, waves finished, soaks waited out, the end reached. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+
+from desired_state.model import Setting
+from reconciler.drift import at_release
+from reconciler.memory import Finished, Memory, Rollout
+from reconciler.observed import Observed, Unit, Wave
+from reconciler.quarantine import quarantine
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Kind, Outcome, Phase, Release
+
+UNWELL_FOR = timedelta(minutes=2)  # a blip while soaking starts the soak again; longer than this is a failure
+BACKOFF_FIRST = timedelta(seconds=5)
+BACKOFF_CAP = timedelta(minutes=5)
+
+
+def backoff(failures: int, seed: str) -> timedelta:
+    """Full jitter, capped; the same for the same failure, so that a repeated pass decides the same.
+
+    The rule: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = min(BACKOFF_CAP, BACKOFF_FIRST * (1 << min(failures, 10)))
+    return ceiling * Random(f"{seed}/{failures}").random()
+
+
+def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datetime) -> Memory:
+    """Fold ended work into the rollout: a failing target is counted to its quarantine, a bad road only delays."""
+    for outcome in ended:
+        rollout = memory.rollout
+        if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
+            continue
+        if outcome.phase is Phase.SUCCEEDED:
+            memory = replace(memory, rollout=replace(rollout, setbacks=0))
+        elif outcome.phase is Phase.FAILED:
+            memory = _count_failure(memory, rollout, outcome, desired, now)
+    return memory
+
+
+def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: Release, now: datetime) -> Memory:
+    reason = outcome.reason or Reason.PIPELINE_FAILED
+    if outcome.failure is Failure.REFUSED:
+        return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
+    if outcome.failure is Failure.TRANSIENT:
+        setbacks = rollout.setbacks + 1
+        wait = backoff(setbacks, outcome.intent.key)
+        return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait))
+    unit = outcome.intent.unit
+    failed = rollout.failures.get(unit, 0) + 1
+    if failed > rollout.release.fleet.policy.retries:
+        return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
+    failures = {**rollout.failures, unit: failed}
+    retry_at = now + backoff(failed, outcome.intent.key)
+    return replace(memory, rollout=replace(rollout, failures=failures, retry_at=retry_at))
+
+
+def advance(
+    memory: Memory,
+    waves: Sequence[Wave],
+    observed: Observed,
+    in_flight: Sequence[Outcome],
+    desired: Release,
+    now: datetime,
+) -> Memory:
+    """Carry the rollout as far as what was observed allows: next waves, their soaks, its end."""
+    while (rollout := memory.rollout) is not None:
+        if rollout.wave > len(waves):
+            return finish(memory, rollout, len(observed.units), now)
+        wave = waves[rollout.wave - 1]
+        rollout = _with_members(rollout, wave, observed)
+        members = [unit for unit in observed.units if unit.id in rollout.members]
+        if _busy(in_flight) or not all(at_release(unit, rollout.release) for unit in members):
+            return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=None))
+        if not all(unit.healthy for unit in members):
+            return _unwell(memory, rollout, members, desired, now)
+        soak_until = rollout.soak_until or now + _soak(rollout, wave)
+        if now < soak_until:
+            return replace(memory, rollout=replace(rollout, soak_until=soak_until, unwell_since=None))
+        memory = replace(
+            memory,
+            rollout=replace(rollout, wave=rollout.wave + 1, members=(), soak_until=None, unwell_since=None),
+        )
+    return memory
+
+
+def _with_members(rollout: Rollout, wave: Wave, observed: Observed) -> Rollout:
+    """Membership is stored when a wave starts; units that are gone leave it."""
+    present = {unit.id for unit in observed.units}
+    members = tuple(unit for unit in rollout.members or wave.units if unit in present)
+    return replace(rollout, members=members)
+
+
+def _busy(in_flight: Sequence[Outcome]) -> bool:
+    return any(not outcome.phase.ended for outcome in in_flight)
+
+
+def _soak(rollout: Rollout, wave: Wave) -> timedelta:
+    """Only a deploy soaks, and only where something was moved: what ran here before needs no proof."""
+    moved = set(rollout.moved) & set(rollout.members)
+    return wave.soak if moved and rollout.kind is Kind.DEPLOY else timedelta(0)
+
+
+def _unwell(memory: Memory, rollout: Rollout, members: Sequence[Unit], desired: Release, now: datetime) -> Memory:
+    since = rollout.unwell_since or now
+    if now - since < UNWELL_FOR:
+        return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=since))
+    sick = next(unit for unit in members if not unit.healthy)
+    message = f"{sick.id} stayed unhealthy at {rollout.release.fleet.version}: {sick.message or 'no reason known'}"
+    return quarantine(memory, rollout.release, desired, reason=Reason.HEALTH_CHECK_FAILED, message=message, now=now)
+
+
+def finish(memory: Memory, rollout: Rollout, units: int, now: datetime) -> Memory:
+    """The rollout's end: it is the last good release from now on, unless it was one already."""
+    finished = Finished(
+        target_digest=rollout.release.target_digest,
+        setting_commit=rollout.release.setting_commit,
+        kind=rollout.kind,
+        version=rollout.release.fleet.version,
+        units=units,
+        took=now - rollout.started_at,
+        at=now,
+    )
+    good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
+    return replace(memory, rollout=None, finished=finished, last_good=good, preemptions=0)
+
+
+def make_room(memory: Memory, target: Release | None, in_flight: Sequence[Outcome]) -> Memory:
+    """Drop a rollout that is not wanted any more, once nothing of it is in flight."""
+    rollout = memory.rollout
+    if rollout is None or _busy(in_flight):
+        return memory
+    if target is not None and target.target_digest == rollout.release.target_digest:
+        return memory
+    return replace(memory, rollout=None, preemptions=memory.preemptions + 1)
+
+
+def take_over(memory: Memory, target: Release | None, setting: Setting, now: datetime) -> Memory:
+    """A newer commit that wants what is being rolled out already: the rollout is that commit's from now on.
+
+    So a revert that is merged while Fairlead rolls back by itself does not begin again.
+    """
+    rollout = memory.rollout
+    if rollout is None or target is None or target.target_digest != rollout.release.target_digest:
+        return memory
+    if target.setting_commit == rollout.release.setting_commit or target.setting_commit != setting.commit:
+        return memory
+    if target.target_digest != setting.target_digest:
+        return memory  # diverted: still on the way to what was good before
+    kind = Kind.REVERT if setting.reverts else Kind.DEPLOY
+    release = replace(rollout.release, setting_commit=target.setting_commit)
+    return replace(memory, rollout=replace(rollout, release=release, kind=kind, started_at=now))
+
+
+def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, now: datetime) -> Memory:
+    """A fleet that is at its target without a rollout: that release is good, however it got there."""
+    if target is None or memory.rollout or not memory.adopted or _finished(memory, target):
+        return memory
+    whole = observed.units and not observed.missing
+    if not whole or not all(unit.healthy and at_release(unit, target) for unit in observed.units):
+        return memory
+    finished = Finished(
+        target_digest=target.target_digest,
+        setting_commit=target.setting_commit,
+        kind=Kind.ROLLBACK if _diverted_to(memory, target) else Kind.DEPLOY,
+        version=target.fleet.version,
+        units=len(observed.units),
+        took=None,
+        at=now,
+    )
+    good = memory.last_good if _diverted_to(memory, target) else target
+    return replace(memory, finished=finished, last_good=good)
+
+
+def _finished(memory: Memory, target: Release) -> bool:
+    last = memory.finished
+    return last is not None and (last.target_digest, last.setting_commit) == (
+        target.target_digest,
+        target.setting_commit,
+    )
+
+
+def _diverted_to(memory: Memory, target: Release) -> bool:
+    """Back at the last good release by itself: that stays the one it was."""
+    same = memory.last_good is not None and memory.last_good.target_digest == target.target_digest
+    return same and bool(memory.quarantines)

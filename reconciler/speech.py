@@ -1,0 +1,248 @@
+"""What is said on commits about one fleet (DESIGN 5). Pure; every description fits 140 characters.
+
+A commit's word is final only when nothing of it can still happen, and no commit stays pending for ever.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from desired_state.model import Sha
+from reconciler.drift import at_release
+from reconciler.guards import describe_drift
+from reconciler.memory import Finished, Memory, Quarantine, Rollout
+from reconciler.quarantine import quarantined
+from reconciler.record import CommitStatus, Situation, State
+from reconciler.work import Hold, Kind
+
+LONGEST = 140  # characters: the limit of GitHub's statuses (docs.github.com, REST, commit statuses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A state and its sentence, before it is put on a commit."""
+
+    state: State
+    text: str
+
+
+def speak(situation: Situation, memory: Memory, hold: Hold | None, public_url: str) -> tuple[CommitStatus, ...]:
+    """The words of this pass: on the setting commit, on what it reverts, on what it supersedes."""
+    own = own_word(situation, memory, hold)
+    words = {situation.desired.setting_commit: own} if own is not None else {}
+    for earlier in situation.record.statuses:
+        if earlier.commit != situation.desired.setting_commit or not situation.record.present:
+            word = closing_word(situation, memory, earlier, own)
+            if word is not None:
+                words[earlier.commit] = word
+    return tuple(_status(situation, commit, word, public_url) for commit, word in words.items())
+
+
+def _status(situation: Situation, commit: Sha, word: Word, public_url: str) -> CommitStatus:
+    environment, _, short_name = situation.record.name.partition("/")
+    return CommitStatus(
+        repository=situation.record.repository,
+        commit=commit,
+        context=f"fairlead/{environment}/{short_name}",
+        state=word.state,
+        description=clip(word.text),
+        target_url=f"{public_url}/fleets/{situation.record.name}" if public_url else "",
+        at=situation.now,
+    )
+
+
+# ── on the setting commit ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def own_word(situation: Situation, memory: Memory, hold: Hold | None) -> Word | None:
+    """What is said on the setting commit; None leaves the last word standing."""
+    if not situation.record.present:
+        return None
+    said = _said(situation, situation.desired.setting_commit)
+    calm = said is not None and said.state is State.SUCCESS and not situation.drift and memory.rollout is None
+    failed = quarantined(memory, situation.desired.target_digest)
+    if failed is not None:
+        return _failed_word(situation, memory, failed, hold)
+    if hold is not None:
+        return None if calm else Word(state=State.ERROR if hold.error else State.PENDING, text=_hold_text(hold))
+    if memory.rollout is not None:
+        return Word(state=State.PENDING, text=progress_text(situation, memory.rollout))
+    if is_whole(situation):
+        return Word(state=State.SUCCESS, text=success_text(situation, memory))
+    return None if calm else Word(state=State.FAILURE, text=_unwell_text(situation))
+
+
+def _failed_word(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> Word:
+    if failed.refused:
+        return Word(state=State.ERROR, text=f"{failed.reason}: {failed.message}")
+    return Word(state=State.FAILURE, text=failure_text(situation, memory, failed, hold))
+
+
+def is_whole(situation: Situation) -> bool:
+    """At the target and healthy, all of it, and it is something."""
+    units = situation.observed.units
+    return bool(units) and not situation.drift and all(unit.healthy for unit in units)
+
+
+def _said(situation: Situation, commit: Sha) -> CommitStatus | None:
+    return next((status for status in situation.record.statuses if status.commit == commit), None)
+
+
+def _hold_text(hold: Hold) -> str:
+    return f"{hold.reason}: {hold.message}"
+
+
+def _unwell_text(situation: Situation) -> str:
+    if not situation.observed.units:
+        return "no units: nothing runs it"
+    sick = next(unit for unit in situation.observed.units if not unit.healthy)
+    return (
+        f"{situation.desired.fleet.version} is there but {sick.id} is not healthy: {sick.message or 'no reason known'}"
+    )
+
+
+def progress_text(situation: Situation, rollout: Rollout) -> str:
+    """`wave 1/2: 1.4.2 on 0/2 units`."""
+    done = sum(at_release(unit, rollout.release) and unit.healthy for unit in situation.observed.units)
+    where = f"{rollout.release.fleet.version} on {done}/{len(situation.observed.units)} units"
+    if rollout.kind is Kind.HEAL:
+        return f"healing drift: {describe_drift(situation)}" if situation.drift else f"healing drift: {where}"
+    verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
+    verb = verbs.get(rollout.kind, f"wave {rollout.wave}/{max(len(situation.waves), rollout.wave)}")
+    return f"{verb}: {where}"
+
+
+def success_text(situation: Situation, memory: Memory) -> str:
+    """`1.4.2 on 2/2 units in 48 s`, or how it came back to an earlier version."""
+    finished = _finished_here(situation, memory)
+    if finished is not None and finished.kind is Kind.HEAL:
+        return f"{_where(situation)}; drift healed{_in(finished)}"
+    reverts = situation.record.setting.reverts if situation.record.setting else ()
+    if reverts:
+        return (
+            f"rolled back to {_version(situation)} (reverts {_shorts(reverts)}) on {_units(situation)}{_took(finished)}"
+        )
+    return f"{_where(situation)}{_took(finished)}"
+
+
+def failure_text(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> str:
+    """What failed, and what became of the fleet; the second half is never cut away."""
+    return fit(f"{failed.version} failed: {failed.message}", _consequence(situation, memory, hold))
+
+
+def _consequence(situation: Situation, memory: Memory, hold: Hold | None) -> str:
+    target = situation.target
+    if target is None:
+        good = memory.last_good
+        why = "on_failure: hold" if good is not None else "no good version to go back to"
+        return f"; stays where it stands ({why})"
+    if hold is not None:
+        return f"; {hold.reason}: going back to {target.fleet.version} waits"
+    if memory.rollout is not None or situation.drift:
+        return f"; rolling back to {target.fleet.version}"
+    finished = _finished_here(situation, memory)
+    return f"; rolled back to {target.fleet.version} on {_units(situation)}{_in(finished)}"
+
+
+# ── on earlier commits ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def closing_word(situation: Situation, memory: Memory, earlier: CommitStatus, own: Word | None) -> Word | None:
+    """The last word on a commit that is not, or no longer, what the fleet is set to."""
+    is_open = earlier.state is State.PENDING
+    if not situation.record.present:
+        return Word(state=State.ERROR, text="no longer managed: its file is gone") if is_open else None
+    setting = situation.record.setting
+    if setting is not None and earlier.commit in setting.reverts and own is not None:
+        return _reverted_word(situation, memory, earlier, own)
+    if not is_open or _still_moving(situation, memory, earlier.commit):
+        return None
+    finished = memory.finished
+    if finished is not None and finished.setting_commit == earlier.commit:
+        text = f"{finished.version} on {finished.units}/{finished.units} units{_took(finished)}"
+        return Word(state=State.SUCCESS, text=f"{text}; then {_short(situation)}")
+    return Word(state=State.ERROR, text=f"superseded by {_short(situation)} ({_version(situation)})")
+
+
+def _reverted_word(situation: Situation, memory: Memory, earlier: CommitStatus, own: Word) -> Word | None:
+    by = _short(situation)
+    if own.state is State.SUCCESS:
+        took = _took(_finished_here(situation, memory))
+        text = f"rolled back to {_version(situation)} (reverted by {by}) on {_units(situation)}{took}"
+        return Word(state=State.SUCCESS if earlier.state is State.SUCCESS else State.FAILURE, text=text)
+    if earlier.state is not State.PENDING:
+        return None
+    if own.state is State.PENDING:
+        return Word(state=State.PENDING, text=f"being reverted by {by} to {_version(situation)}")
+    return Word(state=State.ERROR, text=f"superseded by {by} ({_version(situation)})")
+
+
+def _still_moving(situation: Situation, memory: Memory, commit: Sha) -> bool:
+    in_flight = any(outcome.intent.setting_commit == commit for outcome in situation.in_flight)
+    return in_flight or (memory.rollout is not None and memory.rollout.release.setting_commit == commit)
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finished_here(situation: Situation, memory: Memory) -> Finished | None:
+    target, finished = situation.target, memory.finished
+    if target is None or finished is None or finished.target_digest != target.target_digest:
+        return None
+    return finished if finished.setting_commit == target.setting_commit else None
+
+
+def _version(situation: Situation) -> str:
+    return situation.desired.fleet.version
+
+
+def _short(situation: Situation) -> str:
+    return situation.desired.setting_commit[:7]
+
+
+def _shorts(commits: tuple[Sha, ...]) -> str:
+    shown = ", ".join(commit[:7] for commit in commits[:2])
+    return shown + (f" +{len(commits) - 2}" if len(commits) > 2 else "")
+
+
+def _units(situation: Situation) -> str:
+    count = len(situation.observed.units)
+    return f"{count}/{count} units"
+
+
+def _where(situation: Situation) -> str:
+    return f"{_version(situation)} on {_units(situation)}"
+
+
+def _took(finished: Finished | None) -> str:
+    if finished is None:
+        return ""
+    return ", already there" if finished.took is None else _in(finished)
+
+
+def _in(finished: Finished | None) -> str:
+    return f" in {duration(finished.took)}" if finished is not None and finished.took is not None else ""
+
+
+def duration(span: timedelta) -> str:
+    """`48 s`, `3 min 10 s`, `2 h 5 min`."""
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def clip(text: str) -> str:
+    """One line of at most 140 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+
+
+def fit(first: str, last: str) -> str:
+    """Both halves in 140 characters, the first one cut."""
+    room = LONGEST - len(last)
+    line = " ".join(first.split())
+    return (line if len(line) <= room else line[: max(room - 1, 0)].rstrip() + "…") + last

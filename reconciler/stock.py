@@ -1,0 +1,103 @@
+"""Taking stock: from what was known and what was seen to a `Situation`, by one chain of pure steps."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from reconciler.adoption import heed_requests, meet
+from reconciler.drift import detect_drift
+from reconciler.memory import Memory
+from reconciler.observed import Observed, Snapshots, Wave
+from reconciler.ports import Deployer
+from reconciler.quarantine import choose_target, lift
+from reconciler.record import Record, Situation
+from reconciler.rollout import advance, count, make_room, settle_in_sync, take_over
+from reconciler.work import Kind, Outcome, Phase, Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a pass saw: snapshots, what they mean, and why there may be none.
+
+    `record` is the ledger's, with the work of a lost ledger found again.
+    """
+
+    record: Record
+    snapshots: Snapshots
+    observed: Observed
+    work: tuple[Outcome, ...]
+    trouble: str = ""
+
+
+def take_stock(sight: Sight, deployer: Deployer, now: datetime, observe_only: bool) -> Situation:
+    """Everything that a decision needs, from one look at the world.
+
+    Raises `ValueError` for a record without a desired spec: there is nothing to compare with.
+    """
+    record = sight.record
+    if record.desired is None or record.setting is None:
+        raise ValueError(f"{record.name} never had a sound spec")
+    desired = Release(fleet=record.desired, setting_commit=record.setting.commit)
+    work = tuple(stamp(record, settle_unknown(outcome, now), now) for outcome in sight.work)
+    memory = learn(desired, sight, work, deployer, now)
+    target = choose_target(memory, desired, record.setting)
+    return Situation(
+        record=record,
+        memory=memory,
+        desired=desired,
+        target=target,
+        observed=sight.observed,
+        drift=detect_drift(target or desired, sight.observed),
+        waves=waves_of(memory, target or desired, sight.observed, deployer),
+        work=work,
+        now=now,
+        trouble=sight.trouble,
+        observe_only=observe_only,
+    )
+
+
+def learn(desired: Release, sight: Sight, work: tuple[Outcome, ...], deployer: Deployer, now: datetime) -> Memory:
+    """What the record's memory becomes by what was seen. Nothing is learnt from a look that failed."""
+    record = sight.record
+    memory = heed_requests(record.memory, record, desired, sight.observed)
+    memory = _recent_repairs(lift(memory, desired, now), now)
+    if sight.trouble or sight.observed.missing or record.setting is None:
+        return memory
+    memory = meet(memory, desired, sight.observed, detect_drift(desired, sight.observed))
+    memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
+    in_flight = tuple(outcome for outcome in work if not outcome.phase.ended)
+    if memory.rollout is not None:
+        waves = waves_of(memory, memory.rollout.release, sight.observed, deployer)
+        memory = advance(memory, waves, sight.observed, in_flight, desired, now)
+    target = choose_target(memory, desired, record.setting)
+    memory = make_room(take_over(memory, target, record.setting, now), target, in_flight)
+    return memory if in_flight else settle_in_sync(memory, target, sight.observed, now)
+
+
+def settle_unknown(outcome: Outcome, now: datetime) -> Outcome:
+    """An abort of something that never came to be is done once it cannot come to be any more."""
+    unborn = outcome.phase is Phase.ABORTING and outcome.ticket is None
+    if unborn and now >= outcome.intent.settle_at:
+        return replace(outcome, phase=Phase.ABORTED, message="was never started")
+    return outcome
+
+
+def stamp(record: Record, outcome: Outcome, now: datetime) -> Outcome:
+    """The outcome with the time at which its phase was first seen."""
+    known = next((known for known in record.work if known.intent.key == outcome.intent.key), None)
+    if known is not None and known.phase is outcome.phase:
+        return replace(outcome, since=known.since)
+    return replace(outcome, since=now)
+
+
+def waves_of(memory: Memory, release: Release, observed: Observed, deployer: Deployer) -> tuple[Wave, ...]:
+    """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak."""
+    rollout = memory.rollout
+    if rollout is not None and rollout.kind is not Kind.DEPLOY:
+        return (Wave(units=tuple(unit.id for unit in observed.units)),)
+    fleet = rollout.release.fleet if rollout is not None else release.fleet
+    return deployer.waves(fleet, observed)
+
+
+def _recent_repairs(memory: Memory, now: datetime) -> Memory:
+    kept = tuple(repair for repair in memory.repairs if repair.at > now - timedelta(days=1))
+    return memory if kept == memory.repairs else replace(memory, repairs=kept)

@@ -1,0 +1,172 @@
+"""The only writer of conditions: from a situation, its plan and what came of it to all that a pass leaves behind."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.chronicle import chronicle
+from reconciler.memory import Condition, ConditionType, Memory, Status
+from reconciler.plan import Decision, Pace
+from reconciler.quarantine import quarantined
+from reconciler.reasons import Reason
+from reconciler.record import Pass, Situation
+from reconciler.rollout import count
+from reconciler.speech import is_whole, progress_text, speak, success_text
+from reconciler.work import Hold, Kind, Outcome, Phase
+
+UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
+
+
+def promise(situation: Situation, decision: Decision, public_url: str) -> Pass:
+    """T1: what is about to be done, written down before it is. Changes nothing where nothing is about to be done."""
+    if not decision.plan.acts:
+        record = situation.record
+        return Pass(record=record, memory=record.memory, work=record.work, statuses=(), events=())
+    started = [Outcome(intent=i, phase=Phase.INTENDED, since=situation.now) for i in decision.plan.starts]
+    aborted = [replace(o, phase=Phase.ABORTING, since=situation.now) for o in decision.plan.aborts]
+    return summarize(situation, decision, (*started, *aborted), Pace(), public_url, closing=False)
+
+
+def summarize(
+    situation: Situation,
+    decision: Decision,
+    outcomes: Iterable[Outcome],
+    pace: Pace,
+    public_url: str,
+    *,
+    closing: bool = True,
+) -> Pass:
+    """T2: everything that the pass learnt and did. `closing` consumes the requests that were heeded."""
+    now, hold = situation.now, decision.plan.hold
+    outcomes = tuple(replace(outcome, since=now) for outcome in outcomes)
+    work = merge(situation.work, outcomes)
+    fresh = [outcome for outcome in outcomes if outcome.phase.ended]
+    memory = count(decision.memory, fresh, situation.desired, now)
+    status = make_status(situation, memory, hold)
+    memory = replace(memory, status=status) if situation.record.present else forget(status, work, memory)
+    return Pass(
+        record=situation.record,
+        memory=memory,
+        work=work,
+        statuses=speak(replace(situation, work=work), memory, hold, public_url),
+        events=chronicle(situation, memory, hold, work) if closing else (),
+        requests_done=tuple(request.id for request in situation.record.requests) if closing else (),
+        again_at=when_again(situation, memory, hold, work, pace),
+    )
+
+
+def merge(before: Iterable[Outcome], after: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """The newest word on each intent."""
+    by_key = {outcome.intent.key: outcome for outcome in (*before, *after)}
+    return tuple(by_key.values())
+
+
+def forget(status: Status, work: tuple[Outcome, ...], memory: Memory) -> Memory:
+    """A fleet whose file is gone is forgotten once nothing of it is in flight."""
+    if any(not outcome.phase.ended for outcome in work):
+        return replace(memory, status=status)
+    return Memory(status=status)
+
+
+def when_again(
+    situation: Situation, memory: Memory, hold: Hold | None, work: tuple[Outcome, ...], pace: Pace
+) -> datetime | None:
+    """The next look that nobody else will ask for; None when only a change calls for one."""
+    soon = situation.now + pace.active
+    moving = any(not outcome.phase.ended for outcome in work) or situation.trouble
+    lifted = [entry.until for entry in memory.quarantines if entry.until is not None]
+    rollout = memory.rollout
+    calls = [
+        soon if moving else None,
+        hold.until if hold else None,
+        situation.now if any(outcome.phase.ended for outcome in work) else None,
+        min(lifted, default=None),
+        _rollout_calls(situation, memory, hold, soon) if rollout else None,
+    ]
+    return min((call for call in calls if call is not None), default=None)
+
+
+def _rollout_calls(situation: Situation, memory: Memory, hold: Hold | None, soon: datetime) -> datetime | None:
+    rollout = memory.rollout
+    if rollout is None or (hold is not None and hold.reason not in UNDER_WAY):
+        return None
+    return rollout.soak_until or rollout.retry_at if _later(rollout.soak_until or rollout.retry_at, situation) else soon
+
+
+def _later(moment: datetime | None, situation: Situation) -> bool:
+    return moment is not None and moment > situation.now
+
+
+# ── conditions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_status(situation: Situation, memory: Memory, hold: Hold | None) -> Status:
+    """Where the fleet stands, as conditions with their reason and sentence."""
+    reason, message = say_why(situation, memory, hold)
+    target = situation.target
+    return Status(
+        conditions=tuple(_conditions(situation, memory, hold, reason, message)),
+        target_digest=target.target_digest if target else None,
+        setting_commit=situation.desired.setting_commit,
+        version=target.fleet.version if target else "",
+        diverted=situation.diverted,
+        units=situation.observed.units if not situation.trouble else situation.record.memory.status.units,
+        reason=reason,
+        message=message,
+        until=hold.until if hold else None,
+    )
+
+
+def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Reason, str]:
+    """The one reason that matters most, and its sentence."""
+    if hold is not None:
+        return hold.reason, hold.message
+    if memory.rollout is not None:
+        reasons = {Kind.ROLLBACK: Reason.ROLLING_BACK, Kind.HEAL: Reason.HEALING}
+        return reasons.get(memory.rollout.kind, Reason.PROGRESSING), progress_text(situation, memory.rollout)
+    if not is_whole(situation):
+        return _unwell(situation)
+    failed = quarantined(memory, situation.desired.target_digest)
+    if failed is not None:
+        return Reason.ROLLED_BACK, f"{failed.version} failed: {failed.message}"
+    return Reason.SUCCEEDED, success_text(situation, memory)
+
+
+def _unwell(situation: Situation) -> tuple[Reason, str]:
+    if not situation.observed.units:
+        return Reason.NO_UNITS, "no units: nothing runs it"
+    if situation.drift:
+        return Reason.PROGRESSING, "drift is seen; the next pass acts on it"
+    sick = next(unit for unit in situation.observed.units if not unit.healthy)
+    empty = not any(unit.running for unit in situation.observed.units)
+    return Reason.NO_UNITS if empty else Reason.UNHEALTHY, f"{sick.id}: {sick.message or 'not healthy'}"
+
+
+def _conditions(
+    situation: Situation, memory: Memory, hold: Hold | None, reason: Reason, message: str
+) -> Iterable[Condition]:
+    held = hold is not None and hold.reason not in UNDER_WAY
+    moving = memory.rollout is not None or bool(situation.in_flight)
+    ready = hold is None and memory.rollout is None and not situation.diverted and is_whole(situation)
+    facts: list[tuple[ConditionType, bool | None]] = [(ConditionType.READY, ready)]
+    facts += [(ConditionType.RECONCILING, True)] if moving and not held else []
+    facts += [(ConditionType.HELD, True)] if held else []
+    facts += [(ConditionType.STALLED, True)] if hold is not None and hold.stalled else []
+    facts += [(ConditionType.HEALTHY, _healthy(situation))]
+    for kind, value in facts:
+        yield _condition(situation, kind, value, reason, message)
+
+
+def _healthy(situation: Situation) -> bool | None:
+    if situation.trouble or not situation.observed.units:
+        return None
+    return all(unit.healthy for unit in situation.observed.units)
+
+
+def _condition(
+    situation: Situation, kind: ConditionType, value: bool | None, reason: Reason, message: str
+) -> Condition:
+    before = situation.record.memory.status.condition(kind)
+    same = before is not None and (before.status, before.reason) == (value, reason)
+    since = before.since if before is not None and same else situation.now
+    return Condition(type=kind, status=value, reason=reason, message=message, since=since)

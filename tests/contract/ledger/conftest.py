@@ -1,0 +1,250 @@
+"""A ledger on every engine that is at hand, the clock that only the test moves, and builders for what is written.
+
+SQLite is always at hand. PostgreSQL joins where FAIRLEAD_TEST_POSTGRESQL holds a URL whose database may be emptied.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, select, text
+
+from adapters.clock import ManualClock, SystemClock
+from adapters.ledger.store import Store, open_ledger
+from adapters.ledger.tables import metadata
+from desired_state.model import DesiredState, Environment, Fleet, FleetName, Package, Problem, Revision, Setting
+from reconciler.memory import Memory
+from reconciler.ports import Due, Lease, RevisionChange
+from reconciler.record import CommitStatus, Event, Pass, Record, State
+from reconciler.work import Intent, Kind, Outcome, Phase
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+ENGINES = ["sqlite", *(["postgresql"] if os.environ.get("FAIRLEAD_TEST_POSTGRESQL") else [])]
+CHILD = Path(__file__).parent / "child.py"
+
+
+def sha(name: str) -> str:
+    return hashlib.sha1(name.encode()).hexdigest()
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def make_fleet(name: FleetName = "prod/checkout", version: str = "1.4.2", **changes: Any) -> Fleet:
+    fleet = Fleet(
+        name=name,
+        environment=Environment(name=name.partition("/")[0], account="123456789012", regions=("us-east-1",)),
+        service=name.partition("/")[2],
+        components={"package/checkout": version},
+        packages=(Package(name="checkout", version=version),),
+        deploy_type="memory",
+        deploy={"waves": [{"regions": "all", "soak": "5m"}]},
+        target_digest=digest(name + version),
+        spec_digest=digest("spec" + name + version),
+        identity_digest=digest("identity" + name),
+    )
+    return replace(fleet, **changes)
+
+
+def make_outcome(fleet: Fleet, key: str, phase: Phase = Phase.INTENDED, **changes: Any) -> Outcome:
+    intent = Intent(
+        key=key,
+        fleet=fleet,
+        repository="main",
+        setting_commit=sha("one"),
+        unit="us-east-1",
+        wave=1,
+        attempt=1,
+        kind=Kind.DEPLOY,
+        created_at=NOW,
+        settle_at=NOW + timedelta(seconds=30),
+        deadline=NOW + timedelta(hours=1),
+    )
+    return replace(Outcome(intent=intent, phase=phase), **changes)
+
+
+def make_status(
+    commit: str = "one",
+    state: State = State.PENDING,
+    description: str = "wave 1 of 2",
+    context: str = "fairlead/prod/checkout",
+    **changes: Any,
+) -> CommitStatus:
+    word = CommitStatus(
+        repository="main", commit=sha(commit), context=context, state=state, description=description, at=NOW
+    )
+    return replace(word, **changes)
+
+
+@dataclass
+class Bench:
+    """One ledger with what a test needs to write into it."""
+
+    url: str
+    folder: Path
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
+    system: SystemClock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        self.store = open_ledger(self.url, self.clock)
+        self.stores = [self.store]
+        self.children: list[Popen[str]] = []
+
+    def another(self) -> Store:
+        """The same ledger, opened once more: what another process would hold."""
+        self.stores.append(open_ledger(self.url, self.clock))
+        return self.stores[-1]
+
+    def catch_up(self) -> None:
+        """From here on the test's own clock runs with those of its children: at the host's time, or just behind it."""
+        self.clock.advance(self.system.now() - self.clock.now())
+
+    def close(self) -> None:
+        for store in self.stores:
+            store.close()
+        for child in self.children:
+            child.kill()
+            child.communicate()
+
+    def child(self, *words: str) -> Popen[str]:
+        """A real process that does what `child.py` says under that word."""
+        command = [sys.executable, str(CHILD), self.url, *words]
+        child = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+        self.children.append(child)
+        return child
+
+    # ── leases ──
+
+    def claim(self, key: str, store: Store | None = None) -> Due:
+        """That very name, claimed."""
+        store = store or self.store
+        store.add([key])
+        found = {due.key: due for due in store.claim(key.partition(":")[0], 1000, LEASE)}
+        for due in found.values():
+            if due.key != key:
+                store.finish(due, again_at=self.clock.now())
+        return found[key]
+
+    def lease(self, key: str) -> Lease:
+        return self.claim(key).lease
+
+    # ── Git ──
+
+    def revision(self, name: str, *fleets: Fleet, repository: str = "main", **changes: Any) -> RevisionChange:
+        """A head that declares these sound fleets."""
+        sound = {fleet.name: fleet for fleet in fleets}
+        broken: frozenset[str] = changes.pop("broken", frozenset())
+        problems: tuple[Problem, ...] = changes.pop("problems", ())
+        return RevisionChange(
+            **{
+                "repository": repository,
+                "head": Revision(sha=sha(name), parents=(), author="Ada", committed_at=NOW, subject="set"),
+                "desired": DesiredState(
+                    environments=("prod",), fleets=sound, declared=frozenset(sound) | broken, problems=problems
+                ),
+                "settings": {
+                    fleet.name: Setting(commit=sha(name), target_digest=fleet.target_digest) for fleet in fleets
+                },
+                "at": self.clock.now(),
+                **changes,
+            }
+        )
+
+    def declare(self, name: str, *fleets: Fleet, repository: str = "main", **changes: Any) -> tuple[FleetName, ...]:
+        """Write a head and give the fleets that it changed; the queue is left as the write made it."""
+        due = self.claim(f"repository:{repository}")
+        changed = self.store.record_revision(
+            due.lease, self.revision(name, *fleets, repository=repository, **changes)
+        )
+        self.store.finish(due)
+        return changed
+
+    # ── passes ──
+
+    def record(self, name: FleetName = "prod/checkout") -> Record:
+        record = self.store.load(name)
+        assert record is not None
+        return record
+
+    def result(self, record: Record, memory: Memory | None = None, **changes: Any) -> Pass:
+        base = Pass(record=record, memory=memory or record.memory, work=record.work, statuses=(), events=())
+        return replace(base, **changes)
+
+    def full_result(self, record: Record, number: int = 1) -> Pass:
+        """A result that touches every table that a pass can write."""
+        assert record.desired is not None
+        return self.result(
+            record,
+            memory=replace(record.memory, preemptions=number),
+            work=(make_outcome(record.desired, f"key-{number}"),),
+            statuses=(make_status(description=f"wave {number}"),),
+            events=(Event(kind="intent", message=f"number {number}", at=NOW, data={"number": number}),),
+        )
+
+    # ── what is there ──
+
+    def rows(self, *tables: str) -> Mapping[str, list[tuple[Any, ...]]]:
+        """Everything in these tables (none named: in all)."""
+        engine = create_engine(self.url)
+        try:
+            with engine.connect() as connection:
+                chosen = [table for table in metadata.sorted_tables if not tables or table.name in tables]
+                return {table.name: sorted(map(tuple, connection.execute(select(table))), key=str) for table in chosen}
+        finally:
+            engine.dispose()
+
+    def due_keys(self) -> list[str]:
+        return sorted(row[0] for row in self.rows("queue")["queue"])
+
+    def sql(self, statement: str) -> None:
+        """Meddle with the database from outside."""
+        engine = create_engine(self.url)
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    address = os.environ["FAIRLEAD_TEST_POSTGRESQL"]
+    engine = create_engine(address)
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    engine.dispose()
+    return address
+
+
+@pytest.fixture
+def bench(url: str, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(url, tmp_path)
+    yield bench
+    bench.close()
+
+
+class Build:
+    """The builders, handed to tests as one fixture."""
+
+    fleet: Callable[..., Fleet] = staticmethod(make_fleet)
+    outcome: Callable[..., Outcome] = staticmethod(make_outcome)
+    status: Callable[..., CommitStatus] = staticmethod(make_status)
+    sha: Callable[[str], str] = staticmethod(sha)
+    now = NOW
+    lease = LEASE
+
+
+@pytest.fixture
+def build() -> type[Build]:
+    return Build

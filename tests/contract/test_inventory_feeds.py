@@ -1,0 +1,265 @@
+"""The feeds of inventories and executions, from a real AWS API and the sandbox's Gate into a real ledger."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.world import seed_cluster
+
+from adapters.aws.sessions import Sessions
+from adapters.clock import ManualClock
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.feeds.executions import Executions
+from adapters.feeds.inventories import Inventories
+from adapters.feeds.pacing import Pacing
+from adapters.gate.client import Gates
+from adapters.ledger.store import Store, open_ledger
+from desired_state.model import DesiredState, Environment, Fleet, Package, Revision, Setting
+from reconciler.ports import Lease, RevisionChange
+from reconciler.record import Pass, Record
+from reconciler.work import Intent, Kind, Outcome, Phase
+
+EAST = "us-east-1"
+HERE = f"{ACCOUNT}/{EAST}"
+FEED = f"inventory/{HERE}"
+INTERVAL = timedelta(seconds=60)
+PARAMETERS = {"version": "PKG_VERSION", "region": "REGION", "fairleadKey": "FAIRLEAD_KEY"}
+
+
+@dataclass
+class Rig:
+    """A ledger, a world, and the two feeds."""
+
+    aws: Aws
+    gate: Gate
+    ledger: Store
+    clock: ManualClock
+
+    def __post_init__(self) -> None:
+        sessions, gates = Sessions(max_attempts=1), Gates({}, timeout=5)
+        self.deployer = Spinnaker(sessions=sessions, gates=gates, clock=self.clock)
+        deployers = {"spinnaker": self.deployer}
+        self.inventories = Inventories(self.ledger, sessions, deployers, self.clock, INTERVAL)
+        self.executions = Executions(self.ledger, gates, self.clock, INTERVAL)
+
+    def fleet(self, name: str = "prod/checkout", role: str | None = None) -> Fleet:
+        service = name.partition("/")[2]
+        return Fleet(
+            name=name,
+            environment=Environment(
+                name="prod", account=ACCOUNT, regions=(EAST,), role=role, spinnaker={"url": self.gate.url}
+            ),
+            service=service,
+            components={f"package/{service}": "1.4.2"},
+            packages=(Package(name=service, version="1.4.2"),),
+            deploy_type="spinnaker",
+            deploy={
+                "application": service,
+                "pipeline": "deploy",
+                "parameters": PARAMETERS,
+                "select": {"cluster": f"{service}-prod"},
+            },
+            target_digest="a" * 64,
+            spec_digest="b" * 64,
+            identity_digest="c" * 64,
+        )
+
+    def lease(self, key: str) -> Lease:
+        """A claim of the queue's own; names that came due meanwhile are left there."""
+        self.ledger.add([key])
+        (due,) = self.ledger.claim(key.partition(":")[0], 1, timedelta(hours=2))
+        return due.lease
+
+    def declare(self, *fleets: Fleet) -> None:
+        """Let Git declare these fleets."""
+        commit = "d" * 40
+        head = Revision(sha=commit, parents=(), author="Ada", committed_at=self.clock.now(), subject="set")
+        named = {fleet.name: fleet for fleet in fleets}
+        desired = DesiredState(environments=("prod",), fleets=named, declared=frozenset(named))
+        settings = {name: Setting(commit=commit, target_digest=fleet.target_digest) for name, fleet in named.items()}
+        change = RevisionChange(repository="main", head=head, desired=desired, settings=settings, at=self.clock.now())
+        self.ledger.record_revision(self.lease("repository:main"), change)
+
+    def record(self, name: str = "prod/checkout") -> Record:
+        record = self.ledger.load(name)
+        assert record is not None
+        return record
+
+    def due(self) -> set[str]:
+        """The fleets that are due now, which takes them."""
+        return {due.key for due in self.ledger.claim("fleet", 100, timedelta(seconds=1))}
+
+    def in_flight(self, fleet: Fleet) -> Outcome:
+        """An intent of the fleet, written down and started."""
+        now = self.clock.now()
+        intent = Intent(
+            key=f"fairlead:main:{fleet.name}:{'d' * 12}:{'a' * 12}:{EAST}:w1:a1",
+            fleet=fleet,
+            repository="main",
+            setting_commit="d" * 40,
+            unit=EAST,
+            wave=1,
+            attempt=1,
+            kind=Kind.DEPLOY,
+            created_at=now,
+            settle_at=now,
+            deadline=now + timedelta(hours=1),
+            starts=1,
+        )
+        self.ledger.add([f"fleet:{fleet.name}"])
+        dues = {due.key: due for due in self.ledger.claim("fleet", 100, timedelta(hours=2))}
+        lease = dues.pop(f"fleet:{fleet.name}").lease
+        for other in dues.values():
+            self.ledger.finish(other)
+        outcome = self.deployer.start(intent, lease)
+        record = self.record(fleet.name)
+        self.ledger.save(lease, record, self._pass(record, outcome))
+        return outcome
+
+    def _pass(self, record: Record, outcome: Outcome) -> Pass:
+        return Pass(record=record, memory=record.memory, work=(outcome,), statuses=(), events=())
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Rig]:
+    settings = GateSettings(bake_seconds=0, deploy_seconds=0, health_seconds=0, background=False)
+    clock = ManualClock(datetime.now(UTC))  # noqa: TID251 - the sandbox's servers run on this machine's clock
+    with Aws() as aws, Gate(aws, settings) as gate:
+        for name, value in aws.environment().items():
+            monkeypatch.setenv(name, value)
+        for service in ("checkout", "cart"):
+            seed_cluster(aws, f"{service}-prod", EAST, service, "1.4.1", capacity=1)
+            gate.pipelines.save(deploy_pipeline(service, "deploy", f"{service}-prod", service, regions=[EAST]))
+        ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock)
+        yield Rig(aws, gate, ledger, clock)
+        ledger.close()
+
+
+def names(part: Mapping[str, Any]) -> list[str]:
+    return [group["name"] for group in part["server_groups"]]
+
+
+def test_one_read_is_cut_into_the_fleets_that_live_there(rig: Rig) -> None:
+    rig.declare(rig.fleet(), rig.fleet("prod/cart"))
+    rig.due()
+
+    again = rig.inventories.run(HERE, rig.lease(f"inventory:{HERE}"))
+
+    assert again == rig.clock.now() + INTERVAL
+    assert rig.inventories.names() == {HERE}
+    for service in ("checkout", "cart"):
+        snapshot = rig.record(f"prod/{service}").snapshots[FEED]
+        assert names(snapshot.body) == [f"{service}-prod-v000"]
+        observed = rig.deployer.observe(rig.fleet(f"prod/{service}"), {FEED: snapshot})
+        assert [{f"package/{service}": "1.4.1"}] == [unit.components for unit in observed.units]
+
+
+def test_only_a_fleet_whose_part_changed_becomes_due(rig: Rig) -> None:
+    rig.declare(rig.fleet(), rig.fleet("prod/cart"))
+    lease = rig.lease(f"inventory:{HERE}")
+    rig.inventories.run(HERE, lease)
+    rig.due()
+    rig.clock.advance(INTERVAL)
+    rig.inventories.run(HERE, lease)
+    unchanged = rig.due() - {"fleet:prod/cart", "fleet:prod/checkout"}
+    rig.clock.advance(timedelta(seconds=2))
+    for due in rig.ledger.claim("fleet", 100, timedelta(seconds=1)):
+        rig.ledger.finish(due)
+
+    seed_cluster(rig.aws, "checkout-prod", EAST, "checkout", "1.4.2", capacity=1)
+    rig.inventories.run(HERE, lease)
+
+    assert unchanged == set()
+    assert rig.due() == {"fleet:prod/checkout"}
+
+
+def test_a_role_that_fails_harms_only_the_fleets_that_it_reads(rig: Rig) -> None:
+    broken = "arn:aws:iam::999999999999:role/other"
+    rig.declare(rig.fleet(), rig.fleet("prod/cart", role=broken))
+
+    again = rig.inventories.run(HERE, rig.lease(f"inventory:{HERE}"))
+
+    assert again is not None
+    assert names(rig.record().snapshots[FEED].body) == ["checkout-prod-v000"]
+    assert FEED not in rig.record("prod/cart").snapshots
+
+
+def test_trouble_is_recorded_keeps_what_was_known_and_ends(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.declare(rig.fleet())
+    lease = rig.lease(f"inventory:{HERE}")
+    rig.inventories.run(HERE, lease)
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        away = Inventories(rig.ledger, Sessions(max_attempts=1), {"spinnaker": rig.deployer}, rig.clock, INTERVAL)
+
+        again = away.run(HERE, lease)
+
+    assert again is not None
+    assert again >= rig.clock.now() + INTERVAL
+    assert "the AWS endpoint cannot be reached" in rig.record().trouble[FEED]
+    assert names(rig.record().snapshots[FEED].body) == ["checkout-prod-v000"]
+
+    rig.inventories.run(HERE, lease)
+
+    assert rig.record().trouble == {}
+
+
+def test_a_place_where_no_fleet_lives_is_not_read_again(rig: Rig) -> None:
+    rig.declare(rig.fleet())
+    rig.aws.reset_calls()
+
+    assert rig.inventories.run(f"{ACCOUNT}/ap-south-1", rig.lease("inventory:elsewhere")) is None
+    assert sum(rig.aws.calls.values()) == 0
+
+
+def test_executions_under_way_are_polled_in_one_call_and_kept_by_key(rig: Rig) -> None:
+    rig.declare(rig.fleet(), rig.fleet("prod/cart"))
+    outcomes = [rig.in_flight(rig.fleet()), rig.in_flight(rig.fleet("prod/cart"))]
+    asked = len(rig.gate.access_log)
+    assert rig.executions.names() == {rig.gate.url}
+
+    again = rig.executions.run(rig.gate.url, rig.lease(f"executions:{rig.gate.url}"))
+
+    assert again == rig.clock.now() + INTERVAL
+    assert len(rig.gate.access_log) == asked + 1
+    feed = f"executions/{rig.gate.url}"
+    for outcome in outcomes:
+        snapshot = rig.record(outcome.intent.fleet.name).snapshots[feed]
+        assert {outcome.intent.key} == set(snapshot.body)
+        assert snapshot.body[outcome.intent.key]["id"] == outcome.ticket
+        assert rig.deployer.check(outcome, {feed: snapshot}, rig.clock.now()).phase is Phase.RUNNING
+
+
+def test_without_work_in_flight_there_is_nothing_to_poll(rig: Rig) -> None:
+    rig.declare(rig.fleet())
+
+    assert rig.executions.run(rig.gate.url, rig.lease("executions:gate")) is None
+    assert rig.executions.names() == frozenset()
+    assert len(rig.gate.access_log) == 0
+
+
+def test_a_gate_that_is_down_is_trouble_of_its_fleets(rig: Rig) -> None:
+    rig.declare(rig.fleet())
+    rig.in_flight(rig.fleet())
+    rig.gate.faults.on("unavailable")
+
+    again = rig.executions.run(rig.gate.url, rig.lease("executions:gate"))
+
+    assert again is not None
+    assert again >= rig.clock.now() + INTERVAL
+
+
+def test_reads_that_fail_come_later_and_later_and_at_once_after_a_good_one() -> None:
+    clock = ManualClock(datetime(2026, 11, 23, 9, 0, tzinfo=UTC))
+    pacing = Pacing(clock, timedelta(seconds=10), jitter=lambda: 1.0)
+
+    waits = [(pacing.failed("x") - clock.now()).total_seconds() for _ in range(7)]
+
+    assert waits == [20, 40, 80, 160, 300, 300, 300]
+    assert pacing.succeeded("x") == clock.now() + timedelta(seconds=10)
+    assert pacing.failed("x") == clock.now() + timedelta(seconds=20)

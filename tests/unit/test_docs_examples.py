@@ -1,0 +1,205 @@
+"""What the pages promise about desired state is done: every example, table and message, with the real parser."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from adapters.deployers.trigger_settings import TriggerSettings
+from adapters.gate.settings import SpinnakerSettings, problems_of
+from desired_state.formats import (
+    EnvironmentFile,
+    FairleadFile,
+    FleetFile,
+    FreezeFile,
+    Layer,
+    PolicyKeys,
+    ServiceFile,
+    SuspendFile,
+)
+from desired_state.layout import Kind, place
+from desired_state.model import DesiredState
+from desired_state.parser import Parser
+from desired_state.placeholders import allowed
+from desired_state.trees import MemoryTree
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FORMAT = ROOT / "docs" / "writing-desired-state.md"
+SHOWN = {"bash", "json", "mermaid", "text", "toml", "yaml"}  # what a fence may be marked as
+
+
+class Fence(NamedTuple):
+    """A fenced block: what it is marked as, and what it holds."""
+
+    language: str
+    text: str
+
+
+def fences(page: Path) -> list[Fence]:
+    return [Fence(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)]
+
+
+def yaml_blocks(page: Path) -> list[str]:
+    return [fence.text for fence in fences(page) if fence.language == "yaml"]
+
+
+def path_of(block: str) -> str:
+    found = re.match(r"# (\S+)\n", block)
+    return found[1] if found else ""
+
+
+def files_of(page: Path) -> dict[str, str]:
+    return {path_of(block): block for block in yaml_blocks(page)}
+
+
+def parser() -> Parser:
+    return Parser({"spinnaker": SpinnakerSettings, "trigger": TriggerSettings}, {"spinnaker": problems_of})
+
+
+def parse(files: Mapping[str, str]) -> DesiredState:
+    return parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The body rows of every table, cells stripped."""
+    for line in text.splitlines():
+        if line.startswith("|") and not line.startswith("|---"):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def section(page: Path, heading: str) -> str:
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    assert found, f"{page.name} has no section {heading}"
+    return found[1]
+
+
+def code(cell: str) -> str:
+    found = re.fullmatch(r"`(.*)`", cell)
+    return found[1] if found else ""
+
+
+def relative(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    assert {fence.language for fence in fences(page)} <= SHOWN
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_yaml_example_names_the_file_it_is(page: Path) -> None:
+    unread = {Kind.OTHER, Kind.STRAY}
+
+    assert [block for block in yaml_blocks(page) if place(path_of(block)).kind in unread] == []
+    assert [path for path, times in Counter(map(path_of, yaml_blocks(page))).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if yaml_blocks(page)], ids=relative)
+def test_the_examples_of_a_page_are_one_sound_repository(page: Path) -> None:
+    state = parse(files_of(page))
+
+    assert [] == [str(problem) for problem in state.problems]
+    assert state.fleets
+
+
+def test_the_page_of_the_format_has_an_example_of_every_file() -> None:
+    expected = set(Kind) - {Kind.OTHER, Kind.STRAY}
+
+    assert expected == {place(path).kind for path in files_of(FORMAT)}
+
+
+def test_the_precedence_table_is_what_the_parser_does() -> None:
+    files = files_of(FORMAT)
+    tree = MemoryTree({path: text.encode() for path, text in files.items()})
+    promised = list(rows(section(FORMAT, "Precedence")))[1:]
+
+    for fleet, key, value, file in ([code(cell) for cell in row] for row in promised):
+        explained, at = parser().explain(tree, fleet)[key]
+        assert (value, file) == (str(explained), at.file), f"{fleet} {key}"
+    assert len(promised) > 8
+
+
+def test_every_problem_message_is_what_the_parser_says() -> None:
+    files = files_of(FORMAT)
+    promised = list(rows(section(FORMAT, "What the problem messages mean")))[1:]
+
+    for file, line, message in ([code(cell) for cell in row[:3]] for row in promised):
+        problems = parse({**files, file: with_line(files[file], line)}).problems
+        assert message in {problem.message for problem in problems}, [str(problem) for problem in problems]
+    assert len(promised) > 15
+
+
+def with_line(text: str, line: str) -> str:
+    """The file with a top-level key said anew: the old one goes, with what is indented below it."""
+    key = line.partition(":")[0]
+    without = re.sub(rf"^{re.escape(key)}:.*\n(?:[ #].*\n)*", "", text, flags=re.M)
+    return f"{without}{line}\n"
+
+
+def test_the_placeholder_table_is_what_the_parser_allows() -> None:
+    for row in list(rows(section(FORMAT, "Placeholders")))[1:]:
+        field = re.findall(r"`([^`]*)`", row[0])[0]
+        expected = set(re.findall(r"\{(\w+)\}", row[1]))
+        assert expected == allowed(tuple(field.split("."))), field
+
+
+KEYS = [
+    ("fairlead.yaml", "| key | meaning |", FairleadFile, set()),
+    ("fairlead.yaml", "| key | values |", PolicyKeys, set()),
+    ("An environment", "| key | meaning |", EnvironmentFile, set()),
+    ("A service deployed by Spinnaker", "| key of a service |", ServiceFile, set(PolicyKeys.model_fields)),
+    ("A service deployed by Spinnaker", "| key | default |", SpinnakerSettings, set()),
+    ("A service on long-lived instances", "| key | meaning |", TriggerSettings, {"type"}),
+    ("Which version runs", "| key | meaning |", FleetFile, set()),
+]
+
+
+@pytest.mark.parametrize(
+    ("heading", "header", "model", "apart"), KEYS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_table_of_keys_has_every_key_of_its_model(
+    heading: str, header: str, model: type[BaseModel], apart: set[str]
+) -> None:
+    assert set(keys_of(model)) - apart == table_keys(section(FORMAT, heading), header) - apart
+
+
+def test_the_tables_of_suspend_and_freeze_have_every_key() -> None:
+    suspend, freeze = section(FORMAT, "Suspend and freeze").split("A freeze is one file")
+
+    assert set(keys_of(SuspendFile)) == table_keys(suspend, "| key | meaning |")
+    assert set(keys_of(FreezeFile)) == table_keys(freeze, "| key | meaning |")
+
+
+def table_keys(text: str, header: str) -> set[str]:
+    body = text[text.index(header) :].partition("\n\n")[0]
+    return {code(row[0]) for row in rows(body)} - {""}
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[str]:
+    """Every key of a file as the tables write it: `a.b`, `list[].b`, `map.<name>.b`. Layers are told of elsewhere."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        inner = model_in(field.annotation)
+        if inner is None or issubclass(inner, Layer):
+            yield key
+        else:
+            yield from (f"{key}{step_of(field.annotation)}{below}" for below in keys_of(inner))
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := model_in(each)) is not None), None)
+
+
+def step_of(annotation: Any) -> str:
+    written = str(annotation)
+    if "dict[" in written:
+        return ".<name>."
+    return "[]." if "list[" in written else "."
