@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test check bench schemas clean
+.PHONY: help install demo test check schemas clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"

@@ -40,7 +40,8 @@ class Parts:
         own = MapNode(items={k: v for k, v in service.items.items() if k != "in"}, keys=service.keys, at=service.at)
         inside = _map(_map(service, "in"), self.environment.name)
         merged = layers.settings((self.defaults, own, self.override, inside), service)
-        filled = fill(merged, {"environment": self.environment.name, "service": self.service})
+        named = {"environment": self.environment.name, "service": self.name.partition("/")[2]}
+        filled = fill(merged, named)
         return filled if isinstance(filled, MapNode) else merged
 
     def configuration(self) -> MapNode | None:

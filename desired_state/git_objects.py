@@ -107,11 +107,13 @@ class Objects:
     @contextlib.contextmanager
     def _asked(self, batch: str, blob: str) -> Iterator[tuple[Stream, int]]:
         with self._lock:
+            whole = False
             try:
                 yield self._ask_twice(batch, blob)
-            except BaseException:
-                self._end(batch)  # half an answer may be left in the pipe
-                raise
+                whole = True
+            finally:
+                if not whole:
+                    self._end(batch)  # half an answer may be left in the pipe
 
     def _ask_twice(self, batch: str, blob: str) -> tuple[Stream, int]:
         """The process may have been ended from outside, or be older than the object: then a new one is asked."""

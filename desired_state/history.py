@@ -14,7 +14,7 @@ from desired_state.model import Digest, FleetName, Revision, Setting, Sha
 ABSENT = "absent"  # read instead of a digest: the fleet has no file there
 BROKEN = "broken"  # read instead of a digest: its file cannot be read there, so it keeps its last good spec
 EARLIER_RUNS = 5  # how many runs before the present one are looked at for what was reverted
-LOOKBACK = 500  # how many commits before the setting commit are looked at for that
+LOOKBACK = 100  # how many commits before the setting commit are looked at for that: each costs a diff of two trees
 LIMIT = 20_000  # commits of a walk
 
 Walk = Iterable[tuple[Revision, frozenset[str]]]  # newest first, with the paths that differ from the first parent

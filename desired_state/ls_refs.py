@@ -69,8 +69,9 @@ class LsRefs:
                 f"{self.url} did not answer in {self._timeout:g} s: check the network, or wait"
             ) from None
         except requests.RequestException as error:
-            kind = type(error).__name__
-            raise GitUnreachable(f"{self.url} cannot be reached ({kind}): check the address and the network, or wait") from None
+            raise GitUnreachable(
+                f"{self.url} cannot be reached ({type(error).__name__}): check the address and the network, or wait"
+            ) from None
 
     def _read(self, method: str, address: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         with self._session.request(

@@ -7,7 +7,8 @@
 | `packages.<name>.to`, `config.to` | `{environment}` `{service}` |
 | `source.tag` | `{version}`, left as it is |
 
-`{environment}` and `{service}` (the service file's name) are filled in the effective fleet. `{region}` and `{version}`
+`{environment}` and `{service}` (the fleet's own short name, so that two fleets of one
+service file select different machines) are filled in the effective fleet. `{region}` and `{version}`
 stay: the deployer fills them in for each unit. Configuration values are free text and are never filled in.
 """
 

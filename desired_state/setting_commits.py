@@ -6,15 +6,17 @@ touches one of ten thousand fleets costs one small look.
 """
 
 import contextlib
+import itertools
 import re
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from desired_state.git_log import Former
+from desired_state.git_log import Change, Former
 from desired_state.git_objects import GitTree
 from desired_state.history import ABSENT, BROKEN, LIMIT, Reading, find_settings
 from desired_state.mirror import Mirror
 from desired_state.model import DesiredState, FleetName, Revision, Setting, Sha
 from desired_state.parser import NoTarget, Parser
+from desired_state.touched import touched_fleets
 from desired_state.trees import Entry
 
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{40})\b", re.MULTILINE)
@@ -37,12 +39,53 @@ def setting_commits(
     `known` are the settings found at `known_head` before: then only what changed since is looked into.
     Raises `GitError`.
     """
-    past = _Past(mirror, head, parser, folder.strip("/") + "/" if folder.strip("/") else "")
-    past.read_head(desired)
-    with contextlib.closing(past.walk()) as walk:
-        return find_settings(
-            walk, past.read, desired.declared, reverted_by=past.reverted_by, known_head=known_head, known=known
+    prefix = folder.strip("/") + "/" if folder.strip("/") else ""
+    with contextlib.closing(mirror.changes(head, limit=LIMIT)) as changes:
+        since, met = _since(changes, known_head)
+        kept = _kept(desired, known, touched_fleets(_paths(since, prefix), desired)) if known and met else {}
+        asked = desired.declared - frozenset(kept)
+        if not asked:
+            return kept
+        past = _Past(mirror, head, parser, prefix)
+        past.read_head(desired, asked)
+        found = find_settings(
+            past.walk(itertools.chain(since, changes)),
+            past.read,
+            asked,
+            reverted_by=past.reverted_by,
+            known_head=known_head,
+            known=known,
         )
+    return kept | found
+
+
+def _since(changes: Iterator[Change], known_head: Sha | None) -> tuple[list[Change], bool]:
+    """The newest changes down to that of `known_head`, and whether the history has it."""
+    taken: list[Change] = []
+    if known_head:
+        for change in changes:
+            taken.append(change)
+            if change.revision.sha == known_head:
+                return taken, True
+    return taken, False
+
+
+def _paths(since: Sequence[Change], prefix: str) -> Iterator[str]:
+    """What changed after the known head, whose own change is the last."""
+    for change in since[:-1]:
+        yield from (path.removeprefix(prefix) for path in change.former if path.startswith(prefix))
+
+
+def _kept(
+    desired: DesiredState, known: Mapping[FleetName, Setting], touched: frozenset[FleetName]
+) -> dict[FleetName, Setting]:
+    """The settings that cannot have changed: untouched, and of the digest that the fleet has now."""
+    kept = {}
+    for name, fleet in desired.fleets.items():
+        setting = known.get(name)
+        if setting and name not in touched and setting.target_digest == fleet.target_digest:
+            kept[name] = setting
+    return kept
 
 
 class _Past:
@@ -57,27 +100,26 @@ class _Past:
         self._merges_asked = 0
         self._at_head: dict[FleetName, Reading] = {}
 
-    def read_head(self, desired: DesiredState) -> None:
+    def read_head(self, desired: DesiredState, fleets: Collection[FleetName]) -> None:
         """Note the fleets at the head, before the walk goes under it."""
         tree = GitTree(self._head, self._entries, self._mirror.read)
-        for fleet in desired.declared:
+        for fleet in fleets:
             sound = desired.fleets.get(fleet)
             self._at_head[fleet] = Reading(
                 digest=sound.target_digest if sound else self._digest(tree, fleet),
                 inputs=self._parser.inputs(tree, fleet),
             )
 
-    def walk(self) -> Generator[tuple[Revision, frozenset[str]], None, None]:
+    def walk(self, changes: Iterable[Change]) -> Iterator[tuple[Revision, frozenset[str]]]:
         """The first-parent history; while a commit is out, the tree here is that of its first parent."""
-        with contextlib.closing(self._mirror.changes(self._head, limit=LIMIT)) as changes:
-            for change in changes:
-                former = {
-                    path.removeprefix(self._prefix): before
-                    for path, before in change.former.items()
-                    if path.startswith(self._prefix)
-                }
-                self._entries.put_back(former)
-                yield change.revision, frozenset(former)
+        for change in changes:
+            former = {
+                path.removeprefix(self._prefix): before
+                for path, before in change.former.items()
+                if path.startswith(self._prefix)
+            }
+            self._entries.put_back(former)
+            yield change.revision, frozenset(former)
 
     def read(self, commit: Sha, fleets: Collection[FleetName]) -> Mapping[FleetName, Reading]:
         """`history.Read`: at the head, or at the first parent of the commit that the walk is at."""

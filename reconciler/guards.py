@@ -77,7 +77,8 @@ def suspended(situation: Situation) -> Hold | None:
     suspension = situation.desired.fleet.suspension
     if suspension is None or (suspension.until is not None and suspension.until <= situation.now):
         return None
-    return Hold(reason=Reason.SUSPENDED, message=f"suspended: {suspension.reason}", until=suspension.until)
+    until = f" (until {_minute(suspension.until)})" if suspension.until else ""
+    return Hold(reason=Reason.SUSPENDED, message=f"{suspension.reason}{until}", until=suspension.until)
 
 
 def freeze_window(situation: Situation) -> Hold | None:
@@ -88,7 +89,7 @@ def freeze_window(situation: Situation) -> Hold | None:
     last = max(open_now, key=lambda freeze: freeze.ends)
     return Hold(
         reason=Reason.FREEZE_WINDOW,
-        message=f"frozen by {last.name} until {_minute(last.ends)}: {last.reason}",
+        message=f"{last.name} until {_minute(last.ends)}: {last.reason}",
         until=last.ends,
     )
 

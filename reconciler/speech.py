@@ -12,7 +12,7 @@ from reconciler.guards import describe_drift
 from reconciler.memory import Finished, Memory, Quarantine, Rollout
 from reconciler.quarantine import quarantined
 from reconciler.record import CommitStatus, Situation, State
-from reconciler.work import Hold, Kind
+from reconciler.work import Hold, Kind, Outcome, Phase
 
 LONGEST = 140  # characters: the limit of GitHub's statuses (docs.github.com, REST, commit statuses)
 
@@ -102,6 +102,8 @@ def _unwell_text(situation: Situation) -> str:
 
 def progress_text(situation: Situation, rollout: Rollout) -> str:
     """`wave 1/2: 1.4.2 on 0/2 units`."""
+    if (blocked := road_block(situation)) is not None:
+        return f"{blocked.reason}: {blocked.message}"
     done = sum(at_release(unit, rollout.release) and unit.healthy for unit in situation.observed.units)
     where = f"{rollout.release.fleet.version} on {done}/{len(situation.observed.units)} units"
     if rollout.kind is Kind.HEAL:
@@ -109,6 +111,12 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
     verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
     verb = verbs.get(rollout.kind, f"wave {rollout.wave}/{max(len(situation.waves), rollout.wave)}")
     return f"{verb}: {where}"
+
+
+def road_block(situation: Situation) -> Outcome | None:
+    """Work that was intended and could not be handed to the other system yet."""
+    waiting = (outcome for outcome in situation.in_flight if outcome.phase is Phase.INTENDED)
+    return next((outcome for outcome in waiting if outcome.reason is not None and outcome.message), None)
 
 
 def success_text(situation: Situation, memory: Memory) -> str:

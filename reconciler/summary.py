@@ -11,7 +11,7 @@ from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Pass, Situation
 from reconciler.rollout import count
-from reconciler.speech import is_whole, progress_text, speak, success_text
+from reconciler.speech import is_whole, progress_text, road_block, speak, success_text
 from reconciler.work import Hold, Kind, Outcome, Phase
 
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
@@ -42,13 +42,14 @@ def summarize(
     work = merge(situation.work, outcomes)
     fresh = [outcome for outcome in outcomes if outcome.phase.ended]
     memory = count(decision.memory, fresh, situation.desired, now)
+    situation = replace(situation, work=work)
     status = make_status(situation, memory, hold)
     memory = replace(memory, status=status) if situation.record.present else forget(status, work, memory)
     return Pass(
         record=situation.record,
         memory=memory,
         work=work,
-        statuses=speak(replace(situation, work=work), memory, hold, public_url),
+        statuses=speak(situation, memory, hold, public_url),
         events=chronicle(situation, memory, hold, work) if closing else (),
         requests_done=tuple(request.id for request in situation.record.requests) if closing else (),
         again_at=when_again(situation, memory, hold, work, pace),
@@ -121,6 +122,9 @@ def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Re
     """The one reason that matters most, and its sentence."""
     if hold is not None:
         return hold.reason, hold.message
+    blocked = road_block(situation)
+    if blocked is not None and blocked.reason is not None:
+        return blocked.reason, blocked.message
     if memory.rollout is not None:
         reasons = {Kind.ROLLBACK: Reason.ROLLING_BACK, Kind.HEAL: Reason.HEALING}
         return reasons.get(memory.rollout.kind, Reason.PROGRESSING), progress_text(situation, memory.rollout)

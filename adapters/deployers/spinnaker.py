@@ -124,13 +124,14 @@ class Spinnaker:
         feed = snapshots.get(feed_of(intent.fleet.environment.spinnaker["url"]))
         body = feed.body.get(intent.key) if feed is not None else None
         if feed is None or body is None:
-            return self._unread(outcome, now)
+            return _unread(outcome, now)
         observed = self.observe(intent.fleet, snapshots)
         unit = next((unit for unit in observed.units if unit.id == intent.unit), None)
         case = Case(
             outcome=outcome,
             execution=of_body(body),
             seen=Seen(unit=unit, read_at=_read_at(intent, snapshots), executions_read_at=feed.read_at),
+            deadline=deadline_of(intent),
             within=settings_of(intent.fleet).health.within,
             now=now,
         )
@@ -164,12 +165,6 @@ class Spinnaker:
             return moved(outcome, Phase.ABORTING, self._clock.now(), message=f"asked for the end of execution {ticket}")
         return replace(outcome, message=result.sentence, reason=Reason.GATE_UNREACHABLE)
 
-    def _unread(self, outcome: Outcome, now: datetime) -> Outcome:
-        if now < outcome.intent.deadline:
-            return outcome
-        what = "its execution could not be read before the deadline"
-        return overdue(outcome, now, running=outcome.ticket is not None, what=what)
-
     def _gate(self, fleet: Fleet) -> Gate:
         return self._gates.at(fleet.environment.spinnaker["url"])
 
@@ -192,25 +187,34 @@ class Spinnaker:
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
         """Work in flight keeps the spec that it began with, so its clusters are read too."""
-        clusters: dict[Place, set[str]] = {}
+        wanted: dict[str, tuple[Place, set[str]]] = {}
         for one in (fleet, *(outcome.intent.fleet for outcome in work)):
             settings = settings_of(one)
             for region in one.environment.regions:
-                clusters.setdefault(place_of(one, region), set()).add(cluster_in(one, settings, region))
-        with ThreadPoolExecutor(max_workers=len(clusters)) as regions:
-            yield from regions.map(self._narrow, clusters.items())
+                feed = inventory_feed(one.environment.account, region)
+                place = Place(one.environment.account, region, one.environment.role)
+                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(one, settings, region))
+        with ThreadPoolExecutor(max_workers=len(wanted)) as regions:
+            yield from zip(wanted, regions.map(self._narrow, wanted.items()), strict=True)
 
-    def _narrow(self, wanted: tuple[Place, set[str]]) -> tuple[str, Snapshot]:
-        place, clusters = wanted
+    def _narrow(self, wanted: tuple[str, tuple[Place, set[str]]]) -> Snapshot:
+        feed, (place, clusters) = wanted
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
         body = self._reader.read_clusters(place, clusters).part(clusters)
-        feed = inventory_feed(place.account, place.region)
-        return feed, Snapshot(feed=feed, body=body, read_at=read_at)
+        return Snapshot(feed=feed, body=body, read_at=read_at)
 
 
-def place_of(fleet: Fleet, region: str) -> Place:
-    """Where the fleet's groups of a region are read, and as whom."""
-    return Place(fleet.environment.account, region, fleet.environment.role)
+def deadline_of(intent: Intent) -> datetime:
+    """When an execution of the intent is overdue: the fleet's own word goes before the controller's pace."""
+    return intent.created_at + settings_of(intent.fleet).deadline
+
+
+def _unread(outcome: Outcome, now: datetime) -> Outcome:
+    """Without a look at Gate nothing changes until the deadline."""
+    if now < (outcome.intent.deadline if outcome.ticket is None else deadline_of(outcome.intent)):
+        return outcome
+    what = "its execution could not be read before the deadline; check in Spinnaker whether it runs"
+    return overdue(outcome, now, running=outcome.ticket is not None, what=what)
 
 
 def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:

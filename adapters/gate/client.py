@@ -66,7 +66,7 @@ class Gate:
         for start in range(0, len(ids), BATCH):
             batch = list(ids[start : start + BATCH])
             params = {"executionIds": ",".join(batch), "limit": str(len(batch)), "expand": "false"}
-            what = f"show {len(batch)} executions"
+            what = "show the executions under way"
             answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
             found.update((execution.id, execution) for execution in self._executions(answer, what))
         return found

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from adapters.gate.executions import Execution, moment
 from desired_state.model import Component, Version
-from reconciler.observed import Snapshot, Unit
+from reconciler.observed import Unit
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Outcome, Phase
 
 SKEW = timedelta(seconds=60)  # between Gate's clock and ours
 GRACE = timedelta(seconds=30)  # a lagging replica may not know a fresh execution yet
@@ -33,13 +33,9 @@ class Case:
     outcome: Outcome
     execution: Execution | None  # None: Gate does not know it
     seen: Seen
+    deadline: datetime  # of an execution: what the fleet's own settings say
     within: timedelta  # how long after its end the unit may take to be healthy
     now: datetime
-
-    @property
-    def intent(self) -> Intent:
-        """What was intended."""
-        return self.outcome.intent
 
 
 def judge(case: Case) -> Outcome:
@@ -131,7 +127,7 @@ def _by_execution(case: Case, execution: Execution) -> Outcome:
 
 def _running(case: Case, execution: Execution) -> Outcome:
     outcome, now = case.outcome, case.now
-    if now >= outcome.intent.deadline:
+    if now >= case.deadline:
         asked = "it was cancelled and" if outcome.phase is Phase.ABORTING else "it"
         what = (
             f"execution {execution.id} is past its deadline: {asked} is still {execution.status}; end it in Spinnaker"
@@ -172,7 +168,7 @@ def _by_the_world(case: Case, execution: Execution) -> Outcome:
     unit = case.seen.unit
     if unit is None or not _fresh(case.seen, end):
         waiting = f"execution {execution.id} SUCCEEDED; waiting for a fresh read of its server groups"
-        return _or_overdue(case, moved(outcome, Phase.RUNNING, now, message=waiting))
+        return moved(outcome, Phase.RUNNING, now, message=waiting)
     lacking = missing(unit, outcome.intent.fleet.components)
     if not lacking and unit.healthy:
         return moved(
@@ -181,15 +177,7 @@ def _by_the_world(case: Case, execution: Execution) -> Outcome:
     sentence = f"execution {execution.id} SUCCEEDED but {_ailment(unit, lacking)}"
     if now >= end + case.within:
         return failed(outcome, Failure.UNHEALTHY, Reason.UNHEALTHY, sentence, now)
-    return _or_overdue(case, moved(outcome, Phase.RUNNING, now, message=sentence))
-
-
-def _or_overdue(case: Case, waiting: Outcome) -> Outcome:
-    if case.now < case.intent.deadline:
-        return waiting
-    return failed(
-        waiting, Failure.UNHEALTHY, Reason.DEADLINE_EXCEEDED, f"past its deadline: {waiting.message}", case.now
-    )
+    return moved(outcome, Phase.RUNNING, now, message=sentence)
 
 
 def _fresh(seen: Seen, end: datetime) -> bool:
@@ -213,8 +201,3 @@ def _ailment(unit: Unit, lacking: list[Component]) -> str:
     if not name.startswith("package/") and name not in unit.components:
         said += "; let the pipeline tag the server group with fairlead:key"
     return f"{said}; {unit.message}" if unit.message else said
-
-
-def read_at_of(snapshots: list[Snapshot]) -> datetime | None:
-    """When the oldest of several reads was taken."""
-    return min((snapshot.read_at for snapshot in snapshots), default=None)

@@ -93,7 +93,7 @@ def settings_of(fleet: Fleet) -> SpinnakerSettings:
 
 def filled(text: str, fleet: Fleet, region: str) -> str:
     """Replace the placeholders that the parser leaves to us, `{region}` above all."""
-    values = {"environment": fleet.environment.name, "service": fleet.service, "region": region}
+    values = {"environment": fleet.environment.name, "service": fleet.short_name, "region": region}
     return re.sub(r"\{(environment|service|region)\}", lambda match: values[match.group(1)], text)
 
 

@@ -95,7 +95,7 @@ def _prune_events(connection: Connection, before: int) -> int:
     old = select(events).where(events.c.at < before).order_by(events.c.fleet, events.c.sequence).limit(BATCH)
     rows = connection.execute(old).all()
     pruned = 0
-    ends = dict(connection.execute(select(chains.c.fleet, chains.c.first_sequence)).tuples().all()) if rows else {}
+    ends = dict(connection.execute(select(chains.c.fleet, chains.c.first_sequence)).all()) if rows else {}
     for row in rows:
         if row.sequence != ends[row.fleet] + 1:
             continue  # a younger line stands before it: it waits for that one

@@ -54,8 +54,8 @@ def _fleet(files: Mapping[str, str], environment: str, name: str, place: Mapping
     return ExampleFleet(
         name=f"{environment}/{name}",
         application=deploy["application"],
-        pipeline=_filled(deploy["pipeline"], environment, service),
-        cluster=_filled(deploy["select"]["cluster"], environment, service),
+        pipeline=_filled(deploy["pipeline"], environment, name),
+        cluster=_filled(deploy["select"]["cluster"], environment, name),
         package=said["package"],
         version=str(wanted["version"]),
         regions=tuple(place["regions"]),

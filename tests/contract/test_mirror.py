@@ -27,11 +27,11 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
         yield server
 
 
-@pytest.fixture(params=["http", "file", "path"])
+@pytest.fixture(params=["http", "file"])
 def url(request: pytest.FixtureRequest, server: GitServer) -> str:
     over_http = server.create("fleets")
     path = str(server.path("fleets"))
-    return {"http": over_http, "file": f"file://{path}", "path": path}[request.param]
+    return {"http": over_http, "file": f"file://{path}"}[request.param]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the pages promise about desired state is done: every example, table and message, with the real parser."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
+from fairlead import wiring
 from pydantic import BaseModel
 
+from adapters.aws.clusters import CONFIG_TAG, KEY_TAG
 from adapters.deployers.trigger_settings import TriggerSettings
-from adapters.gate.settings import SpinnakerSettings, problems_of
+from adapters.gate.settings import Ours, SpinnakerSettings
 from desired_state.formats import (
     EnvironmentFile,
     FairleadFile,
@@ -26,9 +29,12 @@ from desired_state.model import DesiredState
 from desired_state.parser import Parser
 from desired_state.placeholders import allowed
 from desired_state.trees import MemoryTree
+from reconciler.plan import base_key
+from reconciler.work import Release
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLE = ROOT / "deploy" / "example"
 FORMAT = ROOT / "docs" / "writing-desired-state.md"
 SHOWN = {"bash", "json", "mermaid", "text", "toml", "yaml"}  # what a fence may be marked as
 
@@ -54,11 +60,17 @@ def path_of(block: str) -> str:
 
 
 def files_of(page: Path) -> dict[str, str]:
-    return {path_of(block): block for block in yaml_blocks(page)}
+    """The repository that a page shows; the first page shows two files of the example repository."""
+    shown = {path_of(block): block for block in yaml_blocks(page)}
+    return {**example(), **shown} if page.name == "README.md" else shown
+
+
+def example() -> dict[str, str]:
+    return {path.relative_to(EXAMPLE).as_posix(): path.read_text() for path in EXAMPLE.rglob("*.yaml")}
 
 
 def parser() -> Parser:
-    return Parser({"spinnaker": SpinnakerSettings, "trigger": TriggerSettings}, {"spinnaker": problems_of})
+    return wiring.parser()
 
 
 def parse(files: Mapping[str, str]) -> DesiredState:
@@ -108,6 +120,10 @@ def test_the_examples_of_a_page_are_one_sound_repository(page: Path) -> None:
     assert state.fleets
 
 
+def test_the_example_repository_is_sound() -> None:
+    assert [] == [str(problem) for problem in parse(example()).problems]
+
+
 def test_the_page_of_the_format_has_an_example_of_every_file() -> None:
     expected = set(Kind) - {Kind.OTHER, Kind.STRAY}
 
@@ -147,6 +163,62 @@ def test_the_placeholder_table_is_what_the_parser_allows() -> None:
         field = re.findall(r"`([^`]*)`", row[0])[0]
         expected = set(re.findall(r"\{(\w+)\}", row[1]))
         assert expected == allowed(tuple(field.split("."))), field
+
+
+def test_the_example_pipeline_takes_what_the_example_service_gives() -> None:
+    page = ROOT / "docs" / "pipelines.md"
+    pipeline = json.loads(next(fence.text for fence in fences(page) if fence.language == "json"))
+    fleet = parse(files_of(page)).fleets["prod/checkout"]
+    parameters = pipeline["parameterConfig"]
+
+    assert (fleet.deploy["application"], fleet.deploy["pipeline"]) == (pipeline["application"], pipeline["name"])
+    assert set(fleet.deploy["parameters"].values()) == {each["name"] for each in parameters}
+    assert [fleet.deploy["parameters"]["version"]] == [each["name"] for each in parameters if each["required"]]
+    used = set(re.findall(r"parameters\.(\w+)", json.dumps(pipeline["stages"])))
+    assert used <= {each["name"] for each in parameters}
+    assert [None] * 2 == [
+        _unlike_server_groups(each) for stage in pipeline["stages"] for each in stage.get("clusters", [])
+    ]
+
+
+def _unlike_server_groups(cluster: Mapping[str, Any]) -> str | None:
+    """What keeps a deploy stage from the contract: our tags, the cluster's name, no rollback by itself."""
+    if set(cluster["tags"]) != {KEY_TAG, CONFIG_TAG}:
+        return "tags"
+    if f"{cluster['application']}-{cluster['stack']}" != "checkout-prod":
+        return "name"
+    return "rollback" if cluster["rollback"]["onFailure"] else None
+
+
+def test_the_words_of_a_pipeline_are_those_that_a_service_may_map() -> None:
+    words = set(get_args(Ours))
+    told = table_keys(section(ROOT / "docs" / "pipelines.md", "What it is called with"), "| Fairlead's word |")
+
+    assert words == told
+
+
+def test_a_json_example_is_json() -> None:
+    for page in PAGES:
+        for fence in fences(page):
+            assert fence.language != "json" or isinstance(json.loads(fence.text), dict)
+
+
+def test_the_key_of_an_intent_is_made_as_the_page_says() -> None:
+    fleet = parse(example()).fleets["prod/checkout"]
+    release = Release(fleet=fleet, setting_commit="a" * 40)
+    values = {
+        "<repository>": "main",
+        "<env>/<service>": fleet.name,
+        "<setting commit>": "a" * 12,
+        "<target digest>": fleet.target_digest[:12],
+        "<unit>": "us-east-1",
+        ":w<wave>:a<attempt>": "",
+    }
+    written = next(fence.text for fence in fences(ROOT / "docs" / "architecture.md") if "<attempt>" in fence.text)
+    for name, value in values.items():
+        written = written.replace(name, value)
+
+    assert base_key("main", release, "us-east-1") == written.strip()
 
 
 KEYS = [

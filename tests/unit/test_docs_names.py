@@ -181,6 +181,22 @@ def test_the_status_example_is_what_is_written_into_notes() -> None:
     assert lines == [str(Line.parse(line)) for line in lines]
 
 
+def test_the_families_of_the_controller_are_on_the_page_of_the_architecture() -> None:
+    controller = (ROOT / "cmd" / "fairlead" / "controller.py").read_text()
+    told = re.findall(r"^\| [^|]+ \| `([a-z]+):", (DOCS / "architecture.md").read_text(), re.M)
+
+    assert sorted(re.findall(r'Family\(name="([a-z]+)"', controller)) == sorted(told)
+
+
+def test_the_permissions_to_read_aws_are_those_of_the_calls_that_are_made() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "adapters" / "aws").glob("*.py"))
+    calls = set(re.findall(r'(?:get_paginator\("|\.)((?:describe|put|assume|get_caller)_[a-z_]+)', sources))
+    text = (DOCS / "getting-started.md").read_text()
+    told = set(re.findall(r"(?:autoscaling|ec2|s3|sts):([A-Z]\w+)", text))
+
+    assert {call.title().replace("_", "") for call in calls} == told
+
+
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

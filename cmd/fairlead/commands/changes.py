@@ -51,14 +51,14 @@ def bump(  # noqa: PLR0917  typer calls it by name
     fleets = [fleet_name(f"{environment}/{service}") for environment in dict.fromkeys(env)]
     edit = Edit(version=version, package=package, sha256=_pins(sha256 or ()) or None)
     settings = settings_of(config)
-    try:
-        with mirror_of(settings, repository_of(settings, repository)) as mirror, reaching_git():
-            with progress("pushing a commit ..."):
-                _check_declared(mirror.tree(mirror.fetch().sha), fleets)
+    with mirror_of(settings, repository_of(settings, repository)) as mirror, reaching_git():
+        with progress("pushing a commit ..."):
+            _check_declared(mirror.tree(mirror.fetch().sha), fleets)
+            try:
                 made = writing.bump(mirror, fleets, edit, author=_person(), message=message)
-    except writing.NothingToChange as same:
-        _report(None, fleets, str(same), output)
-        return
+            except writing.NothingToChange as same:
+                _report(None, fleets, str(same), output)
+                return
     _report(made, fleets, made.subject, output)
 
 

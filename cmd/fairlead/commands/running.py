@@ -41,6 +41,8 @@ def usable() -> Iterator[None]:
         yield
     except SettingsError as error:
         raise Refused(str(error)) from error
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise Refused(f"{error}; check `state` and `ledger` in the settings", ExitCode.UNREACHABLE) from error
     except SQLAlchemyError as error:
         raise Refused(f"the ledger cannot be used: {' '.join(str(error).split())}", ExitCode.UNREACHABLE) from error
 

@@ -21,7 +21,7 @@ from adapters.ledger.store import Store, open_ledger
 from adapters.ledger.tables import metadata
 from desired_state.model import DesiredState, Environment, Fleet, FleetName, Package, Problem, Revision, Setting
 from reconciler.memory import Memory
-from reconciler.ports import Due, Lease, RevisionChange
+from reconciler.ports import Delivery, Due, Lease, RevisionChange
 from reconciler.record import CommitStatus, Event, Pass, Record, State
 from reconciler.work import Intent, Kind, Outcome, Phase
 
@@ -94,10 +94,12 @@ class Bench:
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
     system: SystemClock = field(default_factory=SystemClock)
 
-    def __post_init__(self) -> None:
-        self.store = open_ledger(self.url, self.clock)
-        self.stores = [self.store]
-        self.children: list[Popen[str]] = []
+    stores: list[Store] = field(default_factory=list)
+    children: list[Popen[str]] = field(default_factory=list)
+
+    def open(self) -> "Bench":
+        self.store = self.another()
+        return self
 
     def another(self) -> Store:
         """The same ledger, opened once more: what another process would hold."""
@@ -162,9 +164,7 @@ class Bench:
     def declare(self, name: str, *fleets: Fleet, repository: str = "main", **changes: Any) -> tuple[FleetName, ...]:
         """Write a head and give the fleets that it changed; the queue is left as the write made it."""
         due = self.claim(f"repository:{repository}")
-        changed = self.store.record_revision(
-            due.lease, self.revision(name, *fleets, repository=repository, **changes)
-        )
+        changed = self.store.record_revision(due.lease, self.revision(name, *fleets, repository=repository, **changes))
         self.store.finish(due)
         return changed
 
@@ -189,6 +189,9 @@ class Bench:
             statuses=(make_status(description=f"wave {number}"),),
             events=(Event(kind="intent", message=f"number {number}", at=NOW, data={"number": number}),),
         )
+
+    def delivery(self, number: int) -> Delivery:
+        return Delivery(id=number, sequence=1, delivered=True)
 
     # ── what is there ──
 
@@ -229,9 +232,28 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def bench(url: str, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(url, tmp_path)
+    bench = Bench(url, tmp_path).open()
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def bench_of(tmp_path: Path) -> Iterator[Callable[[str], Bench]]:
+    """A bench whose ledger nobody opened yet."""
+    benches: list[Bench] = []
+
+    def make(url: str) -> Bench:
+        benches.append(Bench(url, tmp_path))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
 
 
 class Build:

@@ -2,13 +2,14 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from desired_state.history import ABSENT, BROKEN, Reading, find_settings
+from desired_state.history import ABSENT, BROKEN, LOOKBACK, Reading, find_settings
 from desired_state.mirror import Mirror
 from desired_state.model import Revision, Setting
 
@@ -483,3 +484,34 @@ def test_the_oldest_commit_seen_counts_where_the_walk_ends_early(story: Story, t
             settings = find_settings(walk, Reader(mirror).read, ["a"], limit=2)
 
     assert {"a": "second"} == told(story, settings)
+
+
+def test_what_was_reverted_is_looked_for_in_a_bounded_part_of_history() -> None:
+    """Told without git: a walk of many commits between the setting commit and the one it undid."""
+    versions = {0: "1", 1: "2"}
+
+    def seen(between: int) -> tuple[Setting, int]:
+        numbers = range(between + 2, -1, -1)
+        walked: list[int] = []
+
+        def walk() -> Iterator[tuple[Revision, frozenset[str]]]:
+            for number in numbers:
+                walked.append(number)
+                parents = (str(number - 1),) if number else ()
+                touches = number in {0, 1, between + 2}
+                when = datetime(2026, 1, 1, tzinfo=UTC)
+                revision = Revision(sha=str(number), parents=parents, author="", committed_at=when, subject="")
+                yield revision, frozenset({"a.yaml"} if touches else set())
+
+        def read(commit: str, _: Collection[str]) -> dict[str, Reading]:
+            digest = "1" if int(commit) == between + 2 else versions.get(int(commit), "2")
+            return {"a": Reading(digest=digest, inputs=frozenset({"a.yaml"}))}
+
+        return find_settings(walk(), read, ["a"])["a"], len(walked)
+
+    near, _ = seen(LOOKBACK - 2)
+    far, walked = seen(10 * LOOKBACK)
+
+    assert (str(LOOKBACK), ("1",)) == (near.commit, near.reverts)
+    assert (str(10 * LOOKBACK + 2), ()) == (far.commit, far.reverts)
+    assert walked <= LOOKBACK + 2

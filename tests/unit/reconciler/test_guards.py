@@ -61,7 +61,7 @@ def test_a_freeze_holds_until_its_end_and_says_which(drifting):
     frozen = with_fleet(drifting, freezes=(cup,))
 
     assert Reason.FREEZE_WINDOW is hold(frozen).reason
-    assert "frozen by 2026-12-cup until 2026-11-24 18:00 UTC: the cup" == hold(frozen).message
+    assert "2026-12-cup until 2026-11-24 18:00 UTC: the cup" == hold(frozen).message
     assert cup.ends == hold(frozen).until
     assert first_hold(replace(frozen, now=cup.ends)) is None
 

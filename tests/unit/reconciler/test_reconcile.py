@@ -143,9 +143,7 @@ def test_a_revert_merged_while_the_rollout_is_in_flight_aborts_it(rig, build):
 
 def test_a_newer_bump_lets_the_healthy_wave_finish_and_then_takes_over(rig, build):
     rig.deployed("1.4.1")
-    first = rig.commit(
-        build.fleet("1.4.2", deploy={"waves": [["us-east-1"], ["eu-west-1"]], "soak": "5m"})
-    )
+    first = rig.commit(build.fleet("1.4.2", deploy={"waves": [["us-east-1"], ["eu-west-1"]], "soak": "5m"}))
     rig.settle()
     assert 1 == len(rig.started)
     second = rig.commit(build.fleet("1.4.3"))
@@ -339,7 +337,7 @@ def test_suspending_stops_acting_not_looking(rig, build):
     held = rig.commit(build.fleet("1.4.2", suspension=suspension))
     rig.settle()
     assert [] == rig.started
-    assert "Suspended: suspended: database move" == rig.said(held).description
+    assert "Suspended: database move (until 2026-11-23 10:00 UTC)" == rig.said(held).description
     assert rig.record.memory.status.until == suspension.until
 
     rig.wait(hours=1)
