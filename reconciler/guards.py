@@ -119,8 +119,8 @@ def quarantine_holds(situation: Situation) -> Hold | None:
     failed = quarantined(situation.memory, situation.desired.target_digest)
     why = failed.message if failed else "it failed before"
     if failed and failed.refused:
-        message = f"{why}; mend the spec by a commit, or `fairlead retry`"
-        return Hold(reason=Reason.DEPLOY_REFUSED, message=message, stalled=True, error=True)
+        message = f"{why}; mend it and `fairlead retry`, or change it by a commit"
+        return Hold(reason=failed.reason, message=message, stalled=True, error=True)
     message = f"{_wanted(situation)} failed: {why}"
     until = failed.until if failed else None
     return Hold(reason=Reason.QUARANTINED, message=message, until=until, stalled=True)

@@ -9,6 +9,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Release
 
 EXPIRES_AFTER = timedelta(days=7)
+NEEDS_A_PERSON = frozenset({Reason.DEPLOY_REFUSED, Reason.EXECUTION_STUCK})  # nothing is rolled back beside these
 PREEMPTIONS_IN_A_ROW = 3  # then a healthy rollout is let finish, so that frequent commits cannot starve a fleet
 
 
@@ -25,7 +26,7 @@ def quarantine(
         message=message,
         since=now,
         until=now + EXPIRES_AFTER,
-        refused=reason is Reason.DEPLOY_REFUSED,
+        refused=reason in NEEDS_A_PERSON,
     )
     return replace(memory, quarantines=(*memory.quarantines, entry), rollout=None)
 

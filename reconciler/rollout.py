@@ -9,7 +9,7 @@ from desired_state.model import Setting
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, Wave
-from reconciler.quarantine import quarantine
+from reconciler.quarantine import NEEDS_A_PERSON, quarantine
 from reconciler.reasons import Reason
 from reconciler.work import Failure, Kind, Outcome, Phase, Release
 
@@ -42,7 +42,7 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
 
 def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: Release, now: datetime) -> Memory:
     reason = outcome.reason or Reason.PIPELINE_FAILED
-    if outcome.failure is Failure.REFUSED:
+    if outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON:
         return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
     if outcome.failure is Failure.TRANSIENT:
         setbacks = rollout.setbacks + 1

@@ -78,6 +78,11 @@ class InMemory:
             execution.status, execution.message = "FAILED", message
             self.places[execution.intent.unit] = Place(components={}, healthy=False)
 
+    def stick(self) -> None:
+        """Every running execution is past its deadline and does not end."""
+        for execution in self._running():
+            execution.status, execution.message = "STUCK", "it is past its deadline; end it in the other system"
+
     def end_canceled(self) -> None:
         """Every execution that was asked to end is seen ended."""
         for execution in self.executions.values():
@@ -152,6 +157,8 @@ class InMemory:
                 return replace(found, phase=Phase.SUCCEEDED)
             case "FAILED":
                 return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
+            case "STUCK":
+                return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.EXECUTION_STUCK)
             case "CANCELED":
                 return replace(found, phase=Phase.ABORTED)
             case _:

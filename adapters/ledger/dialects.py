@@ -6,6 +6,7 @@ SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need n
 """
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,22 +122,28 @@ def _begin(connection: Connection) -> None:
 
 def _turn_wal_on(engine: Engine) -> None:
     """WAL stays with the file. SQLite does not wait for other openers here, so we do (sqlite.org/wal.html, 'busy')."""
-    pause, tries = Event(), 40 * BUSY_SECONDS
-    connection = engine.raw_connection()
     try:
-        for left in reversed(range(tries)):
-            try:
-                connection.cursor().execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or not left:
-                    raise LedgerError(f"{engine.url.database}: {error}") from error
-                pause.wait(1 / 40)
-            else:
-                return
+        connection = engine.raw_connection()
+        try:
+            _patiently(lambda: connection.cursor().execute("PRAGMA journal_mode = WAL"))
+        finally:
+            connection.close()
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"{engine.url.database}: {error}; name a file that Fairlead made, or a new one") from error
-    finally:
-        connection.close()
+
+
+def _patiently(action: Callable[[], object]) -> None:
+    pause, left = Event(), 40 * BUSY_SECONDS
+    while True:
+        try:
+            action()
+        except sqlite3.OperationalError as error:
+            left -= 1
+            if "locked" not in str(error) or not left:
+                raise
+            pause.wait(1 / 40)
+        else:
+            return
 
 
 def one_writer(engine: Engine) -> AbstractContextManager[object]:

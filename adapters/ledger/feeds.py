@@ -36,7 +36,7 @@ class Feeds:
         parts = {name: (hashlib.sha256(text.encode()).hexdigest(), text) for name, text in bodies.items()}
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            known = dict(connection.execute(_digests(feed)).all())
+            known: dict[str, str] = {row.fleet: row.digest for row in connection.execute(_digests(feed))}
             fresh = [name for name, (digest, _) in parts.items() if known.get(name) != digest]
             gone = [name for name in known if name not in parts]
             _upsert(connection, feed, {name: parts[name] for name in fresh}, read_at)

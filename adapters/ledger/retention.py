@@ -95,7 +95,8 @@ def _prune_events(connection: Connection, before: int) -> int:
     old = select(events).where(events.c.at < before).order_by(events.c.fleet, events.c.sequence).limit(BATCH)
     rows = connection.execute(old).all()
     pruned = 0
-    ends = dict(connection.execute(select(chains.c.fleet, chains.c.first_sequence)).all()) if rows else {}
+    begun = select(chains.c.fleet, chains.c.first_sequence).where(chains.c.fleet.in_({row.fleet for row in rows}))
+    ends: dict[str, int] = {row.fleet: row.first_sequence for row in connection.execute(begun)}
     for row in rows:
         if row.sequence != ends[row.fleet] + 1:
             continue  # a younger line stands before it: it waits for that one

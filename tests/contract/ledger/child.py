@@ -19,6 +19,8 @@ FLEET = "prod/checkout"
 class Deadly(tuple[Event, ...]):
     """Events that end the process when they are written: they come last in a transaction."""
 
+    __slots__ = ()
+
     def __iter__(self):  # type: ignore[no-untyped-def]
         print("inside", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -79,6 +79,7 @@ def test_a_pruned_history_still_verifies(written, build):
 def test_a_history_goes_on_after_all_of_it_was_pruned(written, build):
     written.store.prune(build.now + timedelta(days=4000))
     assert [] == written.store.history(NAME, 9)
+    written.clock.advance(build.lease)
     record = written.record()
     line = Event(kind="number", message="line 6", at=build.now)
 

@@ -71,7 +71,7 @@ def test_a_folder_that_is_not_there_is_made(tmp_path, clock):
 def test_a_file_that_is_no_database_is_refused(tmp_path, clock):
     (tmp_path / "ledger.db").write_text("This is a shopping list, and a long one. " * 100)
 
-    with pytest.raises(LedgerError, match="ledger.db: file is not a database; name a file that Fairlead made"):
+    with pytest.raises(LedgerError, match=r"ledger\.db: file is not a database; name a file that Fairlead made"):
         open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock)
 
 

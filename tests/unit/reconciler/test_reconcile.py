@@ -380,6 +380,20 @@ def test_bad_configuration_stalls_until_the_commit_changes(rig, build):
     assert 2 == len(rig.started)
 
 
+def test_nothing_is_started_beside_a_stuck_execution(rig, build):
+    rig.deployed("1.4.1")
+    bump = rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    rig.world_of_units.stick()
+    rig.settle()
+    rig.wait(hours=1)
+    rig.settle()
+
+    assert 2 == len(rig.started)
+    assert Reason.EXECUTION_STUCK is rig.record.memory.status.reason
+    assert State.ERROR is rig.said(bump).state
+
+
 def test_a_broken_file_stalls_the_fleet_on_its_last_good_spec(rig, build):
     commit = rig.deployed("1.4.1")
     problem = Problem(
