@@ -181,9 +181,10 @@ class _Search:
 
     def _setting(self, trail: _Trail) -> Setting:
         now, *before = trail.runs
+        named = self._names(now.commit) if before else frozenset()
         if not trail.restored:
-            named = self._names(now.commit) if before else frozenset()
             before = [run for run in before if run.commit.sha in named]
+        before.sort(key=lambda run: run.commit.sha not in named)  # what the message names comes first
         return Setting(commit=now.commit.sha, target_digest=now.digest, reverts=tuple(run.commit.sha for run in before))
 
     def _names(self, revision: Revision) -> frozenset[Sha]:

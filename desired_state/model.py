@@ -210,8 +210,8 @@ class Revision:
 class Setting:
     """Where a fleet's present target came into force on the first-parent history.
 
-    `reverts` holds the setting commits that this one undid, newest first: not empty only when the present target
-    digest stood in force before them.
+    `reverts` holds the setting commits that this one undid: those that its message names first, then the newest. It is
+    not empty when the present target stood in force before them, or the message says `This reverts commit`.
     """
 
     commit: Sha

@@ -16,7 +16,6 @@ class Reason(StrEnum):
     ROLLING_BACK = "RollingBack"
     HEALING = "Healing"
     ABORTING = "Aborting"
-    SUPERSEDED = "Superseded"
     REMOVED = "Removed"
     UNKNOWN = "Unknown"
 

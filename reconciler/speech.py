@@ -173,6 +173,8 @@ def closing_word(situation: Situation, memory: Memory, earlier: CommitStatus, ow
 
 def _reverted_word(situation: Situation, memory: Memory, earlier: CommitStatus, own: Word) -> Word | None:
     by = _short(situation)
+    if "(reverted by " in earlier.description and f"(reverted by {by})" not in earlier.description:
+        return None  # an earlier revert has told its end
     if own.state is State.SUCCESS:
         took = _took(_finished_here(situation, memory))
         text = f"rolled back to {_version(situation)} (reverted by {by}) on {_units(situation)}{took}"

@@ -133,7 +133,8 @@ def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Re
     failed = quarantined(memory, situation.desired.target_digest)
     if failed is not None:
         return Reason.ROLLED_BACK, f"{failed.version} failed: {failed.message}"
-    return Reason.SUCCEEDED, success_text(situation, memory)
+    reverts = situation.record.setting.reverts if situation.record.setting else ()
+    return Reason.REVERTED if reverts else Reason.SUCCEEDED, success_text(situation, memory)
 
 
 def _unwell(situation: Situation) -> tuple[Reason, str]:

@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event
 
 import structlog
@@ -81,15 +81,14 @@ class Controller:
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
         outbox = Outbox(parts.ledger, parts.forges, clock)
-        reads = timedelta(minutes=1)
         return (
-            Family(name="repository", run=self._read_repository, workers=2, lease=reads, heartbeat=True),
-            Family(name="inventory", run=parts.inventories.run, workers=2, lease=reads, heartbeat=True),
-            Family(name="executions", run=parts.executions.run, workers=2, lease=reads, heartbeat=True),
+            Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
+            Family(name="inventory", run=parts.inventories.run, workers=2, lease=lease, heartbeat=True),
+            Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
-            Family(name="statuses", run=outbox.run, workers=2, lease=reads, heartbeat=True),
-            Family(name="sweep", run=self._sweep, lease=reads, heartbeat=True),
+            Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
+            Family(name="sweep", run=self._sweep, lease=lease, heartbeat=True),
         )
 
     def _reconcile(self, name: str, lease: Lease) -> datetime | None:

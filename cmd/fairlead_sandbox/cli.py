@@ -18,11 +18,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _sandbox() -> None:
-    """Keeps `up` a command of its own while it is the only one."""
-
-
 @app.command()
 def up(
     folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
@@ -41,6 +36,17 @@ def up(
             _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY)), highlight=False, soft_wrap=True
         )
         ended.wait()
+
+
+@app.command("demo")
+def play_demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up after the stories, until Ctrl-C.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
+) -> None:
+    """Play four stories on a world of its own, with a real controller: exit code 0 when all of them happened."""
+    from fairlead_sandbox.demo.command import demo
+
+    raise typer.Exit(demo(folder, keep=keep))
 
 
 def _welcome(folder: Path, gate: str, repository: str) -> str:

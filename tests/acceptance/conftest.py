@@ -24,7 +24,7 @@ from adapters.ledger.store import Store, open_ledger
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
 
-FAIRLEAD = (sys.executable, "-m", "fairlead", "controller")
+FAIRLEAD = (str(Path(sys.executable).parent / "fairlead"), "controller")
 PATIENCE = 30.0  # seconds; far more than anything here takes on a busy machine
 QUICK_GATE = GateSettings(bake_seconds=0.05, deploy_seconds=0.1, health_seconds=2.0)
 QUICK = {"poll_interval": "1s", "inventory_interval": "1s", "executions_interval": "1s", "active_interval": "1s"}
@@ -101,7 +101,7 @@ MakeWorld = Callable[..., World]
 Start = Callable[..., Controller]
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """`make_world(files=ONE_FLEET, gate=QUICK_GATE, **durations)`: a world, ended with the test.
 
@@ -119,7 +119,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
         yield make
 
 
-@pytest.fixture()
+@pytest.fixture
 def start(tmp_path: Path, make_world: MakeWorld, request: pytest.FixtureRequest) -> Iterator[Start]:
     """`start(world, *command)`: a process in that world; without a command, an ordinary `fairlead controller`."""
     started: list[Controller] = []
@@ -136,7 +136,7 @@ def start(tmp_path: Path, make_world: MakeWorld, request: pytest.FixtureRequest)
         print(f"── {controller.log.name}\n{controller.said()}")  # pytest shows it with a failure only
 
 
-@pytest.fixture()
+@pytest.fixture
 def wait_until() -> Callable[..., Any]:
     """`wait_until(condition, what, timeout=30.0)`: the first true value of `condition()`; TimeoutError names `what`."""
 
@@ -151,13 +151,13 @@ def wait_until() -> Callable[..., Any]:
     return wait
 
 
-@pytest.fixture()
+@pytest.fixture
 def statuses() -> Callable[[World, str], dict[str, Line]]:
     """`statuses(world, commit)`: what the server's notes say on a commit, by context; `{}` where there is no note."""
     return said_on
 
 
-@pytest.fixture()
+@pytest.fixture
 def wait_for_status(wait_until: Callable[..., Any]) -> Callable[..., Line]:
     """`wait_for_status(world, commit, state, context="fairlead/prod/checkout", text="")`: the line once it is there."""
 
@@ -172,7 +172,7 @@ def wait_for_status(wait_until: Callable[..., Any]) -> Callable[..., Line]:
     return wait
 
 
-@pytest.fixture()
+@pytest.fixture
 def ledger_of() -> Iterator[Callable[[World], Store]]:
     """`ledger_of(world)`: the controllers' ledger, opened beside them."""
     with ExitStack() as ledgers:

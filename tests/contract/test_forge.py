@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fairlead_sandbox.git_server import GitServer
 
 from adapters.forges.git_notes import REF, GitNotes, Line, Note
 from desired_state.mirror import Mirror
+from fairlead_sandbox.git_server import GitServer
 from reconciler.ports import Forge, LeaseLost, Undelivered
 from reconciler.record import CommitStatus, State
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from fairlead_sandbox.aws import Aws
-from fairlead_sandbox.gate import Gate as SandboxGate
-from fairlead_sandbox.gate import GateSettings, authentication, deploy_pipeline
 
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Unknown
+from fairlead_sandbox.aws import Aws
+from fairlead_sandbox.gate import Gate as SandboxGate
+from fairlead_sandbox.gate import GateSettings, authentication, deploy_pipeline
 from reconciler.ports import LeaseLost
 
 SETTINGS = GateSettings(bake_seconds=0, deploy_seconds=0, health_seconds=0, background=False)

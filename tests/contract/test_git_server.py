@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.git_server import GitServer, Login
 

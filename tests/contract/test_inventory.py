@@ -6,15 +6,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fairlead_sandbox import images, server_groups
-from fairlead_sandbox.aws import ACCOUNT, Aws
-from fairlead_sandbox.world import seed_cluster
 
 from adapters.aws.config_text import render
 from adapters.aws.inventory import InventoryReader, Place
 from adapters.aws.objects import put_if_absent
 from adapters.aws.sessions import Sessions
 from adapters.clock import ManualClock
+from fairlead_sandbox import images, server_groups
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from fairlead_sandbox.world import seed_cluster
 from reconciler.ports import Unreadable
 
 EAST = "us-east-1"

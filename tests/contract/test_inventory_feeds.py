@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fairlead_sandbox.aws import ACCOUNT, Aws
-from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
-from fairlead_sandbox.world import seed_cluster
 
 from adapters.aws.sessions import Sessions
 from adapters.clock import ManualClock
@@ -20,6 +17,9 @@ from adapters.feeds.pacing import Pacing
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
 from desired_state.model import DesiredState, Environment, Fleet, Package, Revision, Setting
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.world import seed_cluster
 from reconciler.ports import Lease, RevisionChange
 from reconciler.record import Pass, Record
 from reconciler.work import Intent, Kind, Outcome, Phase

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fairlead_sandbox.checkout import Checkout
-from fairlead_sandbox.git_server import GitServer
 
 from desired_state.git_errors import GitRefused, MirrorBroken
 from desired_state.mirror import NOTES, Mirror
+from fairlead_sandbox.checkout import Checkout
+from fairlead_sandbox.git_server import GitServer
 
 BUMP = {"environments/prod/checkout.yaml": "version: 1.4.2\n"}
 

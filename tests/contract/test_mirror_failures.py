@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fairlead_sandbox.checkout import Checkout
-from fairlead_sandbox.git_server import GitServer, Login
 
 from desired_state.git_command import GitAuth
 from desired_state.git_errors import GitError, GitRefused, GitUnreachable
 from desired_state.mirror import Mirror
+from fairlead_sandbox.checkout import Checkout
+from fairlead_sandbox.git_server import GitServer, Login
 
 CANARY = "c4n4ry-s3cr3t"
 Act = Callable[[Mirror], object]

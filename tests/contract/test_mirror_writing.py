@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fairlead_sandbox.checkout import Checkout
-from fairlead_sandbox.git_server import GitServer
 
 from desired_state.edits import Edit
 from desired_state.git_errors import GitError, GitRefused, GitUnreachable
 from desired_state.mirror import Mirror
 from desired_state.model import Revision
 from desired_state.writing import Author, Changes, NewFile, NothingToChange, bump, commit, fleet_path, restore
+from fairlead_sandbox.checkout import Checkout
+from fairlead_sandbox.git_server import GitServer
 
 CHECKOUT, CART = "environments/prod/checkout.yaml", "environments/prod/cart.yaml"
 ADA = Author(name="Ada", email="ada@example.com")

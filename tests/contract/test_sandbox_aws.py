@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 from botocore.exceptions import ClientError
+
+from adapters.clock import SystemClock
 from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import ACCOUNT, Aws
 from fairlead_sandbox.world import seed_cluster
-
-from adapters.clock import SystemClock
 
 REGION = "us-east-1"
 THEN = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)

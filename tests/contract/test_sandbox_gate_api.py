@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 

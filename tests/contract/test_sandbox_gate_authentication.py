@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.gate import Gate, GateSettings
 from fairlead_sandbox.gate.authentication import Authentication, Basic, Bearer, ClientCertificate

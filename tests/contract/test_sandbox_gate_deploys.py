@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline

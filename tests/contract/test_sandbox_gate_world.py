@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import requests
-from fairlead_sandbox.example import EXAMPLE
-from fairlead_sandbox.gate import GateSettings
-from fairlead_sandbox.world import World, WorldSettings
 
 from adapters.gate.settings import SpinnakerSettings, problems_of
 from desired_state.parser import Parser
 from desired_state.trees import FolderTree
+from fairlead_sandbox.example import EXAMPLE
+from fairlead_sandbox.gate import GateSettings
+from fairlead_sandbox.world import World, WorldSettings
 
 QUICK = GateSettings(bake_seconds=0.01, deploy_seconds=0.01, health_seconds=0.1, tick_seconds=0.005)
 

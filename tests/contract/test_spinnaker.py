@@ -9,16 +9,16 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from fairlead_sandbox import server_groups
-from fairlead_sandbox.aws import ACCOUNT, Aws
-from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
-from fairlead_sandbox.world import seed_cluster
 
 from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
 from adapters.deployers.spinnaker import Spinnaker
 from adapters.gate.client import Gates
 from desired_state.model import Config, Environment, Fleet, Package
+from fairlead_sandbox import server_groups
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.world import seed_cluster
 from reconciler.drift import detect_drift
 from reconciler.observed import Unit
 from reconciler.ports import LeaseLost, Unreadable

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
-from fairlead import wiring
 from pydantic import BaseModel
 
 from adapters.aws.clusters import CONFIG_TAG, KEY_TAG
@@ -29,6 +28,7 @@ from desired_state.model import DesiredState
 from desired_state.parser import Parser
 from desired_state.placeholders import allowed
 from desired_state.trees import MemoryTree
+from fairlead import wiring
 from reconciler.plan import base_key
 from reconciler.work import Release
 

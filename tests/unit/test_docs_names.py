@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from fairlead.settings import Settings, load
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from adapters.forges.git_notes import Line
 from desired_state.durations import format_duration
+from fairlead.settings import Settings, load
 from reconciler.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +76,7 @@ def faults_of(line: str, command: Any) -> Iterator[str]:
 
 def test_every_command_line_on_the_pages_exists() -> None:
     import typer
+
     from fairlead.cli import app
 
     command = typer.main.get_command(app)
@@ -87,6 +88,7 @@ def test_every_command_line_on_the_pages_exists() -> None:
 
 def test_every_sandbox_command_line_on_the_pages_exists() -> None:
     import typer
+
     from fairlead_sandbox.cli import app
 
     command = typer.main.get_command(app)
@@ -96,6 +98,7 @@ def test_every_sandbox_command_line_on_the_pages_exists() -> None:
 
 def test_a_command_that_is_not_there_would_be_seen() -> None:
     import typer
+
     from fairlead.cli import app
 
     command = typer.main.get_command(app)

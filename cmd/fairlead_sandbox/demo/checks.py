@@ -107,7 +107,9 @@ def nothing_pending(stage: Stage, scene: Scene) -> Seen:
         if line.state is State.PENDING
     ]
     statuses = sum(len(commit.lines) for commit in scene.commits)
-    return Seen(so=not waiting, words=f"pending: {', '.join(waiting)}" if waiting else f"{statuses} statuses, all final")
+    return Seen(
+        so=not waiting, words=f"pending: {', '.join(waiting)}" if waiting else f"{statuses} statuses, all final"
+    )
 
 
 def _runs(runs: list[Run]) -> str:

@@ -47,7 +47,10 @@ class Picture:
     def _turning(self, number: int, one: Told) -> RenderableType:
         self._spinner.update(
             text=Text.assemble(
-                (_title(number, one), "bold"), (f"  {one.waits_for} … {one.waiting:.0f} s", "yellow"), overflow="ellipsis", no_wrap=True
+                (_title(number, one), "bold"),
+                (f"  {one.waits_for} … {one.waiting:.0f} s", "yellow"),
+                overflow="ellipsis",
+                no_wrap=True,
             )
         )
         return self._spinner
@@ -99,8 +102,16 @@ def _fleet_lines(commit: CommitView) -> Iterator[Text]:
     for number, line in enumerate(lines[:FLEET_LINES]):
         more = len(lines) - FLEET_LINES if number == FLEET_LINES - 1 else 0
         yield Text.assemble(
-            "         ", _mark(line), " ", (f"{line.state:<8}", STYLES[line.state]), line.context, "  ", line.description,
-            (f"  (+{more} more)" if more > 0 else "", "dim"), overflow="ellipsis", no_wrap=True,
+            "         ",
+            _mark(line),
+            " ",
+            (f"{line.state:<8}", STYLES[line.state]),
+            line.context,
+            "  ",
+            line.description,
+            (f"  (+{more} more)" if more > 0 else "", "dim"),
+            overflow="ellipsis",
+            no_wrap=True,
         )
 
 

@@ -1,15 +1,13 @@
 """What is said at the end: every commit with its statuses as the git server has them, times, and what was missing."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from adapters.forges.git_notes import REF
-from fairlead_sandbox.demo.controller_process import ControllerProcess
 from fairlead_sandbox.demo.picture import STYLES
-from fairlead_sandbox.demo.play import Missing, Told
+from fairlead_sandbox.demo.play import Told
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.story import Story
 
@@ -40,8 +38,11 @@ def print_times(console: Console, told: Sequence[Told]) -> None:
         console.print(Text(f"\n{number}. {one.story.title}", style="bold"))
         for step in one.steps:
             row = Text.assemble(
-                f"   {step.seconds:5.1f} s  ", f"{step.what:<{WIDE}}", (f"  {step.seen}", "dim"),
-                no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore",
+                f"   {step.seconds:5.1f} s  ",
+                f"{step.what:<{WIDE}}",
+                (f"  {step.seen}", "dim"),
+                no_wrap=True,
+                overflow="ellipsis" if console.is_terminal else "ignore",
             )
             console.print(row, soft_wrap=not console.is_terminal)
 
@@ -53,10 +54,41 @@ def print_summary(console: Console, told: Sequence[Told], stories: Sequence[Stor
     for number, story in enumerate(stories):
         one = by_story.get(id(story))
         if one is not None and one.happened:
-            console.print(Text.assemble(("✓ ", "green"), f"{number}. {story.happened}", (f"  {one.seconds:.1f} s", "dim")))
+            console.print(
+                Text.assemble(("✓ ", "green"), f"{number}. {story.happened}", (f"  {one.seconds:.1f} s", "dim"))
+            )
         elif one is not None:
             console.print(Text.assemble(("✗ ", "red"), f"{number}. {story.title}: did not happen"))
         else:
             console.print(Text.assemble(("- ", "dim"), f"{number}. {story.title}: not played"))
     done = sum(one.happened for one in told)
     console.print(f"\n{done - 1 if done else 0} of {len(stories) - 1} stories happened, in {seconds:.0f} s")
+
+
+def print_missing(console: Console, missing: Missing, controller: ControllerProcess) -> None:
+    """Expected against seen, and the end of the controller's log without tracebacks."""
+    console.print(Text("\nwhat was missing", style="bold red"))
+    console.print(Text(f"  expected  {missing.expected}"), soft_wrap=True)
+    console.print(Text(f"  seen      {missing.seen}"), soft_wrap=True)
+    if missing.why:
+        console.print(Text(f"  given up  {missing.why}"), soft_wrap=True)
+    console.print(Text(f"\nthe last lines of {controller.log}", style="bold"), soft_wrap=True)
+    for line in readable(controller.tail()):
+        console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
+
+
+def readable(lines: Sequence[str]) -> Iterator[str]:
+    """Log lines as people read them: an exception is its last line."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            yield line
+            continue
+        if not isinstance(entry, dict):
+            yield line
+            continue
+        first = f"{str(entry.pop('timestamp', ''))[11:19]} {entry.pop('level', ''):<7} {entry.pop('event', '')}"
+        if "exception" in entry:
+            entry["exception"] = str(entry["exception"]).strip().rpartition("\n")[2]
+        yield "  ".join([first, *(f"{key}={value}" for key, value in entry.items() if value is not None)])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairlead_sandbox.demo.checks import Check, all_ready, nothing_pending, noted, ran, said, serves, waved
+from fairlead_sandbox.demo.checks import Check, all_ready, noted, nothing_pending, ran, said, serves, waved
 from fairlead_sandbox.demo.stage import Stage
 from reconciler.record import State
 
@@ -76,7 +76,8 @@ STORIES = (
         expects=(
             Expectation(what="pipeline in us-east-1, first wave", check=ran(FLEET, "us-east-1", GOOD, "SUCCEEDED")),
             Expectation(
-                what="after the soak, pipeline in eu-west-1", check=waved(FLEET, GOOD, first="us-east-1", second="eu-west-1")
+                what="after the soak, pipeline in eu-west-1",
+                check=waved(FLEET, GOOD, first="us-east-1", second="eu-west-1"),
             ),
             Expectation(what=f"both regions serve {GOOD}", check=serves(FLEET, GOOD)),
             Expectation(what="success on the commit", check=said("bump", FLEET, State.SUCCESS, f"{GOOD} on 2/2 units")),
@@ -132,3 +133,5 @@ STORIES = (
         happened="drift seen and healed, the commit says so",
     ),
 )
+
+ALL = (OPENING, *STORIES)  # numbered from 0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from fairlead_sandbox.git_server import GitServer
 
 SERVICE = """\

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fairlead.cli import app
 from typer.testing import CliRunner, Result
+
+from fairlead.cli import app
 
 CHECKOUT = "environments/prod/checkout.yaml"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fairlead import wiring
-from fairlead.cli import app
-from fairlead.settings import load
 from typer.testing import CliRunner, Result
 
 from adapters.feeds.repositories import Repositories, Source
+from fairlead import wiring
+from fairlead.cli import app
+from fairlead.settings import load
 from reconciler.memory import Condition, ConditionType, Memory, Quarantine, Status
 from reconciler.observed import Unit
 from reconciler.reasons import Reason

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fairlead.cli import app
 from typer.testing import CliRunner, Result
+
+from fairlead.cli import app
 
 
 def run(*args: object) -> Result:

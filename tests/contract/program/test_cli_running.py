@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from fairlead.cli import app
 from typer.testing import CliRunner
+
+from fairlead.cli import app
 
 
 @pytest.mark.parametrize("command", ["controller", "once"])

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
+
 from fairlead.cli import app
 from fairlead.commands.planning import Effect
 from fairlead.commands.remedies import CLEARS, clears
 from fairlead.exit_codes import ExitCode
-from typer.testing import CliRunner
-
 from reconciler.reasons import Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()

@@ -1,13 +1,13 @@
 """What a plan says of two revisions, over parsed files."""
 
 import pytest
-from fairlead.commands.plan_text import as_json, as_markdown, as_text
-from fairlead.commands.planning import Change, Effect, compare
 from pydantic import BaseModel, ConfigDict
 
 from desired_state.model import DesiredState
 from desired_state.parser import Parser
 from desired_state.trees import MemoryTree
+from fairlead.commands.plan_text import as_json, as_markdown, as_text
+from fairlead.commands.planning import Change, Effect, compare
 
 FILES = {
     "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [prod]\n",

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapters.clock import ManualClock
-from adapters.ledger.store import open_ledger
 
+from adapters.clock import ManualClock
 from adapters.deployers.memory import InMemory
+from adapters.ledger.store import open_ledger
 from desired_state.model import DesiredState, Environment, Fleet, Package, Policy, Problem, Revision, Setting
 from reconciler.memory import Memory
 from reconciler.observed import Observed, Unit

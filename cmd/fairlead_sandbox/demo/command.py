@@ -1,0 +1,96 @@
+"""`fairlead-sandbox demo`: from a folder to an exit code. Whatever happens, what was started is ended."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from adapters.clock import SystemClock
+from fairlead_sandbox.demo.audience import audience
+from fairlead_sandbox.demo.controller_process import inherited
+from fairlead_sandbox.demo.keeping import what_to_try
+from fairlead_sandbox.demo.play import Play
+from fairlead_sandbox.demo.report import notes_as_git_says, print_commits, print_missing, print_summary, print_times
+from fairlead_sandbox.demo.stage import Stage
+from fairlead_sandbox.demo.story import ALL
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def demo(folder: Path | None, *, keep: bool) -> int:
+    """Play the stories; gives 0 when all of them happened, 1 when one did not, 130 when it was interrupted.
+
+    The folder is a new temporary one where none is given. That one is removed again, unless something went wrong.
+    """
+    stay_here()
+    place = folder or Path(tempfile.mkdtemp(prefix="fairlead-demo-"))
+    code = 1
+    try:
+        with interruptible():
+            code = perform(place, Console(highlight=False), keep=keep)
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything that was started has ended", file=sys.stderr)
+        code = INTERRUPTED
+    finally:
+        if folder is None and code != 1:
+            shutil.rmtree(place, ignore_errors=True)
+    return code
+
+
+def perform(folder: Path, console: Console, *, keep: bool) -> int:
+    """All of it on one console."""
+    clock = SystemClock()
+    began = clock.monotonic()
+    console.print("starting AWS, Gate, a git server and a controller ...")
+    with Stage(folder) as stage:
+        console.print(f"controller: process {stage.controller.pid}, log {stage.controller.log}", soft_wrap=True)
+        with audience(console, clock, len(ALL)) as watching:
+            play = Play(stage, watching, clock)
+            play.play(ALL)
+        seconds = clock.monotonic() - began
+        print_commits(console, notes_as_git_says(stage))
+        print_times(console, play.told)
+        print_summary(console, play.told, ALL, seconds)
+        missing = play.told[-1].missing
+        if missing is not None:
+            print_missing(console, missing, stage.controller)
+        if keep:
+            console.print(what_to_try(stage), markup=False, soft_wrap=True)
+            with audience(console, clock, len(ALL)) as watching:
+                missing = Play(stage, watching, clock).watch()
+            print_missing(console, missing, stage.controller)
+    return 0 if missing is None else 1
+
+
+def stay_here() -> None:
+    """Nothing of this machine's own settings reaches the world: no account, no proxy, no other repository."""
+    kept = inherited()
+    for name in set(os.environ) - set(kept):
+        del os.environ[name]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first signal to end is a `KeyboardInterrupt`; those that follow leave the cleaning up alone."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for each in _ENDINGS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in _ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
