@@ -4,8 +4,9 @@ Families of names are driven alike: feeds, fleets, statuses. A family's runner i
 next run, or None. What it raises is logged, counted and backed off; it starves nobody else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -51,20 +52,21 @@ class Loop:
     def run(self, stop: Event) -> None:
         """Work until `stop` is set; passes under way are let finish."""
         threads = [Thread(target=self._drive, args=(family, stop), name=family.name) for family in self._families]
-        threads.append(Thread(target=self._heartbeats, args=(stop,), name="heartbeats", daemon=True))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with self._heartbeats():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
     def drain(self, families: Sequence[str]) -> int:
         """Run every name that is due now in these families, in order, until none is; gives how many ran."""
         chosen = [family for name in families for family in self._families if family.name == name]
         ran = 0
-        while due := [(family, item) for family in chosen for item in self._claim(family, 1)]:
-            for family, item in due:
-                self._pass(family, item)
-                ran += 1
+        with self._heartbeats():
+            while due := [(family, item) for family in chosen for item in self._claim(family, 1)]:
+                for family, item in due:
+                    self._pass(family, item)
+                    ran += 1
         return ran
 
     def _drive(self, family: Family, stop: Event) -> None:
@@ -120,12 +122,23 @@ class Loop:
         ceiling = min(BACKOFF_CAP, BACKOFF_FIRST * (1 << min(attempts, 10)))
         return ceiling * self._random.uniform(0.5, 1.0)
 
-    def _heartbeats(self, stop: Event) -> None:
-        """Four beats a lease: whoever dies is taken over soon, and one beat that fails loses nothing."""
+    @contextmanager
+    def _heartbeats(self) -> Iterator[None]:
+        """Four beats a lease, until the last pass has ended: whoever dies is taken over soon."""
         leases = [family.lease for family in self._families if family.heartbeat]
-        every = min(leases, default=timedelta(seconds=20)).total_seconds() / 4
-        while not stop.wait(every):
+        every = min(leases, default=timedelta(minutes=1)) / 4
+        ended = Event()
+        beating = Thread(target=self._beat, args=(ended, every.total_seconds()), name="heartbeats", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beating.join()
+
+    def _beat(self, ended: Event, every: float) -> None:
+        while not ended.wait(every):
             with self._lock:
-                beating = [(due, family) for due, family in self._running.values() if family.heartbeat]
-            for due, family in beating:
+                alive = [(due, family) for due, family in self._running.values() if family.heartbeat]
+            for due, family in alive:
                 self._survive("renew", partial(self._queue.renew, due, family.lease), name=due.key)

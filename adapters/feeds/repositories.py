@@ -25,10 +25,15 @@ LONGEST_WAIT = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One repository: where it is mirrored and what reads it."""
+    """One repository: where it is mirrored, what reads it, and the folder in it where the desired state lies."""
 
     mirror: Mirror
     parser: Parser
+    folder: str = ""
+
+    def declares(self, commit: Sha) -> DesiredState:
+        """What a commit declares. Raises `GitError`."""
+        return self.parser.parse(self.mirror.tree(commit).under(self.folder))
 
 
 class Repositories:
@@ -94,7 +99,7 @@ class Repositories:
 
     def _change(self, name: str, head: Revision, known: Known | None) -> RevisionChange:
         source = self._sources[name]
-        desired = source.parser.parse(source.mirror.tree(head.sha))
+        desired = source.declares(head.sha)
         descends = known is not None and source.mirror.is_ancestor(known.head, head.sha)
         settings = _settings(source, head, desired, known if descends else None)
         statuses = list(self._validations(name, head, known))
@@ -115,7 +120,7 @@ class Repositories:
     def _validations(self, name: str, head: Revision, known: Known | None) -> Iterator[CommitStatus]:
         source = self._sources[name]
         for commit in self._pushed(source.mirror, head, known):
-            state, text = verdict(source.parser.parse(source.mirror.tree(commit)))
+            state, text = verdict(source.declares(commit))
             yield self._status(name, commit, CONTEXT, state, text)
 
     def _pushed(self, mirror: Mirror, head: Revision, known: Known | None) -> Iterator[Sha]:
@@ -157,6 +162,7 @@ def _settings(source: Source, head: Revision, desired: DesiredState, known: Know
         head.sha,
         desired,
         source.parser,
+        folder=source.folder,
         known_head=known.head if known else None,
         known=known.settings if known else None,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, or_, select
 
 from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING, plain
 from adapters.ledger.database import Database
@@ -22,6 +22,32 @@ from reconciler.work import Outcome, Release
 
 T = TypeVar("T")
 CHUNK = 500  # names in one IN (...)
+
+# Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to answer it.
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_ROWS = select(fleets).where(fleets.c.name.in_(_NAMES)).order_by(fleets.c.name)
+_WORK = (
+    select(intents.c.fleet, intents.c.outcome)
+    .where(intents.c.fleet.in_(_NAMES), intents.c.ended_at.is_(None))
+    .order_by(intents.c.created_at, intents.c.key)
+)
+_PARTS = (
+    select(snapshots, feeds.c.read_at.label("feed_read_at"))
+    .select_from(snapshots.outerjoin(feeds, feeds.c.name == snapshots.c.feed))
+    .where(snapshots.c.fleet.in_(_NAMES))
+)
+_ASKS = select(requests).where(requests.c.fleet.in_(_NAMES), requests.c.done_at.is_(None)).order_by(requests.c.id)
+_SAID = (
+    select(statuses)
+    .where(
+        statuses.c.repository.in_(bindparam("repositories", expanding=True)),
+        statuses.c.context.in_(bindparam("contexts", expanding=True)),
+        or_(statuses.c.state == State.PENDING.value, statuses.c.commit.in_(bindparam("commits", expanding=True))),
+    )
+    .order_by(statuses.c.id)
+)
+_TROUBLE = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None))
+
 Stamp = tuple[int, int]  # when the row was made and its version: never the same for two contents
 
 
@@ -74,8 +100,7 @@ class Records:
             return [OUTCOME.decode(text) for text in connection.scalars(texts.order_by(intents.c.key))]
 
     def _bare(self, connection: Connection, names: Sequence[FleetName]) -> list[Record]:
-        query = select(fleets).where(fleets.c.name.in_(names)).order_by(fleets.c.name)
-        return [self._decode(row) for row in connection.execute(query)]
+        return [self._decode(row) for row in connection.execute(_ROWS, {"names": names})]
 
     def _decode(self, row: Row[Any]) -> Record:
         stamp = (row.created_at, row.version)
@@ -142,46 +167,38 @@ class Details:
 
     def _work(self) -> Mapping[FleetName, list[Outcome]]:
         found: dict[FleetName, list[Outcome]] = defaultdict(list)
-        query = select(intents.c.fleet, intents.c.outcome).where(
-            intents.c.fleet.in_(self._names), intents.c.ended_at.is_(None)
-        )
-        for name, text in self._connection.execute(query.order_by(intents.c.created_at, intents.c.key)):
+        for name, text in self._connection.execute(_WORK, {"names": self._names}):
             found[name].append(OUTCOME.decode(text))
         return found
 
     def _parts(self) -> Mapping[FleetName, dict[str, Snapshot]]:
         """Parts that did not change were read when their feed last was."""
         found: dict[FleetName, dict[str, Snapshot]] = defaultdict(dict)
-        joined = snapshots.outerjoin(feeds, feeds.c.name == snapshots.c.feed)
-        query = select(snapshots, feeds.c.read_at.label("feed_read_at")).select_from(joined)
-        for row in self._connection.execute(query.where(snapshots.c.fleet.in_(self._names))):
+        for row in self._connection.execute(_PARTS, {"names": self._names}):
             read_at = moment(max(row.read_at, row.feed_read_at or 0))
             found[row.fleet][row.feed] = Snapshot(feed=row.feed, body=plain(row.body), read_at=read_at)
         return found
 
     def _asks(self) -> Mapping[FleetName, list[Request]]:
         found: dict[FleetName, list[Request]] = defaultdict(list)
-        query = select(requests).where(requests.c.fleet.in_(self._names), requests.c.done_at.is_(None))
-        for row in self._connection.execute(query.order_by(requests.c.id)):
+        for row in self._connection.execute(_ASKS, {"names": self._names}):
             found[row.fleet].append(Request(id=row.id, ask=Ask(row.ask), by=row.by, at=moment(row.at)))
         return found
 
     def _said(self) -> Mapping[FleetName, list[CommitStatus]]:
         found: dict[FleetName, list[CommitStatus]] = defaultdict(list)
         contexts = {f"fairlead/{name}": name for name in self._names}
-        commits = {commit for record in self._bare for commit in _commits(record)}
-        query = select(statuses).where(
-            statuses.c.repository.in_({record.repository for record in self._bare}),
-            statuses.c.context.in_(contexts),
-            or_(statuses.c.state == State.PENDING.value, statuses.c.commit.in_(commits)),
-        )
-        for row in self._connection.execute(query.order_by(statuses.c.id)):
+        wanted = {
+            "repositories": list({record.repository for record in self._bare}),
+            "contexts": list(contexts),
+            "commits": list({commit for record in self._bare for commit in _commits(record)}),
+        }
+        for row in self._connection.execute(_SAID, wanted):
             found[contexts[row.context]].append(status_of(row))
         return found
 
     def _trouble(self) -> Mapping[str, str]:
-        query = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None))
-        return {row.name: row.trouble for row in self._connection.execute(query)}
+        return {row.name: row.trouble for row in self._connection.execute(_TROUBLE)}
 
 
 def _commits(record: Record) -> tuple[str, ...]:

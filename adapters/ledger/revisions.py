@@ -7,6 +7,7 @@ has let go, the other's next head takes the name over.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,13 +22,14 @@ from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
 from adapters.ledger.tables import fleets, repositories
-from desired_state.model import Fleet, FleetName
+from desired_state.model import Fleet, FleetName, Problem
 from reconciler.memory import Memory
 from reconciler.ports import Lease, RevisionChange
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, Event, State
 
 VALIDATE = "fairlead/validate"
+NO_PROBLEMS = PROBLEMS.encode(())
 _LIGHT = (
     *(fleets.c.name, fleets.c.repository, fleets.c.present, fleets.c.desired_digest, fleets.c.target_digest),
     *(fleets.c.spec_digest, fleets.c.setting, fleets.c.problems, fleets.c.rival),
@@ -58,7 +60,10 @@ class Revisions:
 
         Raises `LeaseLost`; then nothing was written.
         """
-        declared = {name: self._declared(name, change) for name in change.desired.declared}
+        problems = _problems(change)
+        declared = {
+            name: self._declared(name, change, problems.get(name, NO_PROBLEMS)) for name in change.desired.declared
+        }
         with self._database.writing() as connection:
             pass_fence(connection, lease)
             stored = _stored(connection, change.repository, declared)
@@ -72,16 +77,15 @@ class Revisions:
             _write_head(connection, change)
         return changed
 
-    def _declared(self, name: FleetName, change: RevisionChange) -> Declared:
+    def _declared(self, name: FleetName, change: RevisionChange, problems: str) -> Declared:
         fleet = change.desired.fleets.get(name)
         setting = change.settings.get(name) if fleet else None
-        problems = tuple(problem for problem in change.desired.errors if name in problem.fleets)
         return Declared(
             name=name,
             fleet=fleet,
             digest=self._digest(fleet) if fleet else None,
             setting=SETTING.encode(setting) if setting else None,
-            problems=PROBLEMS.encode(problems),
+            problems=problems,
         )
 
     def _digest(self, fleet: Fleet) -> str:
@@ -91,6 +95,15 @@ class Revisions:
             digest = hashlib.sha256(FLEET.encode(fleet).encode()).hexdigest()
             known = self._digests[fleet.name] = (fleet, digest)
         return known[1]
+
+
+def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
+    """What is wrong with the files of each fleet; sound ones are left out."""
+    found: dict[FleetName, list[Problem]] = defaultdict(list)
+    for problem in change.desired.errors:
+        for name in problem.fleets:
+            found[name].append(problem)
+    return {name: PROBLEMS.encode(tuple(problems)) for name, problems in found.items()}
 
 
 def _stored(connection: Connection, repository: str, declared: Iterable[FleetName]) -> dict[FleetName, Any]:
@@ -136,7 +149,13 @@ class _Writer:
         mine = (row for row in self._stored.values() if row.repository == self._change.repository and row.present)
         missing = (row.name for row in mine if row.name not in self._change.desired.declared)
         return [
-            {"name": name, "present": False, "problems": "[]", "repository": self._change.repository, **self._when()}
+            {
+                "name": name,
+                "present": False,
+                "problems": NO_PROBLEMS,
+                "repository": self._change.repository,
+                **self._when(),
+            }
             for name in missing
         ]
 
@@ -213,8 +232,8 @@ def _note_rivals(
     connection: Connection, change: RevisionChange, stored: Mapping[FleetName, Any], foreign: set[FleetName]
 ) -> None:
     """Write down who else declares a fleet: a line in its history when that begins."""
-    for name, row in sorted(stored.items()):
-        rival = change.repository if name in foreign else None
+    for name in sorted(name for name, row in stored.items() if row.rival or name in foreign):
+        row, rival = stored[name], change.repository if name in foreign else None
         if row.rival == rival or (rival is None and row.rival != change.repository):
             continue
         connection.execute(update(fleets).where(fleets.c.name == name).values(rival=rival))

@@ -65,6 +65,7 @@ class RepositorySettings(_Part):
     name: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     url: str
     branch: str = "main"
+    path: str = ""  # the folder of the repository in which the desired state lies; empty: its root
     auth: RepositoryAuth = RepositoryAuth()
 
 

@@ -119,7 +119,10 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         observe_only=observe_only or settings.observe_only,
         public_url=settings.public_url.rstrip("/"),
     )
-    sources = {name: Source(mirror=found, parser=parser()) for name, found in mirrors.items()}
+    sources = {
+        repository.name: Source(mirror=mirrors[repository.name], parser=parser(), folder=repository.path)
+        for repository in settings.repositories
+    }
     return Parts(
         ledger=store,
         world=world,

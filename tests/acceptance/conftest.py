@@ -5,6 +5,7 @@ controller process, `statuses` what the git server's notes say on a commit. Ever
 with a deadline. What was started is ended by its process id when the test ends, and its log is shown if the test failed.
 """
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from adapters.forges.git_notes import REF, Line, Note
 from adapters.ledger.store import Store, open_ledger
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
+from reconciler.record import Record
 
 FAIRLEAD = (str(Path(sys.executable).parent / "fairlead"), "controller")
 PATIENCE = 30.0  # seconds; far more than anything here takes on a busy machine
@@ -202,3 +204,190 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
+
+
+# ── a world that several tests share ────────────────────────────────────────────────────────────────────────────
+
+
+class Story:
+    """A world with one controller in it, and what people do and see there. Tests that share one keep to own fleets."""
+
+    def __init__(self, world: World, logs: Path) -> None:
+        self.world = world
+        self._logs = logs
+        self._started: list[Controller] = []
+        self._ledger: Store | None = None
+
+    def start(self) -> Controller:
+        """Start the controller (again)."""
+        log = self._logs / f"controller-{len(self._started) + 1}.log"
+        self._started.append(Controller(self.world, log, FAIRLEAD))
+        return self._started[-1]
+
+    def stop(self) -> None:
+        """End the controller as an operator does."""
+        if self._started and self._started[-1].exit_code is None:
+            assert self._started[-1].terminate() == 0
+
+    def lose_ledger(self) -> None:
+        """The controller ends, and the ledger's files are gone."""
+        self.stop()
+        self.close_ledger()
+        for file in self.world.state.glob("ledger.db*"):
+            file.unlink()
+
+    def close_ledger(self) -> None:
+        """Let go of the controllers' ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def end(self) -> None:
+        """End whatever still runs."""
+        self.close_ledger()
+        for controller in self._started:
+            if controller.exit_code is None:
+                controller.kill()
+            print(f"── {controller.log.name}\n{controller.said()}")
+
+    @property
+    def ledger(self) -> Store:
+        """The controllers' ledger, opened beside them."""
+        if self._ledger is None:
+            self._ledger = open_ledger(f"sqlite:///{self.world.state / 'ledger.db'}", SystemClock())
+        return self._ledger
+
+    def record(self, fleet: str) -> Record:
+        """All that the ledger knows of a fleet."""
+        record = self.ledger.load(fleet)
+        assert record is not None, f"{fleet} is not known"
+        return record
+
+    def reason(self, fleet: str) -> str:
+        """Why it stands where it stands."""
+        return self.record(fleet).memory.status.reason.value
+
+    def fairlead(self, *args: str) -> tuple[int, Any]:
+        """A real `fairlead` process with `-o json`: its exit code and what it printed."""
+        command = [sys.executable, "-m", "fairlead", *args, "-o", "json"]
+        environment = {**os.environ, **self.world.environment}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def said(self, commit: str, fleet: str = "") -> Any:
+        """What stands on a commit by context; with a fleet (or `validate`, or an environment) its line or None."""
+        lines = said_on(self.world, commit)
+        return lines.get(f"fairlead/{fleet}") if fleet else lines
+
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
+        """The first true value of `condition()`. Raises TimeoutError with `what`."""
+        until = time.monotonic() + timeout
+        while not (found := condition()):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{what}: not within {timeout:g} s")
+            time.sleep(0.05)
+        return found
+
+    def wait_said(self, commit: str, fleet: str, state: str, text: str = "", timeout: float = PATIENCE) -> Line:
+        """Wait for the line of a fleet (or `validate`, or an environment) to be in `state` and to hold `text`."""
+
+        def found() -> Line | None:
+            line: Line | None = self.said(commit, fleet)
+            return line if line is not None and line.state == state and text in line.description else None
+
+        try:
+            line: Line = self.wait(found, "", timeout)
+        except TimeoutError:
+            shown = self.said(commit)
+            pytest.fail(f"no {state} {text!r} of {fleet} on {commit[:7]} within {timeout:g} s, but {shown}")
+        return line
+
+    def wait_reason(self, fleet: str, reason: str, timeout: float = PATIENCE) -> None:
+        """Wait until the fleet stands where it stands for that reason."""
+        self.wait(lambda: self.reason(fleet) == reason, f"{fleet} is {reason}", timeout)
+
+    def starts(self, fleet: str) -> list[dict[str, Any]]:
+        """What Gate's access log tells of the executions that were started for a fleet, oldest first."""
+        application = self.world.fleets[fleet].application
+        path = f"/pipelines/{application}/{self.world.fleets[fleet].pipeline}"
+        return [entry for entry in self.world.gate.access_log.starts() if entry["path"] == path]
+
+    def keys(self, fleet: str) -> list[str]:
+        """The keys under which executions were started for a fleet."""
+        return [entry["body"]["parameters"]["FAIRLEAD_KEY"] for entry in self.starts(fleet)]
+
+    def cancels(self, execution: str) -> list[dict[str, Any]]:
+        """The requests to end an execution."""
+        return self.world.gate.access_log.entries(method="PUT", path_prefix=f"/pipelines/{execution}/cancel")
+
+    def versions(self, fleet: str, region: str = "us-east-1") -> set[str]:
+        """What the fleet's instances run in a region."""
+        return self.world.versions(self.world.fleets[fleet].cluster, region)
+
+
+BeginStory = Callable[..., Story]
+
+
+@pytest.fixture(scope="module")
+def begin_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BeginStory]:
+    """`begin_story(files, gate=QUICK_GATE, **durations)`: a world of these files for the tests of a module.
+
+    The controller is not started yet.
+    """
+    with ExitStack() as stories:
+
+        def begin(files: Mapping[str, str], gate: GateSettings = QUICK_GATE, **durations: str) -> Story:
+            folder = tmp_path_factory.mktemp("story")
+            example = written(folder / "example", files)
+            settings = WorldSettings(example=example, gate=gate, controller={**QUICK, **durations})
+            story = Story(stories.enter_context(World(folder / "world", settings)), folder)
+            stories.callback(story.end)
+            return story
+
+        yield begin
+
+
+def repository(fleets: Mapping[str, str], deploy: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A repository of such fleets (`{"staging/checkout": "1.4.0"}`), each service a Spinnaker application of its own.
+
+    `deploy` adds keys to a service's `deploy`, `{"checkout": "deadline: 3s"}`. A failing version gets one attempt;
+    prod has two regions and holds a failed fleet, every other environment one and rolls back.
+    """
+    environments = list(dict.fromkeys(name.partition("/")[0] for name in fleets))
+    named = ", ".join(environments)
+    files = {
+        "fairlead.yaml": f"apiVersion: fairlead/v1\nenvironments: [{named}]\ndefaults: {{retries: 0}}\n",
+    }
+    for environment in environments:
+        regions, override = ("us-east-1", "")
+        if environment == "prod":
+            regions, override = ("us-east-1, eu-west-1", "override: {on_failure: hold}\n")
+        files[f"environments/{environment}/environment.yaml"] = (
+            f'account: "123456789012"\nregions: [{regions}]\n'
+            f'spinnaker: {{url: "https://gate.example.com", account: {environment}}}\n{override}'
+        )
+    for name, version in fleets.items():
+        service = name.partition("/")[2]
+        more = (deploy or {}).get(service, "")
+        files[f"environments/{name}.yaml"] = f'version: "{version}"\n'
+        files[f"services/{service}.yaml"] = SERVICE.format(service=service) + (f"  {more}\n" if more else "")
+    return files
+
+
+SERVICE = """\
+owner: payments
+package: {service}
+deploy:
+  type: spinnaker
+  application: {service}
+  pipeline: "deploy-{{environment}}"
+  parameters: {{version: PKG_VERSION, region: REGION, ami: AMI, fairleadKey: FAIRLEAD_KEY}}
+  select: {{cluster: "{service}-{{environment}}"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def make_repository() -> Callable[..., dict[str, str]]:
+    """`make_repository(fleets, deploy)`: see `repository`."""
+    return repository

@@ -51,11 +51,12 @@ def bump(  # noqa: PLR0917  typer calls it by name
     fleets = [fleet_name(f"{environment}/{service}") for environment in dict.fromkeys(env)]
     edit = Edit(version=version, package=package, sha256=_pins(sha256 or ()) or None)
     settings = settings_of(config)
-    with mirror_of(settings, repository_of(settings, repository)) as mirror, reaching_git():
+    chosen = repository_of(settings, repository)
+    with mirror_of(settings, chosen) as mirror, reaching_git():
         with progress("pushing a commit ..."):
-            _check_declared(mirror.tree(mirror.fetch().sha), fleets)
+            _check_declared(mirror.tree(mirror.fetch().sha).under(chosen.path), fleets)
             try:
-                made = writing.bump(mirror, fleets, edit, author=_person(), message=message)
+                made = writing.bump(mirror, fleets, edit, author=_person(), message=message, folder=chosen.path)
             except writing.NothingToChange as same:
                 _report(None, fleets, str(same), output)
                 return
@@ -96,31 +97,32 @@ def rollback(
     if commit is not None and to is not None:
         raise Refused("--to goes with a fleet; --commit always goes back to what was before that commit")
     settings = settings_of(config)
-    with mirror_of(settings, repository_of(settings, repository)) as mirror, reaching_git():
+    chosen = repository_of(settings, repository)
+    with mirror_of(settings, chosen) as mirror, reaching_git():
         with progress("looking at history and pushing a commit ..."):
-            fleets, made = _roll_back(mirror, fleet, to, commit)
+            fleets, made = _roll_back(mirror, chosen.path, fleet, to, commit)
     _report(made, fleets, made.subject, output)
 
 
 def _roll_back(
-    mirror: "Mirror", fleet: FleetName | None, to: str | None, commit: Sha | None
+    mirror: "Mirror", folder: str, fleet: FleetName | None, to: str | None, commit: Sha | None
 ) -> tuple[list[FleetName], Revision]:
     from desired_state import writing
     from fairlead import wiring
     from fairlead.commands.past import Past
 
     head = mirror.fetch()
-    past = Past(mirror, wiring.parser(), head)
+    past = Past(mirror, wiring.parser(), head, folder)
     if fleet is None:
         undone = mirror.revision(commit or "").sha
         fleets = past.still_on(undone)
         earlier = past.parent(undone)
     else:
         fleets = [fleet_name(fleet)]
-        _check_declared(mirror.tree(head.sha), fleets)
+        _check_declared(mirror.tree(head.sha).under(folder), fleets)
         undone = "" if to else past.setting(fleet)
         earlier = past.told(fleet, to) if to else past.before(fleet, undone)
-    made = writing.restore(mirror, fleets, to=earlier, reverts=undone or None, author=_person())
+    made = writing.restore(mirror, fleets, to=earlier, reverts=undone or None, author=_person(), folder=folder)
     return fleets, made
 
 

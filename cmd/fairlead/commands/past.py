@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
+from desired_state.git_objects import GitTree
 from desired_state.mirror import Mirror
 from desired_state.model import Digest, FleetName, Revision, Setting, Sha
 from desired_state.parser import Parser
@@ -17,10 +18,14 @@ _ID = re.compile(r"[0-9a-f]{7,40}")
 class Past:
     """The first-parent history of a mirror up to a head that was just fetched. Its methods raise `GitError`."""
 
-    def __init__(self, mirror: Mirror, parser: Parser, head: Revision) -> None:
+    def __init__(self, mirror: Mirror, parser: Parser, head: Revision, folder: str = "") -> None:
         self._mirror = mirror
         self._parser = parser
         self._head = head
+        self._folder = folder.strip("/")
+
+    def _tree(self, commit: Sha) -> GitTree:
+        return self._mirror.tree(commit).under(self._folder)
 
     def setting(self, fleet: FleetName) -> Sha:
         """Where the fleet's present target came into force. Refuses a fleet that cannot be read at the head."""
@@ -61,12 +66,13 @@ class Past:
         raise Refused(f"{fleet} never was at {wanted}: fairlead bump sets a version that is new")
 
     def _settings(self) -> Mapping[FleetName, Setting]:
-        desired = self._parser.parse(self._mirror.tree(self._head.sha))
-        return setting_commits(self._mirror, self._head.sha, desired, self._parser)
+        desired = self._parser.parse(self._tree(self._head.sha))
+        return setting_commits(self._mirror, self._head.sha, desired, self._parser, folder=self._folder)
 
     def _targets(self, fleet: FleetName, head: Sha) -> Iterator[tuple[Sha, Digest | None]]:
         """From `head` back, newest first: itself, then what was under each commit that touched the fleet."""
-        watched = self._parser.inputs(self._mirror.tree(head), fleet)
+        prefix = f"{self._folder}/" if self._folder else ""
+        watched = {prefix + path for path in self._parser.inputs(self._tree(head), fleet)}
         look = True
         with closing(self._mirror.changes(head, limit=LOOKBACK)) as walk:
             for change in walk:
@@ -75,9 +81,9 @@ class Past:
                 look = not watched.isdisjoint(change.former)
 
     def _digest(self, fleet: FleetName, commit: Sha) -> Digest | None:
-        found = self._parser.target_digest(self._mirror.tree(commit), fleet)
+        found = self._parser.target_digest(self._tree(commit), fleet)
         return found if isinstance(found, str) else None
 
     def _version(self, fleet: FleetName, commit: Sha) -> str | None:
-        found = self._parser.parse(self._mirror.tree(commit)).fleets.get(fleet)
+        found = self._parser.parse(self._tree(commit)).fleets.get(fleet)
         return found.version if found else None

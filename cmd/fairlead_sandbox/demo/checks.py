@@ -16,17 +16,27 @@ class Seen:
     words: str
 
 
-Check = Callable[[Stage, Scene], Seen]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a check looks at: the scene of this moment, and the stage to ask more of."""
+
+    stage: Stage
+    scene: Scene
+
+
+Check = Callable[[Sight], Seen]
 
 
 def all_ready(count: int) -> Check:
     """So many fleets are known, and each is ready."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        ready = [fleet for fleet in scene.fleets if fleet.ready]
-        rest = ", ".join(f"{each.name} {each.stands} ({each.reason})" for each in scene.fleets if not each.ready)
-        so = len(scene.fleets) == count == len(ready)
-        return Seen(so=so, words=f"{len(ready)} of {len(scene.fleets)} fleets ready" + (f"; not: {rest}" * bool(rest)))
+    def check(sight: Sight) -> Seen:
+        ready = [fleet for fleet in sight.scene.fleets if fleet.ready]
+        rest = ", ".join(f"{each.name} {each.stands} ({each.reason})" for each in sight.scene.fleets if not each.ready)
+        so = len(sight.scene.fleets) == count == len(ready)
+        return Seen(
+            so=so, words=f"{len(ready)} of {len(sight.scene.fleets)} fleets ready" + (f"; not: {rest}" * bool(rest))
+        )
 
     return check
 
@@ -34,12 +44,12 @@ def all_ready(count: int) -> Check:
 def said(commit: str, fleet: str, state: State, *words: str) -> Check:
     """The commit's note has that state for the fleet, with these words in it."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        view = scene.commit(stage.commits[commit])
+    def check(sight: Sight) -> Seen:
+        view = sight.scene.commit(sight.stage.commits[commit])
         line = view.status(f"fairlead/{fleet}") if view else None
         if line is None:
-            return Seen(so=False, words=f"no status on {stage.commits[commit][:7]}")
-        filled = [word.format(**{name: sha[:7] for name, sha in stage.commits.items()}) for word in words]
+            return Seen(so=False, words=f"no status on {sight.stage.commits[commit][:7]}")
+        filled = [word.format(**{name: sha[:7] for name, sha in sight.stage.commits.items()}) for word in words]
         so = line.state is state and all(word in line.description for word in filled)
         return Seen(so=so, words=f"{line.state}: {line.description}")
 
@@ -49,23 +59,25 @@ def said(commit: str, fleet: str, state: State, *words: str) -> Check:
 def ran(fleet: str, region: str, version: str, status: str, times: int = 1) -> Check:
     """Gate ran the fleet's pipeline so often for a region and version, each time with that end."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        runs = [run for run in stage.runs(fleet) if (run.version, run.region) == (version, region)]
+    def check(sight: Sight) -> Seen:
+        runs = [run for run in sight.stage.runs(fleet) if (run.version, run.region) == (version, region)]
         ended = [run for run in runs if run.status == status]
         return Seen(so=len(ended) >= times, words=_runs(runs))
 
     return check
 
 
-def waved(fleet: str, version: str, first: str, second: str) -> Check:
-    """The second region's pipeline began after the first one's had ended, and both succeeded."""
+def waved(fleet: str, version: str, first: str, second: str, soak: float) -> Check:
+    """The second region's pipeline began so many seconds, or more, after the first one's end, and both succeeded."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        runs = {run.region: run for run in stage.runs(fleet) if run.version == version and run.status == "SUCCEEDED"}
+    def check(sight: Sight) -> Seen:
+        runs = {
+            run.region: run for run in sight.stage.runs(fleet) if run.version == version and run.status == "SUCCEEDED"
+        }
         if not {first, second} <= runs.keys():
-            return Seen(so=False, words=_runs([run for run in stage.runs(fleet) if run.version == version]))
+            return Seen(so=False, words=_runs([run for run in sight.stage.runs(fleet) if run.version == version]))
         pause = (runs[second].began - (runs[first].ended or runs[second].began)) / 1000
-        return Seen(so=pause > 0, words=f"{second} began {pause:.1f} s after {first} had ended")
+        return Seen(so=pause >= soak, words=f"{second} began {pause:.1f} s after {first} had ended")
 
     return check
 
@@ -73,11 +85,11 @@ def waved(fleet: str, version: str, first: str, second: str) -> Check:
 def serves(fleet: str, version: str) -> Check:
     """AWS says that this version, and no other, is in service in every region, and the fleet says the same."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        view = scene.fleet(fleet)
+    def check(sight: Sight) -> Seen:
+        view = sight.scene.fleet(fleet)
         if view is None or (view.runs, view.healthy) != (version, True):
             return Seen(so=False, words=f"{fleet} runs {view.runs or 'nothing yet'}" if view else f"no fleet {fleet}")
-        found = stage.versions(fleet)
+        found = sight.stage.versions(fleet)
         words = ", ".join(f"{region} {'+'.join(sorted(versions)) or 'nothing'}" for region, versions in found.items())
         return Seen(so=all(versions == {version} for versions in found.values()), words=words)
 
@@ -87,8 +99,8 @@ def serves(fleet: str, version: str) -> Check:
 def noted(fleet: str, kind: str, *words: str) -> Check:
     """The fleet's history has a line of that kind with these words."""
 
-    def check(stage: Stage, scene: Scene) -> Seen:
-        events = stage.history(fleet)
+    def check(sight: Sight) -> Seen:
+        events = sight.stage.history(fleet)
         found = next((e for e in events if e.kind == kind and all(word in e.message for word in words)), None)
         if found is not None:
             return Seen(so=True, words=found.message)
@@ -98,15 +110,15 @@ def noted(fleet: str, kind: str, *words: str) -> Check:
     return check
 
 
-def nothing_pending(stage: Stage, scene: Scene) -> Seen:
+def nothing_pending(sight: Sight) -> Seen:
     """No commit has a status that still waits."""
     waiting = [
         f"{line.context} on {commit.short}"
-        for commit in scene.commits
+        for commit in sight.scene.commits
         for line in commit.lines
         if line.state is State.PENDING
     ]
-    statuses = sum(len(commit.lines) for commit in scene.commits)
+    statuses = sum(len(commit.lines) for commit in sight.scene.commits)
     return Seen(
         so=not waiting, words=f"pending: {', '.join(waiting)}" if waiting else f"{statuses} statuses, all final"
     )

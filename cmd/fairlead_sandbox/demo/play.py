@@ -1,11 +1,11 @@
-"""Plays the stories: does what a person does, waits for what has to be seen, keeps the time. No expectation is skipped."""
+"""Plays the stories: does what a person does, waits for what has to be seen, keeps the time. Nothing is skipped."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from fairlead_sandbox.demo.checks import Seen
+from fairlead_sandbox.demo.checks import Seen, Sight
 from fairlead_sandbox.demo.scene import Scene
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.story import Expectation, Story
@@ -93,7 +93,7 @@ class Play:
         while True:
             ended = self._stage.controller.ended
             scene = self._stage.look()
-            seen = expectation.check(self._stage, scene)
+            seen = expectation.check(Sight(stage=self._stage, scene=scene))
             waiting = self._clock.monotonic() - began
             if seen.so:
                 self._add(Step(what=expectation.what, seen=seen.words, seconds=waiting))

@@ -1,13 +1,15 @@
 """What is said at the end: every commit with its statuses as the git server has them, times, and what was missing."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from adapters.forges.git_notes import REF
+from fairlead_sandbox.demo.controller_process import ControllerProcess
 from fairlead_sandbox.demo.picture import STYLES
-from fairlead_sandbox.demo.play import Told
+from fairlead_sandbox.demo.play import Missing, Told
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.story import Story
 

@@ -77,7 +77,7 @@ STORIES = (
             Expectation(what="pipeline in us-east-1, first wave", check=ran(FLEET, "us-east-1", GOOD, "SUCCEEDED")),
             Expectation(
                 what="after the soak, pipeline in eu-west-1",
-                check=waved(FLEET, GOOD, first="us-east-1", second="eu-west-1"),
+                check=waved(FLEET, GOOD, first="us-east-1", second="eu-west-1", soak=2.0),
             ),
             Expectation(what=f"both regions serve {GOOD}", check=serves(FLEET, GOOD)),
             Expectation(what="success on the commit", check=said("bump", FLEET, State.SUCCESS, f"{GOOD} on 2/2 units")),
