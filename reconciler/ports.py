@@ -145,6 +145,14 @@ class Ledger(Protocol):
         """The feed could not be read; fleets see it in `Record.trouble`."""
         ...
 
+    def troubles(self) -> Mapping[str, str]:
+        """Every feed that cannot be read now, by name, and why: for people."""
+        ...
+
+    def load_many(self, names: Collection[FleetName]) -> Sequence[Record]:
+        """What `load` gives, for many at once: for the sweep. Ordered by name."""
+        ...
+
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots and statuses: for feeds, roll-ups and people. Ordered by name."""
         ...

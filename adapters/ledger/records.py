@@ -99,6 +99,11 @@ class Records:
         with self._database.reading() as connection:
             return [OUTCOME.decode(text) for text in connection.scalars(texts.order_by(intents.c.key))]
 
+    def troubles(self) -> Mapping[str, str]:
+        """Every feed that cannot be read now, by name, and why."""
+        with self._database.reading() as connection:
+            return {row.name: row.trouble for row in connection.execute(_TROUBLE.order_by(feeds.c.name))}
+
     def _bare(self, connection: Connection, names: Sequence[FleetName]) -> list[Record]:
         return [self._decode(row) for row in connection.execute(_ROWS, {"names": names})]
 

@@ -18,8 +18,10 @@ from reconciler.loop import Family, Loop
 from reconciler.outbox import Outbox
 from reconciler.ports import Lease
 from reconciler.reconcile import reconcile
+from reconciler.record import Record
 from reconciler.rollup import RollUps
 
+SWEPT_AT_ONCE = 200
 ORDER = ("repository", "inventory", "executions", "fleet", "rollup", "statuses")
 
 
@@ -106,14 +108,18 @@ class Controller:
     def _sweep(self, name: str, lease: Lease) -> datetime | None:
         """Re-decide every fleet in one claim; only those that would do something become due. Then prune."""
         ledger, world = self._parts.ledger, self._parts.world
-        for record in ledger.fleets():
-            whole = ledger.load(record.name)
-            if whole is not None and whole.desired is not None:
-                if not is_quiet(whole, world.deployers[whole.desired.deploy_type]):
-                    ledger.add([f"fleet:{record.name}"])
-                lease.check()
+        names = [record.name for record in ledger.fleets()]
+        for start in range(0, len(names), SWEPT_AT_ONCE):
+            lease.check()
+            whole = ledger.load_many(names[start : start + SWEPT_AT_ONCE])
+            ledger.add(f"fleet:{record.name}" for record in whole if self._is_restless(record))
         ledger.prune(world.clock.now())
         return world.clock.now() + self._settings.sweep_interval
+
+    def _is_restless(self, record: Record) -> bool:
+        if record.desired is None:
+            return False
+        return not is_quiet(record, self._parts.world.deployers[record.desired.deploy_type])
 
     # ── timers and waking ──
 

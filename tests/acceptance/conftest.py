@@ -53,13 +53,13 @@ deploy:
 
 
 class Controller:
-    """One process over a world's ledger. `log` holds what it wrote to stdout and stderr."""
+    """One process. `log` holds what it wrote to stdout and stderr."""
 
-    def __init__(self, world: World, log: Path, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                command, env={**os.environ, **world.environment}, stdout=file, stderr=file, stdin=subprocess.DEVNULL
+                command, env={**os.environ, **environment}, stdout=file, stderr=file, stdin=subprocess.DEVNULL
             )
 
     @property
@@ -112,7 +112,9 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """
     with ExitStack() as worlds:
 
-        def make(files: Mapping[str, str] | Path = ONE_FLEET, gate: GateSettings = QUICK_GATE, **durations: str) -> World:
+        def make(
+            files: Mapping[str, str] | Path = ONE_FLEET, gate: GateSettings = QUICK_GATE, **durations: str
+        ) -> World:
             folder = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
             example = files if isinstance(files, Path) else written(folder / "example", files)
             settings = WorldSettings(example=example, gate=gate, controller={**QUICK, **durations})
@@ -122,12 +124,13 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, make_world: MakeWorld, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """`start(world, *command)`: a process in that world; without a command, an ordinary `fairlead controller`."""
+def start(tmp_path: Path, make_world: MakeWorld) -> Iterator[Start]:
+    """`start(world, *command, **environment)`: a process in that world; by itself, an ordinary `fairlead controller`."""
     started: list[Controller] = []
 
-    def begin(world: World, *command: str) -> Controller:
-        controller = Controller(world, tmp_path / f"controller-{len(started) + 1}.log", command or FAIRLEAD)
+    def begin(world: World, *command: str, **environment: str) -> Controller:
+        log = tmp_path / f"controller-{len(started) + 1}.log"
+        controller = Controller(command or FAIRLEAD, {**world.environment, **environment}, log)
         started.append(controller)
         return controller
 
@@ -269,10 +272,10 @@ class Story:
 
     def fairlead(self, *args: str) -> tuple[int, Any]:
         """A real `fairlead` process with `-o json`: its exit code and what it printed."""
-        command = [sys.executable, "-m", "fairlead", *args, "-o", "json"]
+        command = [FAIRLEAD[0], *args, "-o", "json"]
         environment = {**os.environ, **self.world.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
+        assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
 
     def said(self, commit: str, fleet: str = "") -> Any:

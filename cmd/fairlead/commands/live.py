@@ -1,6 +1,6 @@
 """What the ledger knows: status, why, history. They only read, and need no repository and no cloud."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ def status(scope: str | None = SCOPE, config: Path | None = CONFIG, output: Outp
         if scope is not None and "/" in scope:
             records: Sequence[Record] = [record_of(store, scope)]
         else:
-            records = _environment(store.fleets(), scope)
+            records = _environment([record for record in store.fleets() if record.present], scope)
+        troubles = store.troubles()
     if scope is not None and "/" in scope:
         _one(records[0], output)
     else:
-        _matrix(records, output)
+        _matrix(records, troubles, output)
     raise typer.Exit(ExitCode.OK if all(record.memory.status.ready for record in records) else ExitCode.FOUND)
 
 
@@ -42,14 +43,17 @@ def _environment(records: Sequence[Record], environment: str | None) -> Sequence
     return sorted(chosen, key=lambda record: record.name.partition("/")[::-1])
 
 
-def _matrix(records: Sequence[Record], output: Output) -> None:
+def _matrix(records: Sequence[Record], troubles: Mapping[str, str], output: Output) -> None:
+    """The fleets, and whatever cannot be read: what is shown may then be old."""
     if output is Output.JSON:
-        json_document({"fleets": [summary(record) for record in records]})
+        json_document({"fleets": [summary(record) for record in records], "trouble": dict(troubles)})
         return
     headers = ("service", "environment", "version", "ready", "units", "conditions", "reason", "message")
     table(headers, [_row(record) for record in records])
     ready = sum(record.memory.status.ready for record in records)
     say(f"\n{count(len(records), 'fleet')}, {ready} ready")
+    for feed, message in troubles.items():
+        say(f"trouble: {feed}: {message}")
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -15,21 +15,21 @@ from reconciler.ports import Clock
 
 
 @contextmanager
-def audience(console: Console, clock: Clock, stories: int) -> Iterator[Audience]:
+def audience(console: Console, clock: Clock) -> Iterator[Audience]:
     """The one that fits the console."""
     if not console.is_terminal:
         yield Lines(clock)
         return
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
-        yield Moving(live, stories)
+    with Live(console=console, refresh_per_second=8) as live:
+        yield Moving(live)
 
 
 class Moving:
     """A live picture; rich turns its spinner between two looks."""
 
-    def __init__(self, live: Live, stories: int) -> None:
+    def __init__(self, live: Live) -> None:
         self._live = live
-        self._picture = Picture(stories)
+        self._picture = Picture()
 
     def show(self, scene: Scene, told: Sequence[Told]) -> None:
         """Draw it anew."""

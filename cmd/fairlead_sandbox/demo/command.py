@@ -16,10 +16,11 @@ from adapters.clock import SystemClock
 from fairlead_sandbox.demo.audience import audience
 from fairlead_sandbox.demo.controller_process import inherited
 from fairlead_sandbox.demo.keeping import what_to_try
-from fairlead_sandbox.demo.play import Play
+from fairlead_sandbox.demo.play import Missing, Play
 from fairlead_sandbox.demo.report import notes_as_git_says, print_commits, print_missing, print_summary, print_times
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.story import ALL
+from reconciler.ports import Clock
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,7 +53,7 @@ def perform(folder: Path, console: Console, *, keep: bool) -> int:
     console.print("starting AWS, Gate, a git server and a controller ...")
     with Stage(folder) as stage:
         console.print(f"controller: process {stage.controller.pid}, log {stage.controller.log}", soft_wrap=True)
-        with audience(console, clock, len(ALL)) as watching:
+        with audience(console, clock) as watching:
             play = Play(stage, watching, clock)
             play.play(ALL)
         seconds = clock.monotonic() - began
@@ -63,11 +64,21 @@ def perform(folder: Path, console: Console, *, keep: bool) -> int:
         if missing is not None:
             print_missing(console, missing, stage.controller)
         if keep:
-            console.print(what_to_try(stage), markup=False, soft_wrap=True)
-            with audience(console, clock, len(ALL)) as watching:
-                missing = Play(stage, watching, clock).watch()
-            print_missing(console, missing, stage.controller)
+            missing = stay_up(stage, console, clock) or missing
     return 0 if missing is None else 1
+
+
+def stay_up(stage: Stage, console: Console, clock: Clock) -> Missing | None:
+    """Say what to try and show what goes on, until Ctrl-C; gives what is missing where the controller ends before."""
+    console.print(what_to_try(stage), markup=False, soft_wrap=True)
+    try:
+        with audience(console, clock) as watching:
+            missing = Play(stage, watching, clock).watch()
+    except KeyboardInterrupt:
+        console.print("ending the controller and the world ...")
+        return None
+    print_missing(console, missing, stage.controller)
+    return missing
 
 
 def stay_here() -> None:

@@ -11,6 +11,7 @@ from adapters.forges.git_notes import Line
 from fairlead_sandbox.demo.play import Told
 from fairlead_sandbox.demo.scene import CommitView, FleetView, Scene
 from fairlead_sandbox.demo.story import FLEET
+from reconciler.reasons import Reason
 from reconciler.record import State
 
 STYLES = {State.SUCCESS: "green", State.FAILURE: "red", State.ERROR: "magenta", State.PENDING: "yellow"}
@@ -23,8 +24,7 @@ COMMIT_HEIGHT = 3
 class Picture:
     """Draws scenes one after another; it keeps the spinner, so that it goes on turning."""
 
-    def __init__(self, stories: int) -> None:
-        self._stories = stories
+    def __init__(self) -> None:
         self._spinner = Spinner("dots", style="yellow")
 
     def draw(self, scene: Scene, told: Sequence[Told], height: int) -> RenderableType:
@@ -35,7 +35,7 @@ class Picture:
         return Group(*top, *commit_lines(scene.commits[:commits]))
 
     def _story_lines(self, told: Sequence[Told]) -> Iterator[RenderableType]:
-        yield Text.assemble(("Fairlead", "bold"), ("  what Git says, running", "dim"))
+        yield Text.assemble(("Fairlead", "bold"), ("  four stories on a world of its own", "dim"))
         for number, one in enumerate(told):
             if one.happened:
                 yield Text.assemble(("✓ ", "green"), _title(number, one), (f"  {one.seconds:.0f} s", "dim"))
@@ -81,9 +81,16 @@ def _cells(fleet: FleetView) -> tuple[Text, ...]:
         Text(fleet.wants),
         Text(fleet.runs or "-", style="yellow" if off else ""),
         Text(fleet.stands, style=STANDS.get(fleet.stands, "dim")),
-        Text(f"{fleet.reason}: {fleet.sentence}" if fleet.sentence else "nobody has looked yet"),
+        Text(_why(fleet)),
         Text("" if fleet.seconds is None else f"{fleet.seconds:.0f}"),
     )
+
+
+def _why(fleet: FleetView) -> str:
+    if not fleet.sentence:
+        return "nobody has looked yet"
+    plain = fleet.ready and fleet.reason is Reason.SUCCEEDED
+    return fleet.sentence if plain else f"{fleet.reason}: {fleet.sentence}"
 
 
 def commit_lines(commits: Sequence[CommitView]) -> Iterator[Text]:

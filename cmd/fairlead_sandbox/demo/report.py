@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from adapters.forges.git_notes import REF
@@ -12,8 +13,10 @@ from fairlead_sandbox.demo.picture import STYLES
 from fairlead_sandbox.demo.play import Missing, Told
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.story import Story
+from reconciler.record import State
 
-WIDE = 44
+WIDE = 44  # characters of what was done or seen
+WIDEST_CONTEXT = 25
 
 
 def notes_as_git_says(stage: Stage) -> str:
@@ -25,46 +28,56 @@ def notes_as_git_says(stage: Stage) -> str:
 
 
 def print_commits(console: Console, said: str) -> None:
-    """Git's own lines, with colour where there is a terminal; a long line wraps at its own end only."""
-    console.print(Text("git log --notes=fairlead", style="bold"))
-    for line in said.splitlines():
-        is_commit = line.startswith("commit ")
-        style = "cyan" if is_commit else STYLES.get(line.split(" ", 1)[0], "")  # type: ignore[call-overload]
-        if line:
-            console.print(Text(line if is_commit else f"    {line}", style=style), soft_wrap=True)
+    """Git's own lines; a terminal gets colours, and long descriptions wrap beside their context."""
+    console.print(Text("\ngit log --notes=fairlead", style="bold"))
+    for line in filter(None, said.splitlines()):
+        if line.startswith("commit "):
+            console.print(
+                Text(line, style="cyan"), no_wrap=True, overflow="ellipsis", soft_wrap=not console.is_terminal
+            )
+        elif console.is_terminal:
+            console.print(_in_columns(line))
+        else:
+            console.print(Text(f"    {line}"), soft_wrap=True)
+
+
+def _in_columns(line: str) -> Table:
+    """State, context and the rest: the double spaces of a note's line are its columns."""
+    state, context, rest = (line.split(maxsplit=2) + ["", ""])[:3]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=9)
+    table.add_column(width=WIDEST_CONTEXT)
+    table.add_column()
+    style = STYLES[State(state)] if state in set(State) else ""
+    table.add_row(Text(f"  {state}", style=style), context, rest)
+    return table
 
 
 def print_times(console: Console, told: Sequence[Told]) -> None:
     """How long each step took, and what was seen as proof."""
     for number, one in enumerate(told):
-        console.print(Text(f"\n{number}. {one.story.title}", style="bold"))
+        console.print(Text.assemble((f"\n{number}. {one.story.title}", "bold"), (f"  {one.seconds:.1f} s", "dim")))
         for step in one.steps:
-            row = Text.assemble(
-                f"   {step.seconds:5.1f} s  ",
-                f"{step.what:<{WIDE}}",
-                (f"  {step.seen}", "dim"),
-                no_wrap=True,
-                overflow="ellipsis" if console.is_terminal else "ignore",
-            )
-            console.print(row, soft_wrap=not console.is_terminal)
+            row = Text.assemble(f"   {step.seconds:5.1f} s  ", f"{step.what:<{WIDE}}", (f"  {step.seen}", "dim"))
+            console.print(row, no_wrap=True, overflow="ellipsis", soft_wrap=not console.is_terminal)
 
 
 def print_summary(console: Console, told: Sequence[Told], stories: Sequence[Story], seconds: float) -> None:
     """A line a story."""
     console.print()
-    by_story = {id(one.story): one for one in told}
     for number, story in enumerate(stories):
-        one = by_story.get(id(story))
-        if one is not None and one.happened:
-            console.print(
-                Text.assemble(("✓ ", "green"), f"{number}. {story.happened}", (f"  {one.seconds:.1f} s", "dim"))
-            )
-        elif one is not None:
-            console.print(Text.assemble(("✗ ", "red"), f"{number}. {story.title}: did not happen"))
-        else:
-            console.print(Text.assemble(("- ", "dim"), f"{number}. {story.title}: not played"))
-    done = sum(one.happened for one in told)
-    console.print(f"\n{done - 1 if done else 0} of {len(stories) - 1} stories happened, in {seconds:.0f} s")
+        one = told[number] if number < len(told) else None
+        console.print(_summary(number, story, one), soft_wrap=True)
+    done = sum(one.happened for one in told[1:])  # the opening is none of them
+    console.print(f"\n{done} of {len(stories) - 1} stories happened, in {seconds:.0f} s")
+
+
+def _summary(number: int, story: Story, one: Told | None) -> Text:
+    if one is None:
+        return Text(f"- {number}. {story.title}: not played", style="dim")
+    if one.happened:
+        return Text.assemble(("✓ ", "green"), f"{number}. {story.happened}", (f"  {one.seconds:.1f} s", "dim"))
+    return Text.assemble(("✗ ", "red"), f"{number}. {story.title}: did not happen")
 
 
 def print_missing(console: Console, missing: Missing, controller: ControllerProcess) -> None:

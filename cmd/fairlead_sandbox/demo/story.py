@@ -59,7 +59,7 @@ def change(stage: Stage) -> str:
 
 OPENING = Story(
     title="Everything runs what Git says",
-    does="start the controller on a ledger that is empty",
+    does="start the controller, its ledger empty",
     act=lambda stage: f"process {stage.controller.pid}",
     expects=(
         Expectation(what="8 fleets are found and in sync", check=all_ready(8), within=60),
@@ -71,7 +71,7 @@ OPENING = Story(
 STORIES = (
     Story(
         title="A version bump is merged",
-        does=f"merge a pull request: {FLEET} to {GOOD}",
+        does=f"merge a pull request to {GOOD}",
         act=bump,
         expects=(
             Expectation(what="pipeline in us-east-1, first wave", check=ran(FLEET, "us-east-1", GOOD, "SUCCEEDED")),
@@ -86,7 +86,7 @@ STORIES = (
     ),
     Story(
         title="A version fails its health check",
-        does=f"merge a pull request: {FLEET} to {BAD}, whose instances never get healthy",
+        does=f"merge a pull request to {BAD}, a sick version",
         act=bump_to_bad,
         expects=(
             Expectation(what="its pipeline fails in us-east-1", check=ran(FLEET, "us-east-1", BAD, "TERMINAL")),
@@ -102,7 +102,7 @@ STORIES = (
     ),
     Story(
         title="The bad commit is reverted",
-        does="merge a pull request: revert that commit",
+        does="merge a pull request that reverts it",
         act=revert,
         expects=(
             Expectation(
@@ -120,7 +120,7 @@ STORIES = (
     ),
     Story(
         title="Somebody changes a group by hand",
-        does=f"put {BY_HAND} on {CHANGED} in {CHANGED_REGION}, past Git and pipelines",
+        does=f"put {BY_HAND} on {CHANGED} in {CHANGED_REGION}",
         act=change,
         expects=(
             Expectation(what="the drift is seen", check=noted(CHANGED, "rollout-started", "heal")),

@@ -1,0 +1,279 @@
+"""A deploy survives the end, or the long sleep, of its controller between any two of its side effects.
+
+Judged from Gate's access log and the notes on the commit: no pipeline is started twice, none is lost, and the last word
+on the commit is right.
+"""
+
+import json
+import re
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MORTAL = str(Path(__file__).with_name("mortal.py"))
+LEASE = "2s"
+SLOW = 45.0  # seconds; a start of unknown fate rests for the lease and 5 s more
+FLEET, OLD, NEW = "prod/checkout", "1.4.0", "1.4.1"
+CLUSTER, REGIONS = "checkout-prod", ("us-east-1", "eu-west-1")
+ONCE_EACH = [("us-east-1", 1, 1), ("eu-west-1", 2, 1)]  # unit, wave, attempt
+NOT_OURS_ALONE = ("fleets", "intents", "statuses", "events", "chains", "requests")  # what a fenced owner must not touch
+
+
+class Scene:
+    """One world with the processes of one test in it."""
+
+    def __init__(self, world: Any, ledger: Any, fixtures: dict[str, Any], folder: Path) -> None:
+        self.world, self.ledger = world, ledger
+        self._fixtures, self._folder = fixtures, folder
+
+    def controller(self, **environment: str) -> Any:
+        return self._fixtures["start"](self.world, **environment)
+
+    def mortal(self, boundary: str, number: str) -> Any:
+        marker = self._folder / "marker"
+        return self._fixtures["start"](self.world, sys.executable, MORTAL, boundary, number, str(marker))
+
+    def reached(self) -> bool:
+        return (self._folder / "marker").exists()
+
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+        return self._fixtures["wait_until"](condition, what, SLOW)
+
+    def at_rest(self) -> None:
+        """The first commit is told to be deployed: from here on everything is about the bump."""
+        self._fixtures["wait_for_status"](self.world, self.world.checkout.head, "success")
+
+    def told(self, commit: str) -> dict[str, str]:
+        """Context to `state description`, as the git server shows it."""
+        lines = self._fixtures["statuses"](self.world, commit)
+        return {context: f"{line.state} {line.description}" for context, line in lines.items()}
+
+    def all_done(self, commit: str) -> bool:
+        """Nothing under way, nothing left to say, and the commit's own word is there."""
+        waiting = self.ledger.undelivered("main", 100, self.ledger._database.clock.now())
+        record = self.ledger.load(FLEET)
+        if waiting or record is None or record.work or not record.memory.status.ready:
+            return False
+        told = self.told(commit)
+        return {"fairlead/prod", f"fairlead/{FLEET}"} <= set(told) and not any(
+            "pending" in word for word in told.values()
+        )
+
+    def starts(self) -> list[tuple[str, int, int]]:
+        """What brought an execution into being: unit, wave, attempt; oldest first."""
+        ours = [entry["body"]["fairlead"] for entry in self.world.gate.access_log.starts()]
+        return [(each["unit"], each["wave"], each["attempt"]) for each in ours]
+
+    def changes_at_gate(self) -> list[tuple[str, str]]:
+        entries = self.world.gate.access_log.entries()
+        return [(entry["method"], entry["path"]) for entry in entries if entry["method"] != "GET"]
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of the tables that passes write."""
+        with sqlite3.connect(f"file:{self.world.state / 'ledger.db'}?mode=ro", uri=True) as connection:
+            return {table: sorted(connection.execute(f"SELECT * FROM {table}")) for table in NOT_OURS_ALONE}
+
+    def notes(self) -> str:
+        """The commit that the server's notes are at."""
+        return str(self.world.checkout.git("ls-remote", "origin", "refs/notes/fairlead"))
+
+
+@pytest.fixture
+def scene(
+    make_world: Any,
+    start: Any,
+    wait_until: Any,
+    wait_for_status: Any,
+    statuses: Any,
+    ledger_of: Any,
+    tmp_path: Path,
+) -> Scene:
+    world = make_world(lease=LEASE)
+    fixtures = {
+        "start": start,
+        "wait_until": wait_until,
+        "wait_for_status": wait_for_status,
+        "statuses": statuses,
+    }
+    return Scene(world, ledger_of(world), fixtures, tmp_path)
+
+
+def assert_deployed_once(scene: Scene, commit: str) -> None:
+    """One execution a unit, the version everywhere, the right last word, and an untouched history."""
+    assert ONCE_EACH == scene.starts()
+    assert [{NEW}, {NEW}] == [scene.world.versions(CLUSTER, region) for region in REGIONS]
+    told = scene.told(commit)
+    assert re.fullmatch(rf"success {NEW} on 2/2 units in \d+ s", told[f"fairlead/{FLEET}"])
+    assert "success 1/1 fleets done" == told["fairlead/prod"]
+    assert "success 1 fleet is sound" == told["fairlead/validate"]
+    assert_nothing_is_open(scene)
+
+
+def assert_nothing_is_open(scene: Scene) -> None:
+    assert [] == list(scene.ledger.statuses("main", open_only=True))
+    assert [] == list(scene.ledger.work_in_flight())
+    assert None is scene.ledger.verify_history(FLEET)
+
+
+# ── killed ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FIRST_WAVE = [
+    *("before revision", "after revision"),
+    *("before intent", "after intent"),
+    *("before POST", "after POST"),
+    *("before save", "after save"),
+    *("before push", "after push"),
+    *("before settling", "after settling"),
+    "after snapshots",
+]
+SECOND_WAVE = ["before intent of wave 2", "before POST of wave 2", "after POST of wave 2", "after save of wave 2"]
+THE_END = ["before save of the end of wave 2", "after save of the end of wave 2", "before last push", "after last push"]
+
+
+@pytest.mark.parametrize("boundary", [*FIRST_WAVE, *SECOND_WAVE, *THE_END])
+def test_a_controller_killed_at_any_boundary_deploys_once_after_its_restart(scene: Scene, boundary: str) -> None:
+    mortal = scene.mortal(boundary, "KILL")
+    scene.at_rest()
+    commit = scene.world.bump(FLEET, NEW)
+    scene.wait(lambda: mortal.exit_code is not None, f"the end {boundary}")
+    assert (-signal.SIGKILL, True) == (mortal.exit_code, scene.reached())
+
+    restarted = scene.controller()
+
+    scene.wait(lambda: scene.all_done(commit), f"success on the commit after the end {boundary}")
+    assert 0 == restarted.terminate()
+    assert_deployed_once(scene, commit)
+
+
+def test_a_controller_killed_before_it_reads_that_gate_accepted_finds_the_execution_again(scene: Scene) -> None:
+    first = scene.controller()
+    scene.at_rest()
+    scene.world.gate.faults.on("hold_after_accepting", times=1)
+    commit = scene.world.bump(FLEET, NEW)
+    scene.wait(lambda: scene.world.gate.faults.wait_until_held(0.1), "the POST to be held at Gate")
+    assert ONCE_EACH[:1] == scene.starts()
+    first.kill()
+    scene.world.gate.faults.release()
+
+    restarted = scene.controller()
+
+    scene.wait(lambda: scene.all_done(commit), "success on the commit")
+    assert 0 == restarted.terminate()
+    assert_deployed_once(scene, commit)
+    assert 2 == len(scene.world.gate.access_log.triggers())
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_request_that_is_on_its_way_when_the_controller_dies_is_waited_for(scene: Scene, arrives: bool) -> None:
+    """Gate takes it only after the next controller has looked and found nothing, or never."""
+    first = scene.controller()
+    scene.at_rest()
+    scene.world.gate.faults.on("hold_before_accepting", times=1)
+    commit = scene.world.bump(FLEET, NEW)
+    scene.wait(lambda: scene.world.gate.faults.wait_until_held(0.1), "the POST to be held before Gate")
+    first.kill()
+    seen = len(scene.world.gate.access_log)
+    restarted = scene.controller()
+    scene.wait(lambda: searched(scene, seen), "the next controller to look for the execution")
+    assert [] == scene.starts()
+
+    scene.world.gate.faults.release(accept=arrives)
+
+    scene.wait(lambda: scene.all_done(commit), "success on the commit")
+    assert 0 == restarted.terminate()
+    assert_deployed_once(scene, commit)
+    assert (2 if arrives else 3) == len(scene.world.gate.access_log.triggers())
+
+
+def searched(scene: Scene, seen: int) -> bool:
+    """Gate was asked, after its first `seen` requests, which executions there are for a key, and has answered."""
+    news = scene.world.gate.access_log.entries()[seen:]
+    return any(entry["path"].endswith("/executions/search") and entry["status"] == 200 for entry in news)
+
+
+# ── killed while it takes a version back ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        *("before intent to abort", "after intent to abort"),
+        *("before cancel", "after cancel"),
+        *("before save of the abort", "after save of the abort"),
+    ],
+)
+def test_a_controller_killed_while_it_aborts_for_a_revert_still_takes_the_version_back(
+    scene: Scene, boundary: str
+) -> None:
+    mortal = scene.mortal(boundary, "KILL")
+    scene.at_rest()
+    scene.world.gate.faults.on("not_started", times=1, seconds=600)  # it waits in Orca until it is cancelled
+    bad = scene.world.bump(FLEET, NEW)
+    scene.wait(scene.starts, "the first start")
+    scene.wait(lambda: scene.ledger.work_in_flight()[0].ticket, "the first start to be known")
+    revert = scene.world.revert(bad)
+    scene.wait(lambda: mortal.exit_code is not None, f"the end {boundary}")
+    assert (-signal.SIGKILL, True) == (mortal.exit_code, scene.reached())
+
+    restarted = scene.controller()
+
+    scene.wait(lambda: scene.all_done(revert), f"success on the revert after the end {boundary}")
+    assert 0 == restarted.terminate()
+    assert ONCE_EACH[:1] == scene.starts()
+    assert ["CANCELED"] == [each.status for each in scene.world.gate.executions.all()]
+    assert [{OLD}, {OLD}] == [scene.world.versions(CLUSTER, region) for region in REGIONS]
+    told = [scene.told(commit)[f"fairlead/{FLEET}"] for commit in (revert, bad)]
+    assert [True, True] == [
+        told[0].startswith(f"success rolled back to {OLD} (reverts {bad[:7]})"),
+        told[1].startswith(f"failure rolled back to {OLD} (reverted by {revert[:7]})"),
+    ]
+    assert_nothing_is_open(scene)
+
+
+# ── stopped past its lease ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("boundary", "family"),
+    [
+        ("before revision", "repository"),
+        ("before intent", "fleet"),
+        ("before POST", "fleet"),
+        ("after POST", "fleet"),
+        ("after save", "fleet"),
+        ("before POST of wave 2", "fleet"),
+        ("before push", "statuses"),
+        ("after push", "statuses"),
+    ],
+)
+def test_a_controller_that_wakes_after_its_lease_writes_nothing_and_posts_nothing(
+    scene: Scene, boundary: str, family: str, tmp_path: Path
+) -> None:
+    first = scene.mortal(boundary, "STOP")
+    scene.at_rest()
+    commit = scene.world.bump(FLEET, NEW)
+    scene.wait(lambda: first.stopped, f"the stop {boundary}")
+    second = scene.controller(FAIRLEAD_STATE=str(tmp_path / "second"))  # a replica has its own mirror
+    scene.wait(lambda: scene.all_done(commit), "success on the commit by the second controller")
+    assert 0 == second.terminate()
+    before = (scene.rows(), scene.changes_at_gate(), scene.notes())
+    assert [] == lost(first, family)
+
+    first.send(signal.SIGCONT)
+
+    scene.wait(lambda: lost(first, family), "the first controller to notice that it lost its lease")
+    assert 0 == first.terminate()
+    assert before == (scene.rows(), scene.changes_at_gate(), scene.notes())
+    assert_deployed_once(scene, commit)
+
+
+def lost(controller: Any, family: str) -> list[dict[str, Any]]:
+    """The lines of its log that say that a pass of this family lost its lease."""
+    lines = [json.loads(line) for line in controller.said().splitlines() if line.startswith("{")]
+    ours = [line for line in lines if line.get("family") == family]
+    return [line for line in ours if line["event"] == "lease lost" or line.get("lease_kept") is False]
