@@ -13,9 +13,10 @@ def chronicle(situation: Situation, memory: Memory, hold: Hold | None, work: tup
     lines = (
         *_requests(situation),
         *_adoption(before, memory),
-        *_work(situation, work),
+        *_work(situation, (outcome for outcome in work if outcome.phase.ended)),
         *_quarantines(before, memory),
         *_rollouts(before, memory),
+        *_work(situation, (outcome for outcome in work if not outcome.phase.ended)),
         *_holds(before, hold),
     )
     return tuple(Event(kind=kind, message=message, at=situation.now) for kind, message in lines)
@@ -35,7 +36,7 @@ def _adoption(before: Memory, after: Memory) -> Iterable[Line]:
         yield "adopted", f"last good: {good}"
 
 
-def _work(situation: Situation, work: tuple[Outcome, ...]) -> Iterable[Line]:
+def _work(situation: Situation, work: Iterable[Outcome]) -> Iterable[Line]:
     known = {outcome.intent.key: outcome for outcome in situation.record.work}
     for outcome in work:
         earlier = known.get(outcome.intent.key)

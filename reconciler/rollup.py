@@ -50,6 +50,9 @@ def roll_up(
             own[parts[1], status.commit][parts[2]] = status.state
         elif len(parts) == 2 and parts[1] != "validate" and status.state is State.PENDING:
             left_open.add((parts[1], status.commit))
+    for record in filter(_is_unseen, records):
+        environment, _, name = record.name.partition("/")
+        own[environment, _setting_commit(record)].setdefault(name, State.PENDING)
     by_environment = _by_environment(records)
     places = {*own, *left_open, *((environment, head) for environment in by_environment)}
     return tuple(
@@ -63,6 +66,16 @@ def roll_up(
         )
         for environment, commit in sorted(places)
     )
+
+
+def _is_unseen(record: Record) -> bool:
+    """No pass has spoken about the fleet since its setting commit came: it will, so nothing is a success yet."""
+    sound = record.present and record.desired is not None and record.setting is not None
+    return sound and record.memory.status.setting_commit != _setting_commit(record)
+
+
+def _setting_commit(record: Record) -> Sha:
+    return record.setting.commit if record.setting else ""
 
 
 def _by_environment(records: Sequence[Record]) -> Mapping[str, list[Record]]:

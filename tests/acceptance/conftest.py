@@ -2,7 +2,7 @@
 
 `make_world` gives a quick `World` (by default one fleet, prod/checkout, in two regions and two waves), `start` a
 controller process, `statuses` what the git server's notes say on a commit. Every wait is `wait_until`: on a condition,
-with a deadline. What was started is ended by its process id when the test ends, and its log is shown if the test failed.
+with a deadline. What was started is ended by its process id with the test, and its log is shown where the test failed.
 """
 
 import json
@@ -125,7 +125,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
 
 @pytest.fixture
 def start(tmp_path: Path, make_world: MakeWorld) -> Iterator[Start]:
-    """`start(world, *command, **environment)`: a process in that world; by itself, an ordinary `fairlead controller`."""
+    """`start(world, *command, **environment)`: a process in that world; with no command, `fairlead controller`."""
     started: list[Controller] = []
 
     def begin(world: World, *command: str, **environment: str) -> Controller:
@@ -150,7 +150,7 @@ def wait_until() -> Callable[..., Any]:
         while not (found := condition()):
             if time.monotonic() > until:
                 raise TimeoutError(f"{what}: not within {timeout:g} s")
-            time.sleep(0.02)
+            time.sleep(0.1)  # conditions may start a git process: asking more often would slow what is waited for
         return found
 
     return wait
@@ -224,7 +224,7 @@ class Story:
     def start(self) -> Controller:
         """Start the controller (again)."""
         log = self._logs / f"controller-{len(self._started) + 1}.log"
-        self._started.append(Controller(self.world, log, FAIRLEAD))
+        self._started.append(Controller(FAIRLEAD, self.world.environment, log))
         return self._started[-1]
 
     def stop(self) -> None:
@@ -277,6 +277,11 @@ class Story:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
+
+    def program(self, *args: str) -> int:
+        """A real `fairlead` process that ends by itself: its exit code."""
+        environment = {**os.environ, **self.world.environment}
+        return subprocess.run([FAIRLEAD[0], *args], env=environment, capture_output=True, check=False).returncode
 
     def said(self, commit: str, fleet: str = "") -> Any:
         """What stands on a commit by context; with a fleet (or `validate`, or an environment) its line or None."""

@@ -1,8 +1,8 @@
 """`mortal.py BOUNDARY SIGNAL MARKER`: the very controller that people run, but for one moment of its life.
 
-At the boundary, `<before|after> <edge>[ of wave <number>]`, it writes the marker file and sends itself the signal (KILL or
-STOP). An edge is a call by which the controller touches the world: a transaction of the ledger, a request that changes
-something at Gate, a push. Only calls about the bump under test count: a quiet pass before it is not what dies.
+At the boundary, `<before|after> <edge>[ of wave <number>]`, it writes the marker file and sends itself the signal (KILL
+or STOP). An edge is a call by which the controller touches the world: a transaction of the ledger, a request that
+changes something at Gate, a push. Only calls about the bump under test count: a quiet pass before it does not.
 """
 
 import re
@@ -157,7 +157,7 @@ def main(boundary: str, number: str, marker: str) -> None:
     listen()
     make_mortal(EDGES[where["edge"]], where["moment"], int(where["wave"] or 1), fate)
     controller = Controller(load())
-    fate.ledger_lock = controller._parts.ledger._database._one_writer  # noqa: SLF001
+    fate.ledger_lock = controller._parts.ledger._database._one_writer
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     controller.run(stop)

@@ -1,6 +1,7 @@
 """What a person can try while the demo stays up."""
 
 from fairlead_sandbox.demo.stage import Stage
+from fairlead_sandbox.demo.story import BAD
 from fairlead_sandbox.world import REPOSITORY
 
 
@@ -8,29 +9,31 @@ def what_to_try(stage: Stage) -> str:
     """Commands to copy: each of them does something that the table then shows."""
     world = stage.world
     return f"""
-The world stays up until Ctrl-C. In another shell, beside this Python (`. .venv/bin/activate`):
+The world stays up until Ctrl-C. In another shell, where `fairlead` is on the PATH (. .venv/bin/activate):
 
-  set -a; . {world.folder}/world.env; set +a            # AWS, and where fairlead.toml is
+  set -a; . {world.folder}/world.env; set +a     # this AWS, this fairlead.toml
+  gate={world.gate.url}
 
   fairlead status --config {world.config}
-  fairlead why prod/checkout
   fairlead history prod/checkout
-  fairlead bump catalog 2.0.4 --env staging             # a commit of its own
-  fairlead rollback prod/checkout
+  fairlead bump catalog 2.0.4 --env staging           # a commit like yours
+  fairlead rollback staging/catalog                   # and back
+  fairlead bump checkout {BAD} --env prod             # still sick: tried, and rolled back
+  fairlead why prod/checkout
 
-  git clone {world.git.url(REPOSITORY)} desired         # edit environments/prod/*.yaml, commit, push
-  git -C desired fetch origin '+refs/notes/*:refs/notes/*' && git -C desired log --notes=fairlead
+  git clone {world.git.url(REPOSITORY)} desired
+  cd desired                                          # edit environments/prod/*.yaml, commit, push
+  git fetch origin '+refs/notes/*:refs/notes/*' && git log --notes=fairlead
 
-  # a version that never gets healthy; then bump to it
-  curl -X PUT {world.gate.url}/sandbox/faults -d '{{"kind": "unhealthy_version", "version": "1.6.0"}}'
-  # Gate accepts the next trigger and answers 500
-  curl -X PUT {world.gate.url}/sandbox/faults -d '{{"kind": "error_after_accepting", "times": 1}}'
-  curl -X DELETE {world.gate.url}/sandbox/faults        # all faults off
+  # switch a fault on: a version that never gets healthy, a Gate that takes the next deploy and answers 500; all off
+  curl -X PUT $gate/sandbox/faults -d '{{"kind": "unhealthy_version", "version": "3.2.0"}}'
+  curl -X PUT $gate/sandbox/faults -d '{{"kind": "error_after_accepting", "times": 1}}'
+  curl -X DELETE $gate/sandbox/faults
 
   # change an Auto Scaling group by hand
-  curl -X POST {world.gate.url}/sandbox/change-by-hand \\
+  curl -X POST $gate/sandbox/change-by-hand \\
        -d '{{"cluster": "payments-prod-api", "region": "us-east-1", "version": "3.0.9"}}'
 
-  curl {world.gate.url}/sandbox/log                     # every request that Gate received
+  curl $gate/sandbox/log                              # every request that Gate received
   tail -f {stage.controller.log}
 """

@@ -1,6 +1,7 @@
 """How a scene looks on a terminal: the stories, the fleets, the commits with their statuses."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from rich.console import Group, RenderableType
 from rich.spinner import Spinner
@@ -18,7 +19,6 @@ STYLES = {State.SUCCESS: "green", State.FAILURE: "red", State.ERROR: "magenta", 
 MARKS = {State.SUCCESS: "✓", State.FAILURE: "✗", State.ERROR: "!", State.PENDING: "●"}
 STANDS = {"Ready": "green", "Reconciling": "yellow", "Held": "magenta", "Stalled": "red", "Diverted": "red"}
 FLEET_LINES = 2  # of one commit
-COMMIT_HEIGHT = 3
 
 
 class Picture:
@@ -30,9 +30,8 @@ class Picture:
     def draw(self, scene: Scene, told: Sequence[Told], height: int) -> RenderableType:
         """The whole of it, with as many commits as fit into so many lines."""
         top = [*self._story_lines(told), Text(), fleet_table(scene.fleets), Text()]
-        used = len(top) + len(scene.fleets) + 1
-        commits = max(1, (height - used - 1) // COMMIT_HEIGHT)
-        return Group(*top, *commit_lines(scene.commits[:commits]))
+        left = height - 1 - len(top) - len(scene.fleets)
+        return Group(*top, *islice(chain.from_iterable(map(commit_lines, scene.commits)), max(left, 0)))
 
     def _story_lines(self, told: Sequence[Told]) -> Iterator[RenderableType]:
         yield Text.assemble(("Fairlead", "bold"), ("  four stories on a world of its own", "dim"))
@@ -93,15 +92,14 @@ def _why(fleet: FleetView) -> str:
     return fleet.sentence if plain else f"{fleet.reason}: {fleet.sentence}"
 
 
-def commit_lines(commits: Sequence[CommitView]) -> Iterator[Text]:
-    """Each commit with what is said on it; the words on whole environments follow its subject as marks."""
-    for commit in commits:
-        whole = [line for line in commit.lines if line.context.count("/") == 1]
-        head = Text.assemble((commit.short, "cyan"), "  ", commit.subject, overflow="ellipsis", no_wrap=True)
-        for line in sorted(whole, key=lambda line: line.context):
-            head.append("  ").append_text(_mark(line)).append(line.context.removeprefix("fairlead"), style="dim")
-        yield head
-        yield from _fleet_lines(commit)
+def commit_lines(commit: CommitView) -> Iterator[Text]:
+    """A commit with what is said on it: on whole environments as marks before its subject, on fleets below it."""
+    head = Text(commit.short, style="cyan", overflow="ellipsis", no_wrap=True)
+    whole = [line for line in commit.lines if line.context.count("/") == 1]
+    for line in sorted(whole, key=lambda line: line.context):
+        head.append("  ").append_text(_mark(line)).append(line.context.removeprefix("fairlead/"), style="dim")
+    yield head.append(f"  {commit.subject}", style="default")
+    yield from _fleet_lines(commit)
 
 
 def _fleet_lines(commit: CommitView) -> Iterator[Text]:

@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from botocore.exceptions import BotoCoreError, ClientError
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.ledger.dialects import LedgerError
 from fairlead_sandbox.demo.checks import Seen, Sight
 from fairlead_sandbox.demo.scene import Scene
 from fairlead_sandbox.demo.stage import Stage
@@ -12,6 +16,7 @@ from fairlead_sandbox.demo.story import Expectation, Story
 from reconciler.ports import Clock
 
 PAUSE = 0.2  # seconds between two looks
+TROUBLE = (OSError, RuntimeError, LookupError, SQLAlchemyError, LedgerError, BotoCoreError, ClientError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,13 @@ class Play:
 
     def play(self, stories: Sequence[Story]) -> bool:
         """Play them in order, up to the first that does not happen. True when all happened."""
-        return all(self._tell(story) for story in stories)
+        try:
+            return all(self._tell(story) for story in stories)
+        except TROUBLE as error:
+            waited_for = self.told[-1].waits_for or "the next look"
+            missing = Missing(expected=waited_for, seen=f"{type(error).__name__}: {error}", why="")
+            self.told[-1] = replace(self.told[-1], waits_for="", missing=missing)
+            return False
 
     def watch(self) -> Missing:
         """Show what goes on until the controller ends, and say how it did."""

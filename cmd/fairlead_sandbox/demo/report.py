@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,23 +44,31 @@ def print_commits(console: Console, said: str) -> None:
 
 def _in_columns(line: str) -> Table:
     """State, context and the rest: the double spaces of a note's line are its columns."""
-    state, context, rest = (line.split(maxsplit=2) + ["", ""])[:3]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(width=9)
-    table.add_column(width=WIDEST_CONTEXT)
-    table.add_column()
+    state, context, rest = [*line.split(maxsplit=2), "", ""][:3]
     style = STYLES[State(state)] if state in set(State) else ""
-    table.add_row(Text(f"  {state}", style=style), context, rest)
-    return table
+    return _row((9, WIDEST_CONTEXT), Text(f"  {state}", style=style), context, rest)
 
 
 def print_times(console: Console, told: Sequence[Told]) -> None:
-    """How long each step took, and what was seen as proof."""
+    """How long each step took, and what was seen as proof: beside it on a terminal, at the line's end in a pipe."""
     for number, one in enumerate(told):
         console.print(Text.assemble((f"\n{number}. {one.story.title}", "bold"), (f"  {one.seconds:.1f} s", "dim")))
         for step in one.steps:
-            row = Text.assemble(f"   {step.seconds:5.1f} s  ", f"{step.what:<{WIDE}}", (f"  {step.seen}", "dim"))
-            console.print(row, no_wrap=True, overflow="ellipsis", soft_wrap=not console.is_terminal)
+            seconds = f"   {step.seconds:5.1f} s"
+            if console.is_terminal:
+                console.print(_row((11, WIDE), seconds, step.what, Text(step.seen, style="dim")))
+            else:
+                console.print(Text(f"{seconds}  {step.what:<{WIDE}}  {step.seen}"), soft_wrap=True)
+
+
+def _row(widths: Sequence[int], *cells: Text | str) -> Table:
+    """One line with fixed columns; what does not fit the last one wraps there."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for width in widths:
+        table.add_column(width=width)
+    table.add_column()
+    table.add_row(*cells)
+    return table
 
 
 def print_summary(console: Console, told: Sequence[Told], stories: Sequence[Story], seconds: float) -> None:
@@ -93,17 +102,19 @@ def print_missing(console: Console, missing: Missing, controller: ControllerProc
 
 
 def readable(lines: Sequence[str]) -> Iterator[str]:
-    """Log lines as people read them: an exception is its last line."""
+    """Log lines as people read them: of an exception its last line is left."""
     for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
-            yield line
+            if not line.startswith(("Traceback", " ")):
+                yield line
             continue
-        if not isinstance(entry, dict):
-            yield line
-            continue
-        first = f"{str(entry.pop('timestamp', ''))[11:19]} {entry.pop('level', ''):<7} {entry.pop('event', '')}"
-        if "exception" in entry:
-            entry["exception"] = str(entry["exception"]).strip().rpartition("\n")[2]
-        yield "  ".join([first, *(f"{key}={value}" for key, value in entry.items() if value is not None)])
+        yield _entry(entry) if isinstance(entry, dict) else line
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    first = f"{str(entry.pop('timestamp', ''))[11:19]} {entry.pop('level', ''):<7} {entry.pop('event', '')}"
+    if "exception" in entry:
+        entry["exception"] = str(entry["exception"]).strip().rpartition("\n")[2]
+    return "  ".join([first, *(f"{key}={value}" for key, value in entry.items() if value is not None)])

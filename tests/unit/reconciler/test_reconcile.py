@@ -568,3 +568,16 @@ def test_no_hold_is_forgotten_when_the_spec_alone_changes(rig, build):
     rig.settle()
 
     assert before + 2 == len(rig.started)
+
+
+def test_history_tells_a_rollout_before_its_work_and_its_end_after_it(rig, build):
+    rig.deployed("1.4.1")
+    known = len(rig.history())
+    rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+
+    told = list(reversed(rig.history()))[known:]
+
+    assert ["rollout-started", "running", "running", "succeeded", "succeeded", "rollout-finished"] == told

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.memory import Status
 from reconciler.record import CommitStatus, State
 from reconciler.rollout import BACKOFF_CAP, backoff
 from reconciler.rollup import roll_up
@@ -73,6 +74,19 @@ def test_a_head_that_changes_only_how_fleets_are_run_says_so(build):
     record = replace(situation.record, revision=HEAD)
     words = by_place(roll_up("main", HEAD, [record], (), build.now))
     assert "changes how 1 fleets are run, no version; 0/1 fleets at theirs" == words["fairlead/prod", HEAD][1]
+
+
+def test_a_commit_is_pending_until_a_pass_has_spoken_about_each_fleet_that_it_sets(build):
+    fresh = build.situation(desired=build.fleet(), observed=()).record
+    commit = fresh.setting.commit
+    spoken = replace(fresh, memory=replace(fresh.memory, status=Status(setting_commit=commit)))
+    done = [said(commit, "checkout", State.SUCCESS)]
+
+    before = by_place(roll_up("main", commit, [fresh], (), build.now))
+    after = by_place(roll_up("main", commit, [spoken], done, build.now))
+
+    assert (State.PENDING, "0/1 fleets done, 1 under way") == before["fairlead/prod", commit]
+    assert (State.SUCCESS, "1/1 fleets done") == after["fairlead/prod", commit]
 
 
 def test_an_open_roll_up_on_an_earlier_head_is_closed(build):
