@@ -19,7 +19,7 @@ install: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON_FOUND) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fairlead needs Python 3.11 or newer; say PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing into $(VENV) (about a minute, once) ..."
-	@$(PYTHON_FOUND) -m venv --clear $(VENV)
+	@$(PYTHON_FOUND) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

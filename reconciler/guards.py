@@ -12,6 +12,7 @@ from desired_state.model import Heal
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Situation
+from reconciler.rollout import is_proven
 from reconciler.work import Hold, Kind
 
 Guard = Callable[[Situation], Hold | None]
@@ -222,7 +223,8 @@ def kind_of(situation: Situation) -> Kind:
     here = good is not None and good.target_digest == situation.desired.target_digest
     if here and good is not None and good.setting_commit == situation.desired.setting_commit:
         return Kind.HEAL
-    return Kind.REVERT if setting is not None and setting.reverts else Kind.DEPLOY
+    back = setting is not None and bool(setting.reverts) and is_proven(memory, situation.desired)
+    return Kind.REVERT if back else Kind.DEPLOY
 
 
 def must_abort(situation: Situation) -> bool:

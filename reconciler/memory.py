@@ -131,6 +131,7 @@ class Memory:
     attempts: Mapping[str, int] = field(default_factory=dict)  # highest attempt spent, by intent base key
     repairs: tuple[Repair, ...] = ()
     finished: Finished | None = None
+    proven: tuple[Digest, ...] = ()  # targets that finished here, newest first: going back to one needs no canary
     preemptions: int = 0
     rewritten: Sha | None = None  # the setting commit that a force-push brought; held until approved
     status: Status = field(default_factory=Status)

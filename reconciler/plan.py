@@ -14,7 +14,7 @@ from reconciler.reasons import Reason
 from reconciler.record import Situation
 from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan, Release
 
-ABORT_AGAIN_AFTER = timedelta(seconds=30)  # a cancel can answer 2xx and do nothing; it is then asked again
+ABORT_AGAIN_AFTER = 3  # looks; a cancel can answer 2xx and do nothing, or never be sent; it is then asked again
 STILL_ENDS = {None, Reason.ABORTING, Reason.QUARANTINED, Reason.REMOVED}  # under any other hold nothing is touched
 
 
@@ -37,7 +37,7 @@ class Decision:
 
 def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     """The plan of this pass."""
-    aborts = due_aborts(situation, hold)
+    aborts = due_aborts(situation, hold, pace)
     if hold is not None:
         return Decision(plan=Plan(hold=hold, aborts=aborts), memory=situation.memory)
     memory = begin(situation)
@@ -50,19 +50,19 @@ def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     return Decision(plan=Plan(starts=starts, aborts=aborts), memory=replace(memory, attempts=attempts, rollout=rollout))
 
 
-def due_aborts(situation: Situation, hold: Hold | None) -> tuple[Outcome, ...]:
+def due_aborts(situation: Situation, hold: Hold | None, pace: Pace) -> tuple[Outcome, ...]:
     """Work in flight that must end now and was not asked to a moment ago."""
     if (hold.reason if hold else None) not in STILL_ENDS:
         return ()
     unwanted = situation.strangers if situation.record.present else situation.in_flight
     if not unwanted or not must_abort(situation):
         return ()
-    return tuple(outcome for outcome in unwanted if not _asked_lately(situation, outcome))
+    return tuple(outcome for outcome in unwanted if not _asked_lately(situation, outcome, pace))
 
 
-def _asked_lately(situation: Situation, outcome: Outcome) -> bool:
-    asked = outcome.phase is Phase.ABORTING and outcome.since is not None
-    return asked and outcome.since is not None and situation.now < outcome.since + ABORT_AGAIN_AFTER
+def _asked_lately(situation: Situation, outcome: Outcome, pace: Pace) -> bool:
+    asked_at = outcome.since if outcome.phase is Phase.ABORTING else None
+    return asked_at is not None and situation.now < asked_at + ABORT_AGAIN_AFTER * pace.active
 
 
 def begin(situation: Situation) -> Memory:

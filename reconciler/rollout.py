@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
-from desired_state.model import Setting
+from desired_state.model import Digest, Setting
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, Wave
@@ -14,6 +14,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Failure, Kind, Outcome, Phase, Release
 
 UNWELL_FOR = timedelta(minutes=2)  # a blip while soaking starts the soak again; longer than this is a failure
+PROVEN_KEPT = 10
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_CAP = timedelta(minutes=5)
 
@@ -124,7 +125,20 @@ def finish(memory: Memory, rollout: Rollout, units: int, now: datetime) -> Memor
         at=now,
     )
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
-    return replace(memory, rollout=None, finished=finished, last_good=good, preemptions=0)
+    return replace(
+        memory, rollout=None, finished=finished, last_good=good, preemptions=0, proven=_proven(memory, finished)
+    )
+
+
+def _proven(memory: Memory, finished: Finished) -> tuple[Digest, ...]:
+    others = (digest for digest in memory.proven if digest != finished.target_digest)
+    return (finished.target_digest, *others)[:PROVEN_KEPT]
+
+
+def is_proven(memory: Memory, release: Release) -> bool:
+    """The release finished here before, or was running when the fleet was adopted."""
+    good = memory.last_good
+    return release.target_digest in memory.proven or (good is not None and good.target_digest == release.target_digest)
 
 
 def make_room(memory: Memory, target: Release | None, in_flight: Sequence[Outcome]) -> Memory:
@@ -149,7 +163,7 @@ def take_over(memory: Memory, target: Release | None, setting: Setting, now: dat
         return memory
     if target.target_digest != setting.target_digest:
         return memory  # diverted: still on the way to what was good before
-    kind = Kind.REVERT if setting.reverts else Kind.DEPLOY
+    kind = Kind.REVERT if setting.reverts and is_proven(memory, target) else Kind.DEPLOY
     release = replace(rollout.release, setting_commit=target.setting_commit)
     return replace(memory, rollout=replace(rollout, release=release, kind=kind, started_at=now))
 
@@ -171,7 +185,7 @@ def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, n
         at=now,
     )
     good = memory.last_good if _diverted_to(memory, target) else target
-    return replace(memory, finished=finished, last_good=good)
+    return replace(memory, finished=finished, last_good=good, proven=_proven(memory, finished))
 
 
 def _finished(memory: Memory, target: Release) -> bool:

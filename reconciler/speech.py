@@ -126,10 +126,15 @@ def success_text(situation: Situation, memory: Memory) -> str:
         return f"{_where(situation)}; drift healed{_in(finished)}"
     reverts = situation.record.setting.reverts if situation.record.setting else ()
     if reverts:
-        return (
-            f"rolled back to {_version(situation)} (reverts {_shorts(reverts)}) on {_units(situation)}{_took(finished)}"
-        )
+        return _back_text(situation, finished, f"reverts {_shorts(reverts)}")
     return f"{_where(situation)}{_took(finished)}"
+
+
+def _back_text(situation: Situation, finished: Finished | None, why: str) -> str:
+    """A revert goes back to what was good here; a revert of a revert rolls out what was not, and says so."""
+    forward = finished is not None and finished.kind is Kind.DEPLOY and finished.took is not None
+    verb = "" if forward else "rolled back to "
+    return f"{verb}{_version(situation)} ({why}) on {_units(situation)}{_took(finished)}"
 
 
 def failure_text(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> str:
@@ -176,8 +181,7 @@ def _reverted_word(situation: Situation, memory: Memory, earlier: CommitStatus, 
     if "(reverted by " in earlier.description and f"(reverted by {by})" not in earlier.description:
         return None  # an earlier revert has told its end
     if own.state is State.SUCCESS:
-        took = _took(_finished_here(situation, memory))
-        text = f"rolled back to {_version(situation)} (reverted by {by}) on {_units(situation)}{took}"
+        text = _back_text(situation, _finished_here(situation, memory), f"reverted by {by}")
         return Word(state=State.SUCCESS if earlier.state is State.SUCCESS else State.FAILURE, text=text)
     if earlier.state is not State.PENDING:
         return None

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     """Why a rollout runs."""
 
     DEPLOY = "deploy"
-    REVERT = "revert"  # a deploy whose setting commit restores an earlier target
+    REVERT = "revert"  # a deploy whose setting commit restores a target that was good here before
     ROLLBACK = "rollback"  # back to the last good release because the desired one failed
     HEAL = "heal"  # the fleet left a target that nobody changed
 

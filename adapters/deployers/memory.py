@@ -59,6 +59,7 @@ class InMemory:
         self.started: list[str] = []  # keys, in order: what a test judges by
         self.refuses: set[str] = set()  # versions that are refused as bad configuration
         self.unreadable = ""  # a sentence: every fresh read fails with it
+        self.unreachable = ""  # a sentence: no start comes through, and nobody knows whether it did
 
     # ── what a person or a fault does to the world ──
 
@@ -136,6 +137,10 @@ class InMemory:
                 message=said,
                 failure=Failure.REFUSED,
                 reason=Reason.DEPLOY_REFUSED,
+            )
+        if self.unreachable:
+            return Outcome(
+                intent=intent, phase=Phase.INTENDED, message=self.unreachable, reason=Reason.GATE_UNREACHABLE
             )
         known = self.executions.get(intent.key)
         if known is not None and known.status != "RUNNING":

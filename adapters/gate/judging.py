@@ -157,7 +157,7 @@ def _terminal(case: Case, execution: Execution) -> Outcome:
         message = f"execution {execution.id} never started: {reason}"
         return failed(case.outcome, Failure.TRANSIENT, Reason.PIPELINE_FAILED, message, case.now)
     why = execution.error or reason or "Spinnaker names no error"
-    message = f"execution {execution.id} ended {execution.status}: {why}"
+    message = f"{why} (execution {execution.id} ended {execution.status})"  # the cause first: a status may be cut
     return failed(case.outcome, Failure.UNHEALTHY, Reason.PIPELINE_FAILED, message, case.now)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fairlead_sandbox.surroundings import check_empty, stay_here
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +25,7 @@ def up(
     folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
 ) -> None:
     """Run the world until Ctrl-C."""
+    _make_room(folder)
     from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
 
     console = Console()
@@ -44,9 +47,17 @@ def play_demo(
     folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
 ) -> None:
     """Play four stories on a world of its own, with a real controller: exit code 0 when all of them happened."""
+    _make_room(folder)
     from fairlead_sandbox.demo.command import demo
 
     raise typer.Exit(demo(folder, keep=keep))
+
+
+def _make_room(folder: Path | None) -> None:
+    """Before anything of AWS is imported: it reads the environment while it is."""
+    stay_here()
+    if folder is not None:
+        check_empty(folder)
 
 
 def _welcome(folder: Path, gate: str, repository: str) -> str:

@@ -40,10 +40,6 @@ def declares_a_bump(_: int, call: tuple[Any, ...]) -> bool:
     return bool(call[1].desired.fleets[FLEET].version == NEW)
 
 
-def shows_executions(_: int, call: tuple[Any, ...]) -> bool:
-    return bool(call[1].startswith("executions/") and call[2])
-
-
 def intends(wave: int, call: tuple[Any, ...]) -> bool:
     return any(is_in(wave, outcome) and outcome.phase is Phase.INTENDED for outcome in call[2].work)
 
@@ -54,10 +50,6 @@ def saves_a_start(wave: int, call: tuple[Any, ...]) -> bool:
 
 def saves_an_end(wave: int, call: tuple[Any, ...]) -> bool:
     return any(is_in(wave, outcome) and outcome.phase is Phase.SUCCEEDED for outcome in call[2].work)
-
-
-def saves_an_abort(_: int, call: tuple[Any, ...]) -> bool:
-    return any(outcome.phase is Phase.ABORTING for outcome in call[2].work)
 
 
 def is_in(wave: int, outcome: Outcome) -> bool:
@@ -89,16 +81,12 @@ class Words:
 
 EDGES = {
     "revision": Edge(owner=Store, method="record_revision", concerns=declares_a_bump),
-    "snapshots": Edge(owner=Store, method="record_snapshots", concerns=shows_executions),
     "intent": Edge(owner=Store, method="intend", concerns=intends),
     "POST": Edge(owner=Gate, method="trigger", concerns=starts),
     "save": Edge(owner=Store, method="save", concerns=saves_a_start),
     "save of the end": Edge(owner=Store, method="save", concerns=saves_an_end),
-    "intent to abort": Edge(owner=Store, method="intend", concerns=saves_an_abort),
     "cancel": Edge(owner=Gate, method="cancel", concerns=always),
-    "save of the abort": Edge(owner=Store, method="save", concerns=saves_an_abort),
     "push": Edge(owner=GitNotes, method="_push", concerns=lambda _, __: Words.pending),
-    "settling": Edge(owner=Store, method="settle", concerns=lambda _, __: Words.pending),
     "last push": Edge(owner=GitNotes, method="_push", concerns=lambda _, __: Words.final),
     "last settling": Edge(owner=Store, method="settle", concerns=lambda _, __: Words.final),
 }

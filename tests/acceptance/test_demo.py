@@ -14,6 +14,14 @@ import pytest
 
 PROGRAM = Path(sys.executable).with_name("fairlead-sandbox")
 FAIRLEAD = Path(sys.executable).with_name("fairlead")
+STRANGE = {  # what a person's machine may have set; none of it may matter
+    "AWS_PROFILE": "nobody",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "GIT_DIR": "/nowhere",
+    "FAIRLEAD_WORKERS": "many",
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
 SHA = r"(?P<sha>[0-9a-f]{7})"
 
 
@@ -30,6 +38,7 @@ class Demo:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                env={**os.environ, **STRANGE},
             )
 
     @property
@@ -134,6 +143,22 @@ def test_what_stays_up_answers_and_ends_with_ctrl_c(played: Demo) -> None:
     assert (0, "8 fleets, 8 ready") == (answer.returncode, answer.stdout.splitlines()[-1])
     assert 0 == played.end()
     assert not is_there(controller)
+
+
+def test_a_folder_that_is_in_use_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    answer = subprocess.run([PROGRAM, "demo", "--folder", tmp_path], capture_output=True, text=True, check=False)
+
+    sentence = f"fairlead-sandbox: {tmp_path} holds something already; name a folder that is new or empty\n"
+    assert (1, sentence) == (answer.returncode, answer.stderr)
+
+
+def test_without_git_it_says_so(tmp_path: Path) -> None:
+    nowhere = {"PATH": str(tmp_path)}
+    answer = subprocess.run([PROGRAM, "demo"], capture_output=True, text=True, check=False, env=nowhere)
+
+    sentence = "fairlead-sandbox: git is not on the PATH; install it: the sandbox serves a real repository\n"
+    assert (1, sentence) == (answer.returncode, answer.stderr)
 
 
 def test_a_controller_that_dies_is_missed(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`fairlead-sandbox demo`: from a folder to an exit code. Whatever happens, what was started is ended."""
 
-import os
 import shutil
 import signal
 import sys
@@ -14,7 +13,6 @@ from rich.console import Console
 
 from adapters.clock import SystemClock
 from fairlead_sandbox.demo.audience import audience
-from fairlead_sandbox.demo.controller_process import inherited
 from fairlead_sandbox.demo.keeping import what_to_try
 from fairlead_sandbox.demo.play import Missing, Play
 from fairlead_sandbox.demo.report import notes_as_git_says, print_commits, print_missing, print_summary, print_times
@@ -31,7 +29,6 @@ def demo(folder: Path | None, *, keep: bool) -> int:
 
     The folder is a new temporary one where none is given. That one is removed again, unless something went wrong.
     """
-    stay_here()
     place = folder or Path(tempfile.mkdtemp(prefix="fairlead-demo-"))
     code = 1
     try:
@@ -79,14 +76,6 @@ def stay_up(stage: Stage, console: Console, clock: Clock) -> Missing | None:
         return None
     print_missing(console, missing, stage.controller)
     return missing
-
-
-def stay_here() -> None:
-    """Nothing of this machine's own settings reaches the world: no account, no proxy, no other repository."""
-    kept = inherited()
-    for name in set(os.environ) - set(kept):
-        del os.environ[name]
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A real controller as a child process, with its log in a file: started, watched and ended by process id."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from fairlead_sandbox.surroundings import inherited
 
 GENTLY = 10.0  # seconds: passes under way are let finish
 TAIL = 20  # lines
@@ -81,9 +82,3 @@ def program() -> str:
     if found is None:
         raise FileNotFoundError("the program `fairlead` is not installed beside this Python; run `make install`")
     return found
-
-
-def inherited() -> dict[str, str]:
-    """This process's environment without what would lead a child to another repository, account or settings."""
-    strange = ("GIT_", "AWS_", "FAIRLEAD_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(strange)}

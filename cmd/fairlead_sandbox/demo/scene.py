@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adapters.forges.git_notes import REF, Line, Note
 from adapters.ledger.store import Store
-from fairlead_sandbox.demo.controller_process import inherited
+from fairlead_sandbox.surroundings import inherited
 from reconciler.memory import ConditionType
 from reconciler.observed import Unit
 from reconciler.ports import Clock

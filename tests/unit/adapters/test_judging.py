@@ -142,9 +142,9 @@ def test_succeeded_is_not_judged_by_an_old_look_at_the_world(made: SimpleNamespa
             {"error": "No AMI found for us-east-1."},
             Failure.UNHEALTHY,
             Reason.PIPELINE_FAILED,
-            "execution 01ABC ended TERMINAL: No AMI found for us-east-1.",
+            "No AMI found for us-east-1. (execution 01ABC ended TERMINAL)",
         ),
-        ({}, Failure.UNHEALTHY, Reason.PIPELINE_FAILED, "execution 01ABC ended TERMINAL: Spinnaker names no error"),
+        ({}, Failure.UNHEALTHY, Reason.PIPELINE_FAILED, "Spinnaker names no error (execution 01ABC ended TERMINAL)"),
         (
             {"cancellation_reason": "Failed on startup: the queue refused the message", "canceled": True},
             Failure.TRANSIENT,
@@ -155,7 +155,7 @@ def test_succeeded_is_not_judged_by_an_old_look_at_the_world(made: SimpleNamespa
             {"status": "STOPPED"},
             Failure.UNHEALTHY,
             Reason.PIPELINE_FAILED,
-            "execution 01ABC ended STOPPED: Spinnaker names no error",
+            "Spinnaker names no error (execution 01ABC ended STOPPED)",
         ),
         (
             {"status": "CANCELED", "cancellation_reason": "... a newer queued execution superceded it. ..."},

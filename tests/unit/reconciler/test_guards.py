@@ -151,7 +151,7 @@ def test_a_quarantine_with_nothing_to_go_back_to_holds(drifting):
     [
         (None, (), Kind.DEPLOY),
         (("1.4.1", "before"), (), Kind.DEPLOY),
-        (("1.4.1", "before"), ("bad",), Kind.REVERT),
+        (("1.4.1", "before"), ("bad",), Kind.DEPLOY),
         (("1.4.2", "now"), (), Kind.HEAL),
         (("1.4.2", "before"), ("bad",), Kind.REVERT),
     ],

@@ -141,6 +141,32 @@ def test_a_revert_merged_while_the_rollout_is_in_flight_aborts_it(rig, build):
     assert [] == rig.pending()
 
 
+def test_a_version_that_never_was_good_here_goes_through_its_waves_again(rig, build):
+    """Bumping again to what failed before is value-equal to an earlier target, and no way back to anything good."""
+    rig.deployed("1.4.1")
+    waves = {"waves": [["us-east-1"], ["eu-west-1"]], "soak": "5m"}
+    bad = rig.commit(build.fleet("1.4.2", policy=Policy(retries=0), deploy=waves))
+    rig.settle()
+    rig.world_of_units.fail()
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+    revert = rig.commit(build.fleet("1.4.1"), "revert", reverts=(bad,))
+    rig.settle()
+    before = len(rig.started)
+
+    again = rig.commit(build.fleet("1.4.2", deploy=waves), "again", reverts=(revert,))
+    rig.settle()
+    assert before + 1 == len(rig.started)
+    for _ in range(2):
+        rig.world_of_units.finish()
+        rig.settle()
+        rig.wait(minutes=5)
+        rig.settle()
+
+    assert f"1.4.2 (reverts {revert[:7]}) on 2/2 units in 10 min" == rig.said(again).description
+
+
 def test_a_newer_bump_lets_the_healthy_wave_finish_and_then_takes_over(rig, build):
     rig.deployed("1.4.1")
     first = rig.commit(build.fleet("1.4.2", deploy={"waves": [["us-east-1"], ["eu-west-1"]], "soak": "5m"}))
