@@ -230,7 +230,7 @@ def _selected(fleet: Fleet | None, findings: tuple[Finding, ...], deploy: _Deplo
     return Assembled(
         fleet=fleet,
         findings=findings,
-        clash=digests.clash_digest(fleet.environment, plain(select)),
+        clash=digests.clash_digest(fleet.environment, plain(select.items.get("cluster", select))),
         on_hosts="tags" in select.items,
         select_at=select.at,
     )

@@ -171,6 +171,7 @@ class _Builder:
         self.file = file
         self.text = ""
         self.findings: list[Finding] = []
+        self._found: set[Position] = set()
         self.unquoted = False
         self._root: Node | None = None
         self._frames: list[_Frame] = []
@@ -202,7 +203,8 @@ class _Builder:
     def find(self, fault: Fault) -> None:
         """Keep one finding a place: the first says what to repair."""
         at = Position(self.file, fault.line, fault.column)
-        if all(finding.at != at for finding in self.findings):
+        if at not in self._found:
+            self._found.add(at)
             self.findings.append(Finding(at, fault.message))
 
     def _document(self, event: Any) -> None:

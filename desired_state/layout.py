@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
+from desired_state.syntax import shown
 from desired_state.words import name_fault
 
 ROOT = "fairlead.yaml"
@@ -48,7 +49,7 @@ def place(path: str) -> Place:
             return _named(Kind.FREEZE, file.removesuffix(".yaml"))
         case ["environments", environment, file]:
             return _in_environment(environment, file)
-        case [folder, *_] if folder in FOLDERS:
+        case [folder, _, *_] if folder in FOLDERS:  # a folder's own name is no place in it: it is in the way
             return _stray(path)
     return Place(kind=Kind.OTHER)
 
@@ -98,7 +99,7 @@ def _in_environment(environment: str, file: str) -> Place:
 
 def _named(kind: Kind, name: str, environment: str = "") -> Place:
     fault = name_fault(name) or (name_fault(environment) if environment else None)
-    wrong = name if name_fault(name) else environment
+    wrong = shown(name if name_fault(name) else environment)
     return Place(kind=kind, name=name, environment=environment, fault=f'the name "{wrong}" {fault}' if fault else "")
 
 

@@ -14,6 +14,8 @@ from desired_state.syntax import shown
 M = TypeVar("M", bound=BaseModel)
 Loc = tuple[str | int, ...]
 
+_COMPARED = 500  # words that a misspelt one is compared with; each takes microseconds, and a tree may have thousands
+
 _EXPECTED = {
     "string_type": "must be text",
     "int_type": "must be a whole number",
@@ -44,7 +46,9 @@ def check(model: type[M], node: MapNode) -> tuple[M | None, list[Finding]]:
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that a person most likely meant."""
+    """The known word that a person most likely meant. Of very many, only those that begin alike are compared."""
+    if len(known) > _COMPARED:
+        known = [each for each in known if each[:1] == word[:1]][:_COMPARED]
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 

@@ -1,6 +1,6 @@
 """One fleet at a time: which files it is made of, and what they make together. Remembered by blob id."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,7 +14,7 @@ from desired_state.layout import ROOT, Kind, environment_path, fleet_path, place
 from desired_state.model import Environment, FleetName
 from desired_state.problems import nearest
 from desired_state.syntax import shown
-from desired_state.trees import Tree
+from desired_state.trees import Entry, Tree
 
 _FLEETS = 65_536
 V = TypeVar("V", bound=BaseModel)
@@ -29,6 +29,7 @@ class Sources:
         self._files = Files()
         self._fleets: Cache[tuple[str, ...], Assembled] = Cache(_FLEETS)
         self._services: Cache[tuple[str, ...], tuple[Finding, ...]] = Cache(_FLEETS)
+        self._listed: tuple[Mapping[str, Entry], Sequence[str]] | None = None  # the services of the tree asked last
 
     @staticmethod
     def declares(tree: Tree, name: FleetName) -> bool:
@@ -116,9 +117,17 @@ class Sources:
         root = self._files.root(tree, fleet_path(name))
         node = root.items.get("service") if root is not None else None
         at = node.at if node is not None else Position(fleet_path(name), 1, 1)
-        near = nearest(service, [place(path).name for path in tree.entries() if place(path).kind is Kind.SERVICE])
+        near = nearest(service, self._services_in(tree))
         right = f"did you mean service: {near}?" if near else "add it, or name another with service:"
         yield Finding(at, f"there is no {service_path(service)}; {right}")
+
+    def _services_in(self, tree: Tree) -> Sequence[str]:
+        """Listed once a tree: a tree may have lost all its service files, and each of its fleets asks."""
+        entries = tree.entries()
+        if self._listed is None or self._listed[0] is not entries:
+            names = [place(path).name for path in entries if place(path).kind is Kind.SERVICE]
+            self._listed = (entries, names)
+        return self._listed[1]
 
     def missing_environment(self, tree: Tree, environment: str) -> Iterator[Finding]:
         """What keeps an environment from being one: no file, or not listed in `fairlead.yaml`."""

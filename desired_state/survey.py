@@ -8,7 +8,6 @@ moves in it by accident.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import combinations
 
 from desired_state.assemble import Assembled
 from desired_state.documents import Finding, Position
@@ -107,7 +106,8 @@ class _Survey:
             elif found.kind is Kind.STRAY:
                 self._stray(path)
             elif found.fault:
-                self._find([Finding(Position(path, 1, 1), f"{found.fault}; rename it")], ())
+                harmed = self._meant(path) if found.kind is Kind.FREEZE else ()
+                self._find([Finding(Position(path, 1, 1), f"{found.fault}; rename it")], harmed)
             else:
                 checked = self._sources.checked(self._tree, path)
                 findings = checked.findings if checked is not None else ()
@@ -200,16 +200,17 @@ class _Survey:
         return value.environments if isinstance(value, FairleadFile) else ()
 
     def _clashes(self, assembled: dict[FleetName, Assembled]) -> None:
-        """Two fleets that select one cluster harm each other: nobody knows which one is meant."""
-        groups: dict[str, list[FleetName]] = defaultdict(list)
+        """Two fleets that select one cluster harm each other: nobody knows which one is meant.
+
+        Each of many is told of the first alone: all pairs of a few thousand fleets would be millions.
+        """
+        owners: dict[tuple[str, ...], FleetName] = {}
         for name, each in assembled.items():
-            if each.clash is not None:
-                groups[each.clash].append(name)
-        for names in (sorted(group) for group in groups.values() if len(group) > 1):
-            for first, second in combinations(names, 2):
-                told = _clash(assembled[first], assembled[second])
+            others = {owners.setdefault(claim, name) for claim in _claims(each)} - {name}
+            for other in sorted(others):
+                told = _clash(assembled[other], each)
                 if told is not None:
-                    self._find([told], (first, second))
+                    self._find([told], (other, name))
 
     def _finished(self, fleets: dict[FleetName, Fleet]) -> Iterator[tuple[FleetName, Fleet]]:
         """The fleets by name, each with what suspends or freezes it."""
@@ -258,6 +259,18 @@ def _freezes(freeze: Freeze, fleet: Fleet) -> bool:
     return (not freeze.environments or fleet.environment.name in freeze.environments) and (
         not freeze.services or fleet.service in freeze.services
     )
+
+
+def _claims(each: Assembled) -> Iterator[tuple[str, ...]]:
+    """What no other fleet may have too: a cluster in a region; on hosts, a package there."""
+    if each.clash is None or each.fleet is None:
+        return
+    for region in each.fleet.environment.regions:
+        if not each.on_hosts:
+            yield each.clash, region
+            continue
+        for package in each.fleet.packages:
+            yield each.clash, region, package.name
 
 
 def _clash(first: Assembled, second: Assembled) -> Finding | None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 RESERVED = frozenset({"environment", "suspend"})
 _NAME_SAID = "a name of at most 40 small letters, digits and hyphens that begins with a letter or digit"
+_UNSEEN = r"\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"  # what a terminal or a reader would obey
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[-+]\d\d:\d\d)")
 
@@ -92,9 +93,9 @@ _url = _text(r"https?://[^\s/@?#]+(?:/[^\s@?#]*)?", "an address like https://gat
 Url = Annotated[str, _url[0], _url[1]]
 _bucket = _text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "an S3 bucket name")
 Bucket = Annotated[str, _bucket[0], _bucket[1]]
-_line = _text(r"(?=.*\S)[^\r\n]{1,500}", "one line of text")
+_line = _text(rf"(?=.*\S)[^{_UNSEEN}]{{1,500}}", "one line of text without control characters")
 Line = Annotated[str, _line[0], _line[1]]
-Path = Annotated[str, AfterValidator(_matching(r"\S(?:[^\r\n]*\S)?", "a path or address", expressions=True))]
+Path = Annotated[str, AfterValidator(_matching(rf"(?=\S)[^{_UNSEEN}]*(?<=\S)", "a path or address", expressions=True))]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),

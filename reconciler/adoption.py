@@ -57,6 +57,7 @@ def approve(memory: Memory, desired: Release) -> Memory:
         memory,
         identity=desired.fleet.identity_digest,
         rewritten=None,
+        rollout=None if moved else memory.rollout,  # it would go on where the fleet is no more
         last_good=None if moved else memory.last_good,
         finished=None if moved else memory.finished,
     )

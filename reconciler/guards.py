@@ -13,7 +13,7 @@ from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Situation
 from reconciler.rollout import is_proven
-from reconciler.work import Hold, Kind
+from reconciler.work import Hold, Kind, Outcome, Phase
 
 Guard = Callable[[Situation], Hold | None]
 
@@ -113,6 +113,13 @@ def observe_only(situation: Situation) -> Hold | None:
     )
 
 
+def stuck(situation: Situation) -> Hold | None:
+    """What does not end may still act: whatever is wanted now waits until it is seen ended."""
+    if situation.stuck is None:
+        return None
+    return Hold(reason=Reason.EXECUTION_STUCK, message=situation.stuck.message, stalled=True, error=True)
+
+
 def quarantine_holds(situation: Situation) -> Hold | None:
     """The desired version failed here, and there is nothing to go back to, or the policy says to stay."""
     if situation.target is not None:
@@ -157,7 +164,7 @@ def in_flight(situation: Situation) -> Hold | None:
     if not strangers:
         return None
     other = strangers[0].intent
-    if must_abort(situation):
+    if doomed(situation):
         message = f"ending the rollout of {other.fleet.version} before {_wanted(situation)}"
         return Hold(reason=Reason.ABORTING, message=message)
     message = f"letting the wave of {other.fleet.version} in flight finish before {_wanted(situation)}"
@@ -192,6 +199,7 @@ GUARDS: Sequence[Guard] = (
     freeze_window,
     observe_only,
     first_sight,
+    stuck,
     quarantine_holds,
     heal_off,
     drift_recurs,
@@ -225,6 +233,15 @@ def kind_of(situation: Situation) -> Kind:
         return Kind.HEAL
     back = setting is not None and bool(setting.reverts) and is_proven(memory, situation.desired)
     return Kind.REVERT if back else Kind.DEPLOY
+
+
+def doomed(situation: Situation) -> tuple[Outcome, ...]:
+    """Work in flight that is to be ended now: what only waits for its start, and all of it where that is called for."""
+    unwanted = situation.strangers if situation.record.present else situation.in_flight
+    if must_abort(situation):
+        return unwanted
+    ending = {Phase.INTENDED, Phase.ABORTING}
+    return tuple(outcome for outcome in unwanted if outcome.phase in ending and outcome.ticket is None)
 
 
 def must_abort(situation: Situation) -> bool:

@@ -36,11 +36,13 @@ def _sight(record: Record, fleet: Fleet, deployer: Deployer, snapshots: Snapshot
 
 
 def is_quiet(record: Record, deployer: Deployer) -> bool:
-    """True when the feeds' last word is enough: ready at this very target, nothing under way, nothing asked."""
+    """True when the feeds' last word is enough: gone, or ready at this very target, nothing under way or asked for."""
+    if not record.present:
+        return not record.work
     status, desired, setting = record.memory.status, record.desired, record.setting
     if desired is None or setting is None or not status.ready or record.trouble or record.requests or record.problems:
         return False
-    if record.work or record.memory.rollout or not record.present:
+    if record.work or record.memory.rollout:
         return False
     if (status.target_digest, status.setting_commit) != (desired.target_digest, setting.commit):
         return False

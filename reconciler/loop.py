@@ -56,7 +56,8 @@ class Loop:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(1.0)  # a join without end would not hear a signal that reached another thread
 
     def drain(self, families: Sequence[str]) -> int:
         """Run every name that is due now in these families, in order, until none is; gives how many ran."""
@@ -102,7 +103,11 @@ class Loop:
 
     def _run(self, family: Family, due: Due, name: str) -> None:
         began = self._clock.monotonic()
-        again_at = family.run(name, due.lease)
+        try:
+            again_at = family.run(name, due.lease)
+        except LeaseLost:  # or only the row moved on: then the name is still ours to give back at once
+            self._queue.finish(due, again_at=self._clock.now())
+            raise
         kept = self._queue.finish(due, again_at=again_at)
         took_ms = round((self._clock.monotonic() - began) * 1000)
         self._log.info("pass", family=family.name, name=name, took_ms=took_ms, again_at=again_at, lease_kept=kept)

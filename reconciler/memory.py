@@ -59,7 +59,7 @@ class Quarantine:
     message: str
     since: datetime
     until: datetime | None
-    refused: bool = False  # a person is needed (bad configuration, a stuck execution): nothing is rolled back
+    refused: bool = False  # a person is needed (bad configuration): nothing is rolled back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reconciler.drift import at_release
-from reconciler.guards import kind_of, must_abort
+from reconciler.guards import doomed, kind_of
 from reconciler.memory import Memory, Repair, Rollout
 from reconciler.observed import Unit
 from reconciler.reasons import Reason
@@ -15,7 +15,8 @@ from reconciler.record import Situation
 from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan, Release
 
 ABORT_AGAIN_AFTER = 3  # looks; a cancel can answer 2xx and do nothing, or never be sent; it is then asked again
-STILL_ENDS = {None, Reason.ABORTING, Reason.QUARANTINED, Reason.REMOVED}  # under any other hold nothing is touched
+# under any other hold nothing is touched
+STILL_ENDS = {None, Reason.ABORTING, Reason.EXECUTION_STUCK, Reason.QUARANTINED, Reason.REMOVED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,7 @@ def due_aborts(situation: Situation, hold: Hold | None, pace: Pace) -> tuple[Out
     """Work in flight that must end now and was not asked to a moment ago."""
     if (hold.reason if hold else None) not in STILL_ENDS:
         return ()
-    unwanted = situation.strangers if situation.record.present else situation.in_flight
-    if not unwanted or not must_abort(situation):
-        return ()
-    return tuple(outcome for outcome in unwanted if not _asked_lately(situation, outcome, pace))
+    return tuple(outcome for outcome in doomed(situation) if not _asked_lately(situation, outcome, pace))
 
 
 def _asked_lately(situation: Situation, outcome: Outcome, pace: Pace) -> bool:
@@ -66,12 +64,18 @@ def _asked_lately(situation: Situation, outcome: Outcome, pace: Pace) -> bool:
 
 
 def begin(situation: Situation) -> Memory:
-    """The memory with a rollout in progress, where drift calls for one."""
+    """The memory with a rollout in progress, where drift, or work that nobody follows, calls for one."""
     memory, target = situation.memory, situation.target
-    if memory.rollout is not None or target is None or not situation.drift:
+    if memory.rollout is not None or target is None or not (situation.drift or situation.in_flight):
         return memory
     kind = kind_of(situation)
-    rollout = Rollout(release=target, kind=kind, started_at=situation.now, members=_first_members(situation, kind))
+    rollout = Rollout(
+        release=target,
+        kind=kind,
+        started_at=situation.now,
+        members=_first_members(situation, kind),
+        moved=tuple(outcome.intent.unit for outcome in situation.in_flight),
+    )
     if kind is not Kind.HEAL:
         return replace(memory, rollout=rollout, attempts=_attempts_of(situation, memory))
     repairs = tuple(

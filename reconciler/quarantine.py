@@ -9,7 +9,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Release
 
 EXPIRES_AFTER = timedelta(days=7)
-NEEDS_A_PERSON = frozenset({Reason.DEPLOY_REFUSED, Reason.EXECUTION_STUCK})  # nothing is rolled back beside these
+NEEDS_A_PERSON = frozenset({Reason.DEPLOY_REFUSED})  # nothing is rolled back for these
 PREEMPTIONS_IN_A_ROW = 3  # then a healthy rollout is let finish, so that frequent commits cannot starve a fleet
 
 

@@ -12,7 +12,7 @@ from desired_state.model import FleetName
 from reconciler.guards import first_hold
 from reconciler.look import look
 from reconciler.plan import decide
-from reconciler.ports import Deployer, Lease
+from reconciler.ports import Deployer, Lease, LeaseLost
 from reconciler.stock import take_stock
 from reconciler.summary import promise, summarize
 from reconciler.work import Outcome, Plan
@@ -43,8 +43,18 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
 
 
 def act(plan: Plan, deployer: Deployer, lease: Lease) -> tuple[Outcome, ...]:
-    """Do what the plan says, ends before starts. The deployer asks the lease right before every side effect."""
-    return tuple(_acts(plan, deployer, lease))
+    """Do what the plan says, ends before starts. The deployer asks the lease right before every side effect.
+
+    Where the lease grows too short for more, what was done is given, to be written down in what is left of it; the rest
+    is intended, and a later pass looks for it. Raises `LeaseLost` where nothing was done.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        outcomes.extend(_acts(plan, deployer, lease))
+    except LeaseLost:
+        if not outcomes:
+            raise
+    return tuple(outcomes)
 
 
 def _acts(plan: Plan, deployer: Deployer, lease: Lease) -> Iterable[Outcome]:

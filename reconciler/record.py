@@ -9,6 +9,7 @@ from typing import Any
 from desired_state.model import Fleet, FleetName, Problem, Setting, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Drift, Observed, Snapshots, Wave
+from reconciler.reasons import Reason
 from reconciler.work import Outcome, Release
 
 
@@ -99,6 +100,16 @@ class Situation:
         """Work in flight towards something that is not the target any more."""
         wanted = self.target.target_digest if self.target else None
         return tuple(outcome for outcome in self.in_flight if outcome.intent.fleet.target_digest != wanted)
+
+    @property
+    def stuck(self) -> Outcome | None:
+        """Work past its deadline that may still act on the world: nothing may be started beside it."""
+        return next((outcome for outcome in self.in_flight if outcome.reason is Reason.EXECUTION_STUCK), None)
+
+    @property
+    def readable(self) -> bool:
+        """Whether something may be concluded from this look at the world."""
+        return not self.trouble and not self.observed.missing
 
     @property
     def diverted(self) -> bool:

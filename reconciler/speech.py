@@ -191,6 +191,8 @@ def _reverted_word(situation: Situation, memory: Memory, earlier: CommitStatus, 
 
 
 def _still_moving(situation: Situation, memory: Memory, commit: Sha) -> bool:
+    if situation.stuck is not None:
+        return False  # nobody knows for how long: the newer commit says what stands in the way
     in_flight = any(outcome.intent.setting_commit == commit for outcome in situation.in_flight)
     return in_flight or (memory.rollout is not None and memory.rollout.release.setting_commit == commit)
 

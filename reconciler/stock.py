@@ -58,10 +58,10 @@ def take_stock(sight: Sight, deployer: Deployer, now: datetime, observe_only: bo
 def learn(desired: Release, sight: Sight, work: tuple[Outcome, ...], deployer: Deployer, now: datetime) -> Memory:
     """What the record's memory becomes by what was seen. Nothing is learnt from a look that failed."""
     record = sight.record
-    memory = heed_requests(record.memory, record, desired, sight.observed)
-    memory = _recent_repairs(lift(memory, desired, now), now)
+    memory = _recent_repairs(lift(record.memory, desired, now), now)
     if sight.trouble or sight.observed.missing or record.setting is None:
         return memory
+    memory = heed_requests(memory, record, desired, sight.observed)
     memory = meet(memory, desired, sight.observed, detect_drift(desired, sight.observed))
     memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
     in_flight = tuple(outcome for outcome in work if not outcome.phase.ended)

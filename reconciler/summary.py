@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from random import Random
 
 from reconciler.chronicle import chronicle
 from reconciler.memory import Condition, ConditionType, Memory, Status
@@ -14,6 +15,7 @@ from reconciler.rollout import count
 from reconciler.speech import is_whole, progress_text, road_block, speak, success_text
 from reconciler.work import Hold, Kind, Outcome, Phase
 
+LOOK_AGAIN_CAP = timedelta(minutes=5)
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
 
@@ -51,9 +53,16 @@ def summarize(
         work=work,
         statuses=speak(situation, memory, hold, public_url),
         events=chronicle(situation, memory, hold, work) if closing else (),
-        requests_done=tuple(request.id for request in situation.record.requests) if closing else (),
+        requests_done=heeded(situation) if closing else (),
         again_at=when_again(situation, memory, hold, work, pace),
     )
+
+
+def heeded(situation: Situation) -> tuple[int, ...]:
+    """The requests that were acted on: adopting needs to see what runs. A fleet that is gone answers none."""
+    if not situation.readable and situation.record.present:
+        return ()
+    return tuple(request.id for request in situation.record.requests)
 
 
 def merge(before: Iterable[Outcome], after: Iterable[Outcome]) -> tuple[Outcome, ...]:
@@ -74,17 +83,27 @@ def when_again(
 ) -> datetime | None:
     """The next look that nobody else will ask for; None when only a change calls for one."""
     soon = situation.now + pace.active
-    moving = any(not outcome.phase.ended for outcome in work) or situation.trouble
+    moving = any(not outcome.phase.ended for outcome in work)
     lifted = [entry.until for entry in memory.quarantines if entry.until is not None]
     rollout = memory.rollout
     calls = [
         soon if moving else None,
+        _look_again(situation, pace) if situation.trouble else None,
         hold.until if hold else None,
         situation.now if any(outcome.phase.ended for outcome in work) else None,
         min(lifted, default=None),
         _rollout_calls(situation, memory, hold, soon) if rollout else None,
     ]
     return min((call for call in calls if call is not None), default=None)
+
+
+def _look_again(situation: Situation, pace: Pace) -> datetime:
+    """After a look that failed: the wait doubles with every one, up to a cap, with half of it jitter (DESIGN 3.5)."""
+    before = situation.record.memory.status.condition(ConditionType.READY)
+    failing = before is not None and before.reason is Reason.OBSERVATION_FAILED
+    lasts = situation.now - before.since if before is not None and failing else timedelta(0)
+    wait = min(max(lasts, pace.active), LOOK_AGAIN_CAP)
+    return situation.now + wait * Random(f"{situation.record.name}/{situation.now}").uniform(0.5, 1.0)
 
 
 def _rollout_calls(situation: Situation, memory: Memory, hold: Hold | None, soon: datetime) -> datetime | None:

@@ -163,7 +163,7 @@ class InMemory:
             case "FAILED":
                 return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
             case "STUCK":
-                return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.EXECUTION_STUCK)
+                return replace(found, reason=Reason.EXECUTION_STUCK)
             case "CANCELED":
                 return replace(found, phase=Phase.ABORTED)
             case _:

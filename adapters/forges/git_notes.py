@@ -64,7 +64,8 @@ class Line:
         """How a status reads in a note; `now` stands in where it carries no time."""
         at = (status.at or now).astimezone(UTC).replace(microsecond=0)
         url = "".join(status.target_url.split())
-        description = " ".join(status.description.split())
+        shown = "".join(each if each.isprintable() or each.isspace() else "?" for each in status.description)
+        description = " ".join(shown.split())  # a note is read on terminals
         return cls(state=status.state, context=status.context, description=description, at=at, url=url)
 
     def __str__(self) -> str:

@@ -85,9 +85,10 @@ def failed(outcome: Outcome, failure: Failure, reason: Reason, message: str, now
 
 
 def overdue(outcome: Outcome, now: datetime, *, running: bool, what: str) -> Outcome:
-    """The outcome past its deadline. A stuck execution may still act: a person must end it in Spinnaker."""
-    reason = Reason.EXECUTION_STUCK if running else Reason.DEADLINE_EXCEEDED
-    return failed(outcome, Failure.UNHEALTHY if running else Failure.TRANSIENT, reason, what, now)
+    """The outcome past its deadline. A stuck execution may still act, so it stays under way until it is seen ended."""
+    if running:
+        return replace(outcome, reason=Reason.EXECUTION_STUCK, message=what)
+    return failed(outcome, Failure.TRANSIENT, Reason.DEADLINE_EXCEEDED, what, now)
 
 
 def _not_found(case: Case) -> Outcome:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.aws.names import is_cluster
 from adapters.gate.client import url_problem
@@ -17,6 +17,16 @@ WHOLE = "all"  # the one unit of a fleet whose pipeline takes no region
 CLUSTER_AT_MOST = 200
 
 Ours = Literal["version", "region", "ami", "commit", "config", "canary", "wave", "fairleadKey"]
+
+
+def _segment(value: str) -> str:
+    """Both names become segments of Gate's path, where `..` would lead a signed request elsewhere."""
+    if value.strip() in {".", ".."} or not value.isprintable():
+        raise ValueError("must be the name that Spinnaker shows")
+    return value
+
+
+PathSegment = Annotated[str, AfterValidator(_segment)]
 
 
 class _Closed(BaseModel):
@@ -63,8 +73,8 @@ class SpinnakerSettings(_Closed):
     """How a fleet is converged through a Spinnaker pipeline."""
 
     type: Literal["spinnaker"] = Field(default="spinnaker", description="The deployment type.")
-    application: str = Field(min_length=1, max_length=250, description="The Spinnaker application.")
-    pipeline: str = Field(
+    application: PathSegment = Field(min_length=1, max_length=250, description="The Spinnaker application.")
+    pipeline: PathSegment = Field(
         min_length=1, max_length=250, description="The pipeline's name or id, as Spinnaker writes it (case counts)."
     )
     parameters: dict[Ours, str] = Field(

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from fairlead.commands import changes, live, offline, people, running
 from fairlead.exit_codes import Refused
+from fairlead.rendering import seen
 
 
 class Sentences(TyperGroup):
@@ -18,7 +19,7 @@ class Sentences(TyperGroup):
         try:
             return super().invoke(ctx)
         except Refused as refusal:
-            print(f"fairlead: {refusal}", file=sys.stderr)
+            print(f"fairlead: {seen(str(refusal))}", file=sys.stderr)
             raise typer.Exit(refusal.code) from refusal
 
 

@@ -114,7 +114,14 @@ class Controller:
             whole = ledger.load_many(names[start : start + SWEPT_AT_ONCE])
             ledger.add(f"fleet:{record.name}" for record in whole if self._is_restless(record))
         ledger.prune(world.clock.now())
+        self._rouse_inventories()
         return world.clock.now() + self._settings.sweep_interval
+
+    def _rouse_inventories(self) -> None:
+        """A feed that ended while no fleet was there is due again, whichever process saw the fleet come back."""
+        self._wake_feeds()
+        inventories = sorted(feed for feed in self._known_feeds if feed.startswith("inventory:"))
+        self._parts.ledger.add(inventories, due=self._parts.world.clock.now() + self._settings.inventory_interval)
 
     def _is_restless(self, record: Record) -> bool:
         if record.desired is None:
@@ -149,10 +156,10 @@ class Controller:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""
         records = self._parts.ledger.fleets()
         fleets = [record.desired for record in records if record.desired is not None and record.present]
-        feeds = set(feeds_of(fleets)) - self._known_feeds
-        self._parts.ledger.add(sorted(feeds))
-        self._known_feeds |= feeds
-        self._executions = {feed for feed in self._known_feeds if feed.startswith("executions:")}
+        feeds = set(feeds_of(fleets))
+        self._parts.ledger.add(sorted(feeds - self._known_feeds))
+        self._known_feeds = feeds  # a feed without fleets ends by itself: it is news again when a fleet comes back
+        self._executions = {feed for feed in feeds if feed.startswith("executions:")}
 
 
 def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:

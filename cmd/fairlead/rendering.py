@@ -26,9 +26,16 @@ class Output(StrEnum):
     JSON = "json"
 
 
+def seen(text: str) -> str:
+    """Text of anybody's as a terminal may show it: what it would obey or could not write is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+
+
 def say(text: str = "") -> None:
-    """One line of the result."""
-    print(text)
+    """A piece of the result, and the end of its line."""
+    print(seen(text))
 
 
 def json_document(value: Any) -> None:
@@ -63,12 +70,12 @@ def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for header in headers:
         drawn.add_column(header, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        drawn.add_row(*(Text(seen(cell), style=STYLES.get(cell, "")) for cell in row))
     Console().print(drawn)
 
 
 def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    lines = [[cell.upper() for cell in headers], *rows]
+    lines = [[cell.upper() for cell in headers], *([seen(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

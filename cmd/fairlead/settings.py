@@ -4,11 +4,13 @@ Secrets are named, never written: `env:NAME` or `file:/path`. They are looked up
 """
 
 import os
+import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
@@ -35,8 +37,11 @@ class SecretReference(str):
         kind, _, name = self.partition(":")
         if kind == "env" and name in os.environ:
             return os.environ[name]
-        if kind == "file" and Path(name).is_file():
-            return Path(name).read_text().strip()
+        try:
+            if kind == "file" and Path(name).is_file():
+                return Path(name).read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"the secret {self} cannot be read: it must be text that this user may read") from None
         raise SettingsError(f"the secret {self} is not there: set that variable, or write that file")
 
 
@@ -138,15 +143,22 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
 
     Raises `SettingsError` with one sentence.
     """
-    file = path or Path(os.environ.get("FAIRLEAD_CONFIG", DEFAULT_FILE))
-    if path is not None and not file.is_file():
-        raise SettingsError(f"{file}: no such file; name the settings file with --config")
+    named = path or Path(os.environ.get("FAIRLEAD_CONFIG", ""))
+    file = named if named.name else DEFAULT_FILE
+    if named.name and not file.is_file():
+        how = "--config" if path is not None else "FAIRLEAD_CONFIG"
+        raise SettingsError(f"{file}: no such file; name the settings file with {how}")
     config = SettingsConfigDict(toml_file=file)
     from_file: type[Settings] = type("Settings", (Settings,), {"model_config": config, "__module__": __name__})
     try:
         return from_file(**overrides)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file}: the file is not UTF-8; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: {error}") from None
+    except pydantic_settings.SettingsError as error:  # text of the environment that should be JSON
+        name = re.sub(r'.*field "(\w+)".*', r"\1", str(error), flags=re.DOTALL)
+        raise SettingsError(f"FAIRLEAD_{name.upper()}: must be JSON, such as a list in [ ]") from None
     except ValidationError as error:
         raise SettingsError(_sentence(file, error)) from None
 
@@ -155,4 +167,6 @@ def _sentence(file: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "settings"
     said = first["msg"].removeprefix("Value error, ")
-    return f"{file}: {where}: {said}"
+    setting = f"FAIRLEAD_{first['loc'][0]}".upper() if first["loc"] else ""
+    source = setting if any(name.upper().split("__")[0] == setting for name in os.environ) else file
+    return f"{source}: {where}: {said}"

@@ -20,9 +20,10 @@ from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
 from desired_state.git_command import GitAuth
+from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
 from desired_state.parser import Parser
-from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings
+from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer
 from reconciler.world import World
@@ -54,15 +55,18 @@ def parser() -> Parser:
 
 
 def mirror(settings: Settings, repository: RepositorySettings) -> Mirror:
-    """The bare mirror of one repository, in the state folder."""
+    """The bare mirror of one repository, in the state folder. Raises `SettingsError`."""
     auth = repository.auth
     secret = SecretReference(auth.secret).reveal() if auth.secret else ""
-    return Mirror(
-        settings.state / "repositories" / f"{repository.name}.git",
-        repository.url,
-        branch=repository.branch,
-        auth=GitAuth(kind=auth.mode, user=auth.user, secret_value=secret),
-    )
+    try:
+        return Mirror(
+            settings.state / "repositories" / f"{repository.name}.git",
+            repository.url,
+            branch=repository.branch,
+            auth=GitAuth(kind=auth.mode, user=auth.user, secret_value=secret),
+        )
+    except GitRefused as refusal:
+        raise SettingsError(f"repository {repository.name}: {refusal}") from None
 
 
 def ledger(settings: Settings, clock: Clock | None = None) -> Store:

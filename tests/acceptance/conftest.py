@@ -224,13 +224,18 @@ class Story:
     def start(self) -> Controller:
         """Start the controller (again)."""
         log = self._logs / f"controller-{len(self._started) + 1}.log"
-        self._started.append(Controller(FAIRLEAD, self.world.environment, log))
+        environment = {**self.world.environment, "PYTHONFAULTHANDLER": "1"}  # `stop` makes one that hangs say where
+        self._started.append(Controller(FAIRLEAD, environment, log))
         return self._started[-1]
 
     def stop(self) -> None:
-        """End the controller as an operator does."""
+        """End the controller as an operator does; one that does not end shows where its threads are."""
         if self._started and self._started[-1].exit_code is None:
-            assert self._started[-1].terminate() == 0
+            try:
+                assert self._started[-1].terminate() == 0
+            except subprocess.TimeoutExpired:
+                self._started[-1].send(signal.SIGABRT)
+                raise
 
     def lose_ledger(self) -> None:
         """The controller ends, and the ledger's files are gone."""

@@ -1,4 +1,4 @@
-"""Gate on its bad days: whatever it answers, one key is one execution at most, and the commit gets the right last word."""
+"""Gate on its bad days: whatever it answers, a key is one execution at most, and the commit gets the right last word."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ BEFORE_ACCEPTING = ("drop_before_accepting", "html", "too_many_requests")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A fault of executions: what is switched on, how the bump ends, how often a pipeline is started, what runs then."""
+    """A fault of executions: how the bump ends, how often a pipeline is started for it, what runs then."""
 
     fleet: str
     fault: str
@@ -47,8 +47,8 @@ CASES = (
     Case(
         fleet="zombie",
         fault="zombie",
-        state="failure",
-        text="; rolled back to 1.4.0 on 1/1 units",
+        state="error",
+        text="ExecutionStuck: execution ",
         starts=1,
         runs="1.4.0",
         deploy=LONG,

@@ -410,7 +410,7 @@ def test_an_abort_that_does_nothing_is_found_stuck_at_the_deadline(rig: Rig) -> 
 
     late = rig.look(aborting, at=outcome.intent.created_at + timedelta(hours=1))
 
-    assert (late.phase, late.reason) == (Phase.FAILED, Reason.EXECUTION_STUCK)
+    assert (late.phase, late.reason) == (Phase.ABORTING, Reason.EXECUTION_STUCK)
 
 
 def test_an_abort_looks_for_what_an_unanswered_start_may_have_started(rig: Rig) -> None:

@@ -52,8 +52,11 @@ def validate(path: Path = FOLDER, output: Output = OUTPUT) -> None:
 
     if not path.is_dir():
         raise Refused(f"{path}: there is no such folder; name the one that holds fairlead.yaml")
-    with progress(f"reading {path} ..."):
-        state = wiring.parser().parse(FolderTree(path))
+    try:
+        with progress(f"reading {path} ..."):
+            state = wiring.parser().parse(FolderTree(path))
+    except OSError as error:
+        raise Refused(f"{error.filename or path}: {error.strerror}; it must be readable") from error
     if output is Output.JSON:
         json_document(_verdict(state))
     else:
@@ -149,9 +152,12 @@ def schemas(write: Path | None = WRITE, output: Output = OUTPUT) -> None:
     if write is None:
         json_document(documents)
         return
-    write.mkdir(parents=True, exist_ok=True)
-    for name, document in documents.items():
-        (write / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    try:
+        write.mkdir(parents=True, exist_ok=True)
+        for name, document in documents.items():
+            (write / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise Refused(f"{write}: {error.strerror}; name a folder that can be written with --write") from error
     if output is Output.JSON:
         json_document({"folder": str(write), "files": sorted(documents)})
     else:

@@ -57,8 +57,8 @@ def opened(settings: "Settings") -> Iterator[Store]:
 
 def _shown(settings: "Settings") -> str:
     """The ledger's address without what may be a password."""
-    scheme, _, rest = settings.ledger_url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    scheme, mark, rest = settings.ledger_url.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 @contextmanager

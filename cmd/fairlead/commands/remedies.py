@@ -31,7 +31,7 @@ CLEARS: dict[Reason, str] = {
     Reason.OBSERVATION_FAILED: "by itself, when the read succeeds again",
     Reason.GATE_UNREACHABLE: "by itself, when Gate answers again",
     Reason.EXECUTION_SUPERSEDED: "by itself, with the next attempt",
-    Reason.EXECUTION_STUCK: "when someone ends the execution in Spinnaker; then `fairlead retry {fleet}`",
+    Reason.EXECUTION_STUCK: "when someone ends the execution in Spinnaker",
     Reason.UNKNOWN: "by itself, with the next pass of the controller",
 }
 

@@ -192,7 +192,7 @@ def test_our_own_cancel_is_an_abort_even_when_it_was_forgotten(made: SimpleNames
 def test_past_the_deadline_a_running_execution_is_stuck(made: SimpleNamespace, phase: Phase, word: str) -> None:
     outcome = check(made, found(made, "RUNNING"), phase=phase, after=61 * MINUTE)
 
-    assert (outcome.phase, outcome.reason) == (Phase.FAILED, Reason.EXECUTION_STUCK)
+    assert (outcome.phase, outcome.reason) == (phase, Reason.EXECUTION_STUCK)
     assert outcome.message == f"execution 01ABC is past its deadline: {word} still RUNNING; end it in Spinnaker"
 
 
@@ -245,7 +245,14 @@ def test_an_unseen_start_that_is_aborted_ends_after_its_settling_time(made: Simp
 def test_without_a_read_of_gate_nothing_changes_before_the_deadline(made: SimpleNamespace) -> None:
     early, late = check(made, None), check(made, None, after=61 * MINUTE)
 
-    assert (Phase.RUNNING, Phase.FAILED, Reason.EXECUTION_STUCK) == (early.phase, late.phase, late.reason)
+    assert (Phase.RUNNING, None) == (early.phase, early.reason)
+    assert (Phase.RUNNING, Reason.EXECUTION_STUCK) == (late.phase, late.reason)
+
+
+def test_a_stuck_execution_that_somebody_ends_is_only_a_setback(made: SimpleNamespace) -> None:
+    outcome = check(made, found(made, "CANCELED", canceled_by="ada"), after=61 * MINUTE)
+
+    assert (Phase.FAILED, Failure.TRANSIENT) == (outcome.phase, outcome.failure)
 
 
 def test_an_ended_outcome_stays_as_it_is(made: SimpleNamespace) -> None:

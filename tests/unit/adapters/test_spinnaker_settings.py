@@ -37,6 +37,14 @@ ONLY = {"version": "V", "fairleadKey": "K"}
             "deploy.parameters: two parameters go to the pipeline's V; give each its own",
         ),
         (
+            {"application": ".."},
+            'deploy.application: "application" must be the name that Spinnaker shows',
+        ),
+        (
+            {"pipeline": ".."},
+            'deploy.pipeline: "pipeline" must be the name that Spinnaker shows',
+        ),
+        (
             {"select": {"cluster": "checkout-prod-v003"}},
             'deploy.select.cluster: "checkout-prod-v003" is no cluster name; write app[-stack[-detail]] without -vNNN',
         ),
