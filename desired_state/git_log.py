@@ -53,7 +53,15 @@ def _revision(sha: str, fields: Iterator[str]) -> Revision:
         sha=sha,
         parents=tuple(parents.split()),
         author=author,
-        committed_at=datetime.fromtimestamp(int(seconds), UTC),
+        committed_at=_moment(seconds),
         subject=subject,
         body=body.strip(),
     )
+
+
+def _moment(seconds: str) -> datetime:
+    """Anybody can write any time into a commit, or none: what no calendar holds is the epoch."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

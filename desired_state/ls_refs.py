@@ -72,6 +72,8 @@ class LsRefs:
             raise GitUnreachable(
                 f"{self.url} cannot be reached ({type(error).__name__}): check the address and the network, or wait"
             ) from None
+        except ValueError:  # of http.client, which repeats the header
+            raise GitRefused(f"the secret for {self.url} does not fit into a header: check its `auth`") from None
 
     def _read(self, method: str, address: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         with self._session.request(

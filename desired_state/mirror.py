@@ -28,6 +28,7 @@ NOTES = "refs/notes/fairlead"
 _SHA = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 _TIDY_EVERY = 256  # fetches between two looks of `git gc --auto`
 _LIST_AT_MOST = 500  # changed paths that are listed one by one; above, the whole tree is
+_CHARACTERS = 30_000  # of all those paths, because a system's argument list is bounded and git's paths are not
 
 
 class Mirror:
@@ -211,7 +212,7 @@ class Mirror:
             "diff-tree", "-r", "-z", "--no-renames", "--name-only", _sha(old), _sha(new), "--"
         )
         paths = [path for path in out.decode(errors="replace").split("\0") if path]
-        if code or len(paths) > _LIST_AT_MOST:
+        if code or len(paths) > _LIST_AT_MOST or sum(map(len, paths)) > _CHARACTERS:
             return None
         gone = set(paths)
         kept = {path: entry for path, entry in entries.items() if path not in gone} if gone else entries

@@ -26,7 +26,7 @@ Line = tuple[str, str]
 
 
 def _requests(situation: Situation) -> Iterable[Line]:
-    for request in situation.record.requests:
+    for request in situation.heeded:
         yield request.ask.value, f"asked by {request.by}"
 
 

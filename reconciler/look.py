@@ -5,7 +5,7 @@ from reconciler.drift import detect_drift
 from reconciler.observed import Observed, Snapshots
 from reconciler.ports import Deployer, Unreadable
 from reconciler.record import Record
-from reconciler.recovery import candidates, forgotten, found_running, recovered
+from reconciler.recovery import forgotten, prefix_of, recovered
 from reconciler.stock import Sight
 from reconciler.work import Outcome, Release
 from reconciler.world import World
@@ -52,15 +52,8 @@ def is_quiet(record: Record, deployer: Deployer) -> bool:
 
 
 def _recover(record: Record, fleet: Fleet, deployer: Deployer, world: World) -> Record:
-    """On first sight: is there work in flight that an earlier ledger knew of?"""
+    """On first sight: is there work in flight that an earlier ledger knew of? Raises `Unreadable`."""
     if not forgotten(record):
         return record
-    observed = deployer.observe(fleet, deployer.refresh(fleet, ()))
-    setting = record.setting.commit if record.setting else ""
-    if not detect_drift(Release(fleet=fleet, setting_commit=setting), observed):
-        return record
-    now = world.clock.now()
-    waves = len(deployer.waves(fleet, observed))
-    asked = candidates(record, observed, waves, now, world.pace)
-    found = found_running(asked, deployer, deployer.refresh(fleet, asked), now)
-    return recovered(record, found, now)
+    running = deployer.running(fleet, prefix_of(record))
+    return recovered(record, running, world.clock.now(), world.pace)

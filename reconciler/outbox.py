@@ -1,9 +1,10 @@
 """Statuses leave here: durable, newest word first, a commit with very many fleets kept readable."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from desired_state.model import Sha
 from reconciler.ports import Clock, Delivery, Forge, Lease, Ledger, Undelivered
 from reconciler.record import State
 
@@ -48,16 +49,22 @@ class Outbox:
 
     def _left_out(self, repository: str, waiting: Sequence[Undelivered]) -> frozenset[int]:
         commits = {item.status.commit for item in waiting}
-        said = self._ledger.statuses(repository, commits=commits, context_prefix="fairlead/")
-        fleets = Counter(status.commit for status in said if is_fleets(status.context))
+        crowded = self._crowded(repository, commits)
         return frozenset(
             item.id
             for item in waiting
             if is_fleets(item.status.context)
-            and fleets[item.status.commit] > FLEETS_A_COMMIT
+            and item.status.commit in crowded
             and item.status.state not in LOUD
             and not item.said_before
         )
+
+    def _crowded(self, repository: str, commits: Collection[Sha]) -> frozenset[Sha]:
+        """The commits of very many fleets: known before the first of them speaks, and when some have moved on."""
+        said = self._ledger.statuses(repository, commits=commits, context_prefix="fairlead/")
+        spoken = Counter(status.commit for status in said if is_fleets(status.context))
+        fleets = self._ledger.set_by(repository, commits)
+        return frozenset(commit for commit in commits if max(spoken[commit], fleets.get(commit, 0)) > FLEETS_A_COMMIT)
 
 
 def is_fleets(context: str) -> bool:

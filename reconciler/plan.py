@@ -146,9 +146,14 @@ def make_intent(situation: Situation, memory: Memory, rollout: Rollout, unit: Un
 
 
 def base_key(repository: str, release: Release, unit: str) -> str:
-    """The identity of all attempts on one unit towards one release: stable over a lost ledger."""
+    """What all attempts on one unit towards one release begin with."""
+    return f"{identity_key(repository, release)}:{unit}"
+
+
+def identity_key(repository: str, release: Release) -> str:
+    """The identity of an intent (DESIGN 3.4), stable over a lost ledger."""
     commit, target = release.setting_commit[:12], release.target_digest[:12]
-    return f"fairlead:{repository}:{release.fleet.name}:{commit}:{target}:{unit}"
+    return f"fairlead:{repository}:{release.fleet.name}:{commit}:{target}"
 
 
 def attempts_key(intent: Intent) -> str:

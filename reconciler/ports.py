@@ -54,6 +54,14 @@ class Deployer(Protocol):
         """A narrow, fresh read of this fleet and of the work in flight. Raises `Unreadable`."""
         ...
 
+    def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
+        """Our own work that the other system runs for this fleet now, by key (all begin with `prefix`): the ticket.
+
+        Asked once, when a ledger sees a fleet for the first time and an earlier one may have been lost. Raises
+        `Unreadable`.
+        """
+        ...
+
     def start(self, intent: Intent, lease: Lease) -> Outcome:
         """Start it; the same key again is the same work and nothing new. Trouble is an Outcome, never an exception."""
         ...
@@ -158,6 +166,9 @@ class Ledger(Protocol):
         ...
 
     def work_in_flight(self) -> Sequence[Outcome]: ...
+    def set_by(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
+        """How many declared fleets each of these commits sets; commits that set none are left out."""
+        ...
 
     # statuses
     def say(self, lease: Lease, statuses: Sequence[CommitStatus]) -> None:

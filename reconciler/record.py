@@ -107,9 +107,10 @@ class Situation:
         return next((outcome for outcome in self.in_flight if outcome.reason is Reason.EXECUTION_STUCK), None)
 
     @property
-    def readable(self) -> bool:
-        """Whether something may be concluded from this look at the world."""
-        return not self.trouble and not self.observed.missing
+    def heeded(self) -> tuple[Request, ...]:
+        """The requests that end with this pass: adopting needs to see what runs; a fleet that is gone needs none."""
+        blind = self.trouble or self.observed.missing
+        return () if blind and self.record.present else self.record.requests
 
     @property
     def diverted(self) -> bool:

@@ -1,48 +1,61 @@
 """After a lost ledger: work of an earlier life is looked for before anything is decided (DESIGN 3.4). Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from reconciler.memory import Memory, Rollout
-from reconciler.observed import Observed, Snapshots
-from reconciler.plan import Pace, attempts_key, base_key
-from reconciler.ports import Deployer
+from reconciler.plan import Pace, attempts_key, identity_key
+from reconciler.ports import Unreadable
 from reconciler.record import Record
 from reconciler.work import Intent, Kind, Outcome, Phase, Release
-
-ATTEMPTS_LOOKED_FOR = 3
 
 
 def forgotten(record: Record) -> bool:
     """True when this ledger has never seen the fleet: then an earlier one may have."""
-    return record.memory.first_seen is None and not record.memory.adopted and not record.work
+    memory = record.memory
+    return record.present and memory.first_seen is None and not memory.adopted and not record.work
 
 
-def candidates(record: Record, observed: Observed, waves: int, now: datetime, pace: Pace) -> tuple[Outcome, ...]:
-    """The keys that an earlier life would have used for the present desired release."""
-    if record.desired is None or record.setting is None or not record.present:
-        return ()
+def prefix_of(record: Record) -> str:
+    """What every key of the fleet begins with, whatever was deployed."""
+    return f"fairlead:{record.repository}:{record.name}:"
+
+
+def recovered(record: Record, running: Mapping[str, str], now: datetime, pace: Pace) -> Record:
+    """The record as it would be had the ledger not been lost: our own work in flight proves that the fleet is ours.
+
+    `running` gives the ticket by key. Raises `Unreadable` while something towards another target runs: nothing is
+    started beside it, and nobody knows any more what it was for.
+    """
+    if record.desired is None or record.setting is None or not running:
+        return record
     release = Release(fleet=record.desired, setting_commit=record.setting.commit)
-    return tuple(
-        Outcome(intent=_candidate(record, release, unit.id, wave, attempt, now, pace), phase=Phase.INTENDED)
-        for unit in observed.units
-        for wave in range(1, waves + 1)
-        for attempt in range(1, ATTEMPTS_LOOKED_FOR + 1)
+    mine = identity_key(record.repository, release)
+    strangers = sorted(ticket for key, ticket in running.items() if not key.startswith(f"{mine}:"))
+    if strangers:
+        raise Unreadable(
+            f"execution {strangers[0]} of an earlier ledger still runs for {record.name}; waiting for its end"
+        )
+    found = tuple(
+        Outcome(intent=_intent(record, release, key, now, pace), phase=Phase.RUNNING, ticket=ticket)
+        for key, ticket in sorted(running.items())
     )
+    return replace(record, memory=_memory(record, release, found, now), work=found)
 
 
-def _candidate(
-    record: Record, release: Release, unit: str, wave: int, attempt: int, now: datetime, pace: Pace
-) -> Intent:
+def _intent(record: Record, release: Release, key: str, now: datetime, pace: Pace) -> Intent:
+    """The intent that a key was made for; see `plan.make_intent`."""
+    base, _, attempt = key.rpartition(":a")
+    base, _, wave = base.rpartition(":w")
     return Intent(
-        key=f"{base_key(record.repository, release, unit)}:w{wave}:a{attempt}",
+        key=key,
         fleet=release.fleet,
         repository=record.repository,
         setting_commit=release.setting_commit,
-        unit=unit,
-        wave=wave,
-        attempt=attempt,
+        unit=base.rpartition(":")[2],
+        wave=int(wave),
+        attempt=int(attempt),
         kind=Kind.DEPLOY,
         created_at=now,
         settle_at=now + pace.settle,
@@ -51,20 +64,8 @@ def _candidate(
     )
 
 
-def found_running(
-    asked: Iterable[Outcome], deployer: Deployer, snapshots: Snapshots, now: datetime
-) -> tuple[Outcome, ...]:
-    """Those that the other system runs right now. What it has finished only uses up its number, later."""
-    checked = (deployer.check(outcome, snapshots, now) for outcome in asked)
-    return tuple(outcome for outcome in checked if outcome.phase is Phase.RUNNING)
-
-
-def recovered(record: Record, found: tuple[Outcome, ...], now: datetime) -> Record:
-    """The record as it would be had the ledger not been lost: our own work in flight proves that the fleet is ours."""
-    if not found:
-        return record
+def _memory(record: Record, release: Release, found: tuple[Outcome, ...], now: datetime) -> Memory:
     intents = [outcome.intent for outcome in found]
-    release = Release(fleet=intents[0].fleet, setting_commit=intents[0].setting_commit)
     rollout = Rollout(
         release=release,
         kind=Kind.DEPLOY,
@@ -72,7 +73,7 @@ def recovered(record: Record, found: tuple[Outcome, ...], now: datetime) -> Reco
         wave=min(intent.wave for intent in intents),
         moved=tuple(intent.unit for intent in intents),
     )
-    memory: Memory = replace(
+    return replace(
         record.memory,
         first_seen=release.setting_commit,
         adopted=True,
@@ -80,4 +81,3 @@ def recovered(record: Record, found: tuple[Outcome, ...], now: datetime) -> Reco
         rollout=rollout,
         attempts={attempts_key(intent): intent.attempt for intent in intents},
     )
-    return replace(record, memory=memory, work=found)

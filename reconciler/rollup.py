@@ -123,7 +123,8 @@ def head_word(head: Sha, records: Sequence[Record]) -> Word:
     moving = [record for record in records if _has(record, ConditionType.RECONCILING)]
     stuck = sorted(record.name.partition("/")[2] for record in records if _is_stuck(record))
     changed = sum(record.revision == head and not record.problems for record in records)
-    what = f"changes how {changed} fleets are run, no version" if changed else "sets no version"
+    run = "1 fleet is run" if changed == 1 else f"{changed} fleets are run"
+    what = f"changes how {run}, no version" if changed else "sets no version"
     text = f"{what}; {ready}/{len(records)} fleets at theirs"
     if moving:
         return Word(state=State.PENDING, text=f"{text}, {len(moving)} under way")

@@ -53,16 +53,9 @@ def summarize(
         work=work,
         statuses=speak(situation, memory, hold, public_url),
         events=chronicle(situation, memory, hold, work) if closing else (),
-        requests_done=heeded(situation) if closing else (),
+        requests_done=tuple(request.id for request in situation.heeded) if closing else (),
         again_at=when_again(situation, memory, hold, work, pace),
     )
-
-
-def heeded(situation: Situation) -> tuple[int, ...]:
-    """The requests that were acted on: adopting needs to see what runs. A fleet that is gone answers none."""
-    if not situation.readable and situation.record.present:
-        return ()
-    return tuple(request.id for request in situation.record.requests)
 
 
 def merge(before: Iterable[Outcome], after: Iterable[Outcome]) -> tuple[Outcome, ...]:

@@ -127,6 +127,14 @@ class InMemory:
         soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
         return tuple(Wave(units=tuple(units), soak=soak) for units in waves)
 
+    def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
+        """Executions that have not ended."""
+        if self.unreadable:
+            raise Unreadable(self.unreadable)
+        alive = {"RUNNING", "CANCELING", "STUCK"}
+        found = ((key, execution.status) for key, execution in self.executions.items())
+        return {key: key for key, status in found if status in alive and key.startswith(prefix)}
+
     def start(self, intent: Intent, lease: Lease) -> Outcome:
         """The same key again is the same execution."""
         if intent.fleet.version in self.refuses:
@@ -157,17 +165,18 @@ class InMemory:
         if known is None:
             return outcome
         found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
+        under_way = Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING
         match known["status"]:
             case "SUCCEEDED":
                 return replace(found, phase=Phase.SUCCEEDED)
             case "FAILED":
                 return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
             case "STUCK":
-                return replace(found, reason=Reason.EXECUTION_STUCK)
+                return replace(found, phase=under_way, reason=Reason.EXECUTION_STUCK)
             case "CANCELED":
                 return replace(found, phase=Phase.ABORTED)
             case _:
-                return replace(found, phase=Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING)
+                return replace(found, phase=under_way)
 
     def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
         """Asked to end; `end_canceled` lets the end be seen."""

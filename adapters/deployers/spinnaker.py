@@ -28,12 +28,13 @@ from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
     cluster_in,
+    filled,
     problems_of,
     settings_of,
     unit_ids,
     waves_of,
 )
-from adapters.gate.starting import call_for, look, send
+from adapters.gate.starting import LOOK_BACK, call_for, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
@@ -96,6 +97,12 @@ class Spinnaker:
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
         return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+
+    def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
+        """Executions of the fleet's application that carry a key of ours and have not ended. Raises `Unreadable`."""
+        application = filled(settings_of(fleet).application, fleet, WHOLE)
+        since = self._clock.now() - LOOK_BACK
+        return {key: one.id for key, one in self._gate(fleet).running(application, prefix, since).items()}
 
     def start(self, intent: Intent, lease: Lease) -> Outcome:
         """Look for what this key has started already, else start it (`gate.starting`)."""

@@ -3,7 +3,7 @@
 Such a fleet is told about in one sentence, as an error on its commit, instead of being passed over in silence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from desired_state.model import Fleet
@@ -32,6 +32,10 @@ class Unsupported:
         raise Unreadable(
             f"deploy type {fleet.deploy_type} is validated by this version of Fairlead and not carried out yet"
         )
+
+    def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
+        """Nothing is ever under way."""
+        return {}
 
     def start(self, intent: Intent, lease: Lease) -> Outcome:
         """Never asked for, because nothing is ever observed; refused all the same."""

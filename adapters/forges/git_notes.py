@@ -26,6 +26,7 @@ OUTGOING = "refs/fairlead/outgoing-notes"  # ours alone; fast-import has to writ
 AUTHOR = "fairlead <fairlead@localhost>"
 TRIES = 5  # pushes of one batch while others push too
 LONGEST_WAIT = timedelta(minutes=5)
+CLOCKS_APART = timedelta(minutes=10)  # between writers, at most
 ABSENT = "0" * 40
 
 _LINE = re.compile(
@@ -98,11 +99,16 @@ class Note:
                 lines[line.context] = line
         return cls(lines=lines, foreign=tuple(foreign))
 
-    def merged(self, news: Iterable[Line]) -> "Note":
-        """With our news: a context keeps the newer word, and its old time where nothing new is said."""
+    def merged(self, news: Iterable[Line], now: datetime) -> "Note":
+        """With our news: a context keeps the newer word, and its old time where nothing new is said.
+
+        A word from far in the future is no newer one: a clock was wrong, or a person wrote it.
+        """
         lines = dict(self.lines)
         for line in news:
             old = lines.get(line.context)
+            if old is not None and old.at > now + CLOCKS_APART:
+                old = None
             if old is None or (old.at <= line.at and not old.says(line)):
                 lines[line.context] = line
         return Note(lines=lines, foreign=self.foreign)
@@ -184,7 +190,7 @@ class GitNotes:
         for one in sorted(waiting, key=lambda one: (one.status.at or now, one.sequence)):
             news.setdefault(one.status.commit, []).append(Line.of(one.status, now))
         notes = self._notes(news.keys()) if old != ABSENT else {}
-        merged = {commit: notes.get(commit, Note()).merged(lines) for commit, lines in news.items()}
+        merged = {commit: notes.get(commit, Note()).merged(lines, now) for commit, lines in news.items()}
         return {commit: note for commit, note in merged.items() if note != notes.get(commit)}
 
     # git

@@ -9,13 +9,14 @@ from urllib.parse import quote, urlsplit
 
 from adapters.gate.auth import GateAuth
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Result, Unknown, ailing
-from adapters.gate.executions import Execution, of_answer
+from adapters.gate.executions import INCOMPLETE, Execution, of_answer
 from adapters.gate.transport import Question, Transport
 from reconciler.ports import Lease
 
 TIMEOUT = 10.0  # seconds
 BATCH = 50  # execution ids in one bulk read
 FOUND_AT_MOST = 25
+RUNNING_AT_MOST = 500
 
 
 class Gate:
@@ -85,6 +86,25 @@ class Gate:
         path = f"/applications/{quote(application, safe='')}/executions/search"
         answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
         return sorted(self._executions(answer, what), key=lambda one: (one.build_time or 0, one.id))
+
+    def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
+        """Executions that have not ended and whose correlation id begins with the prefix, by that id.
+
+        The statuses are Orca's `ExecutionStatus` that are not complete.
+        """
+        params = {
+            "triggerTypes": "manual",
+            "statuses": ",".join(sorted(INCOMPLETE)),
+            "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
+            "size": str(RUNNING_AT_MOST),
+            "expand": "false",
+        }
+        what = f"search the executions of {application}"
+        path = f"/applications/{quote(application, safe='')}/executions/search"
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+        found = zip(self._executions(answer, what), answer, strict=True)
+        keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
+        return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
 
     def cancel(self, execution: str, reason: str, lease: Lease) -> Result:
         """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards."""

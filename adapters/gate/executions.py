@@ -12,6 +12,7 @@ from typing import Any
 from adapters.gate.errors import redacted
 
 COMPLETE = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "TERMINAL", "CANCELED", "STOPPED", "SKIPPED"})
+INCOMPLETE = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "REDIRECT", "BUFFERED"})
 _FAILED_STAGES = frozenset({"TERMINAL", "STOPPED", "FAILED_CONTINUE"})
 NOT_FOUND: Mapping[str, Any] = {"found": False}
 

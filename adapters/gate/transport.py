@@ -74,6 +74,8 @@ class Transport:
                 return self._understood(question, response, self._content(question, response))
         except requests.RequestException as error:
             raise GateTrouble(unreachable(question.what, _how(error))) from None  # the error's text names hosts
+        except ValueError:  # of http.client, which repeats the header
+            raise GateTrouble(unreachable(question.what, "what we sign in with does not fit into a header")) from None
         except OSError:
             raise GateTrouble(unreachable(question.what, "a certificate file cannot be read")) from None
 

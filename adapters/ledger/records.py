@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, or_, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, or_, select
 
 from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING, plain
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import moment
 from adapters.ledger.statuses import status_of
 from adapters.ledger.tables import feeds, fleets, intents, repositories, requests, snapshots, statuses
-from desired_state.model import FleetName
+from desired_state.model import FleetName, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Snapshot
 from reconciler.ports import Known
@@ -92,6 +92,19 @@ class Records:
         if head is None:
             return None
         return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
+
+    def set_by(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
+        """How many declared fleets each of these commits sets; commits that set none are left out."""
+        found: dict[Sha, int] = {}
+        with self._database.reading() as connection:
+            for chunk in chunks(sorted(set(commits))):
+                counts = (
+                    select(fleets.c.setting_commit, func.count())
+                    .where(fleets.c.repository == repository, fleets.c.present, fleets.c.setting_commit.in_(chunk))
+                    .group_by(fleets.c.setting_commit)
+                )
+                found.update((commit, count) for commit, count in connection.execute(counts))
+        return found
 
     def work_in_flight(self) -> Sequence[Outcome]:
         """Every intent that has not ended, oldest first."""

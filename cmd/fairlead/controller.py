@@ -11,6 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from desired_state.model import Fleet
 from fairlead import wiring
+from fairlead.exit_codes import ExitCode
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import Parts
 from reconciler.look import is_quiet
@@ -36,9 +37,11 @@ def run(settings: Settings, *, observe_only: bool = False) -> int:
 
 
 def once(settings: Settings, *, observe_only: bool = False) -> int:
-    """Every feed, every fleet that is due and every status, once; gives 0 when every fleet is ready, else 1."""
-    controller = Controller(settings, observe_only=observe_only)
-    return 0 if controller.once() else 1
+    """Every feed, every fleet that is due and every status, once.
+
+    Gives 0 when every fleet is ready, else 1; 3 when something could not be read.
+    """
+    return Controller(settings, observe_only=observe_only).once()
 
 
 class Controller:
@@ -68,15 +71,18 @@ class Controller:
             self._parts.close()
             self._log.info("controller stopped")
 
-    def once(self) -> bool:
-        """One run of everything that is due. True when every fleet is ready."""
+    def once(self) -> ExitCode:
+        """One run of everything that is due."""
         self._wake_everything()
         self.loop.drain(("repository",))
         self._parts.ledger.add(f"fleet:{record.name}" for record in self._parts.ledger.fleets())
         self.loop.drain(ORDER)
         ready = all(record.memory.status.ready for record in self._parts.ledger.fleets() if record.present)
+        troubles = self._parts.ledger.troubles()
+        for feed, message in troubles.items():
+            self._log.error("cannot be read", feed=feed, trouble=message)
         self._parts.close()
-        return ready
+        return ExitCode.UNREACHABLE if troubles else ExitCode.OK if ready else ExitCode.FOUND
 
     # ── families ──
 

@@ -36,13 +36,22 @@ class SecretReference(str):
         """The secret's value. Raises `SettingsError` where it is not to be had."""
         kind, _, name = self.partition(":")
         if kind == "env" and name in os.environ:
-            return os.environ[name]
+            return os.environ[name].strip()
         try:
             if kind == "file" and Path(name).is_file():
                 return Path(name).read_text().strip()
         except (OSError, UnicodeDecodeError):
             raise SettingsError(f"the secret {self} cannot be read: it must be text that this user may read") from None
         raise SettingsError(f"the secret {self} is not there: set that variable, or write that file")
+
+    def reveal_token(self) -> str:
+        """The value of a secret that goes into a header as it is. Raises `SettingsError` where it cannot."""
+        token = self.reveal()
+        if not token or not token.isascii() or not token.isprintable():
+            raise SettingsError(
+                f"the secret {self} is no token: it must be one line of ASCII letters, digits and signs"
+            )
+        return token
 
 
 def _reference(value: object) -> object:
@@ -166,7 +175,8 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
 def _sentence(file: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "settings"
-    said = first["msg"].removeprefix("Value error, ")
+    unknown = first["type"] == "extra_forbidden"
+    said = "is no setting; docs/settings.md lists them all" if unknown else first["msg"].removeprefix("Value error, ")
     setting = f"FAIRLEAD_{first['loc'][0]}".upper() if first["loc"] else ""
     source = setting if any(name.upper().split("__")[0] == setting for name in os.environ) else file
     return f"{source}: {where}: {said}"

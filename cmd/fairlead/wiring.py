@@ -57,16 +57,21 @@ def parser() -> Parser:
 def mirror(settings: Settings, repository: RepositorySettings) -> Mirror:
     """The bare mirror of one repository, in the state folder. Raises `SettingsError`."""
     auth = repository.auth
-    secret = SecretReference(auth.secret).reveal() if auth.secret else ""
     try:
         return Mirror(
             settings.state / "repositories" / f"{repository.name}.git",
             repository.url,
             branch=repository.branch,
-            auth=GitAuth(kind=auth.mode, user=auth.user, secret_value=secret),
+            auth=GitAuth(kind=auth.mode, user=auth.user, secret_value=_secret(auth.mode, auth.secret)),
         )
     except GitRefused as refusal:
         raise SettingsError(f"repository {repository.name}: {refusal}") from None
+
+
+def _secret(mode: str, reference: str | None) -> str:
+    if mode == "bearer":
+        return SecretReference(reference or "env:").reveal_token()
+    return SecretReference(reference).reveal() if reference else ""
 
 
 def ledger(settings: Settings, clock: Clock | None = None) -> Store:
@@ -86,7 +91,7 @@ def _sign_in(auth: GateSignIn) -> GateAuth:
         mode=auth.mode,
         header=auth.header,
         user=auth.user,
-        secret=SecretReference(auth.secret).reveal() if auth.secret else "",
+        secret=_secret(auth.mode, auth.secret),
         certificate=auth.certificate,
         key=auth.key,
         authority=auth.authority,
@@ -130,7 +135,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
     return Parts(
         ledger=store,
         world=world,
-        repositories=Repositories(store, sources, clock, settings.poll_interval),
+        repositories=Repositories(store, sources, clock, settings.sweep_interval),
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         forges={name: GitNotes(found) for name, found in mirrors.items()},

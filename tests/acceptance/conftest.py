@@ -293,7 +293,7 @@ class Story:
         lines = said_on(self.world, commit)
         return lines.get(f"fairlead/{fleet}") if fleet else lines
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 2 * PATIENCE) -> Any:
         """The first true value of `condition()`. Raises TimeoutError with `what`."""
         until = time.monotonic() + timeout
         while not (found := condition()):
@@ -302,7 +302,7 @@ class Story:
             time.sleep(0.05)
         return found
 
-    def wait_said(self, commit: str, fleet: str, state: str, text: str = "", timeout: float = PATIENCE) -> Line:
+    def wait_said(self, commit: str, fleet: str, state: str, text: str = "", timeout: float = 2 * PATIENCE) -> Line:
         """Wait for the line of a fleet (or `validate`, or an environment) to be in `state` and to hold `text`."""
 
         def found() -> Line | None:
@@ -316,7 +316,7 @@ class Story:
             pytest.fail(f"no {state} {text!r} of {fleet} on {commit[:7]} within {timeout:g} s, but {shown}")
         return line
 
-    def wait_reason(self, fleet: str, reason: str, timeout: float = PATIENCE) -> None:
+    def wait_reason(self, fleet: str, reason: str, timeout: float = 2 * PATIENCE) -> None:
         """Wait until the fleet stands where it stands for that reason."""
         self.wait(lambda: self.reason(fleet) == reason, f"{fleet} is {reason}", timeout)
 

@@ -4,6 +4,7 @@ Judged from Gate's access log and the notes on the commit: no pipeline is starte
 on the commit is right.
 """
 
+import ctypes
 import json
 import re
 import signal
@@ -281,3 +282,19 @@ def lost(controller: Any, family: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
     ours = [line for line in lines if line.get("family") == family]
     return [line for line in ours if line["event"] == "lease lost" or line.get("lease_kept") is False]
+
+
+# ── asked to end ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_controller_ends_whichever_of_its_threads_receives_the_signal(scene: Scene) -> None:
+    """After a SIGCONT, Linux may hand SIGTERM to a thread that is not the main one."""
+    controller = scene.controller()
+    scene.at_rest()
+    threads = [int(path.name) for path in Path(f"/proc/{controller.pid}/task").iterdir()]
+    other = next(thread for thread in sorted(threads) if thread != controller.pid)
+
+    assert 0 == ctypes.CDLL(None).tgkill(controller.pid, other, signal.SIGTERM)
+
+    scene.wait(lambda: controller.exit_code is not None, "the end of the controller")
+    assert 0 == controller.exit_code

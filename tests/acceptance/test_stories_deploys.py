@@ -86,21 +86,26 @@ def test_policy_hold_stays_where_it_is_until_a_retry(story: Any) -> None:
     assert len(set(story.keys("prod/failing"))) == len(story.keys("prod/failing"))
 
 
-def test_a_superseded_commit_ends_with_a_word_that_names_the_newer_one(story: Any) -> None:
-    story.world.gate.faults.on("zombie", application="overtaken", times=1)
-    story.world.gate.faults.off("zombie", application="overtaken")
-    first = story.world.bump("staging/overtaken", "1.8.0")
-    second = story.world.bump("staging/overtaken", "1.8.1")
-    third = story.world.bump("staging/overtaken", "1.8.2")
+def test_superseded_commits_end_with_a_word_that_names_the_newest(story: Any) -> None:
+    fleet = "staging/overtaken"
+    story.world.gate.faults.on("not_started", seconds=300, application="overtaken", times=1)
+    first = story.world.bump(fleet, "1.8.0")
+    execution = story.wait(lambda: story.starts(fleet), "1.8.0 is started")[0]["execution"]
+    second = story.world.bump(fleet, "1.8.1")
+    story.wait_said(second, fleet, "pending", "letting the wave of 1.8.0 in flight finish before 1.8.1")
+    third = story.world.bump(fleet, "1.8.2")
+    story.wait_said(second, fleet, "error", f"superseded by {third[:7]} (1.8.2)")
 
-    story.wait_said(third, "staging/overtaken", "success", "1.8.2 on 1/1 units")
+    story.world.gate.executions.get(execution).not_before = 0.0
 
-    for commit in (first, second):
-        line = story.said(commit, "staging/overtaken")
-        assert line is None or line.state != "pending"
-        if line is not None:
-            assert third[:7] in line.description or second[:7] in line.description
-    assert story.versions("staging/overtaken") == {"1.8.2"}
+    story.wait_said(third, fleet, "success", "1.8.2 on 1/1 units")
+    story.wait_said(first, fleet, "success", f"; then {third[:7]}")
+    for commit in (first, second, third):
+        story.wait(
+            lambda commit=commit: "pending" not in {line.state for line in story.said(commit).values()}, "the end"
+        )
+    assert ["1.8.0", "1.8.2"] == [start["body"]["parameters"]["PKG_VERSION"] for start in story.starts(fleet)]
+    assert {"1.8.2"} == story.versions(fleet)
 
 
 def test_a_change_by_hand_is_healed(story: Any) -> None:

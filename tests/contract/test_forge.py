@@ -269,6 +269,21 @@ def test_an_older_word_does_not_replace_a_newer_one(notes: World) -> None:
     assert [newer] == notes.read(notes.commits[0])
 
 
+def test_a_word_from_a_far_future_is_replaced(notes: World) -> None:
+    forged = "failure  fairlead/prod/checkout  1.4.2 failed  (2999-01-01T00:00:00Z)"
+    git(notes.bare, "notes", "--ref=fairlead", "add", "-m", forged, notes.commits[0])
+
+    notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0])), NOW)
+
+    assert [status(notes.commits[0])] == notes.read(notes.commits[0])
+
+
+def test_what_a_terminal_would_obey_is_not_in_a_note(notes: World) -> None:
+    notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0], text="a\x1b[2Jb\u202ec")), NOW)
+
+    assert ["a?[2Jb?c"] == [said.description for said in notes.read(notes.commits[0])]
+
+
 def test_an_answer_that_got_lost_is_not_pushed_again(notes: World) -> None:
     told = waiting(status(notes.commits[0]))
     notes.again("before-the-crash").deliver(HeldLease(), told, NOW)
@@ -338,6 +353,6 @@ def test_a_line_that_is_not_ours_is_not_read_as_one(text: str) -> None:
 
 def test_a_note_reads_back_as_it_was_written() -> None:
     lines = [Line.of(status("ab" * 20, state, context=f"fairlead/{state}"), NOW) for state in State]
-    note = Note(foreign=("by hand",)).merged(lines)
+    note = Note(foreign=("by hand",)).merged(lines, NOW)
 
     assert note == Note.parse(str(note))

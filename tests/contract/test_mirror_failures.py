@@ -290,3 +290,63 @@ def test_an_ssh_key_is_a_private_file_only_while_git_runs(
     assert CANARY not in arguments
     assert ("600", auth.secret_value) == (mode, "\n".join(key))
     assert not Path(arguments.split(" -i ")[1].split()[0]).exists()
+
+
+def test_a_secret_that_fits_into_no_header_is_not_shown(server: GitServer, tmp_path: Path) -> None:
+    auth = GitAuth(kind="bearer", secret_value=f"{CANARY}\nX: y")
+
+    said = failure(Mirror(tmp_path / "mirror", server.create("fleets"), auth=auth), ACTS["poll"])
+
+    assert isinstance(said, GitRefused)
+    assert "does not fit into a header: check its `auth`" in str(said)
+    assert CANARY not in str(said)
+
+
+@pytest.mark.parametrize("when", ["9999999999999 +0000", "18446744073709551615 +0000", "-1 +0000", ""])
+def test_a_commit_with_an_impossible_time_is_read(server: GitServer, tmp_path: Path, when: str) -> None:
+    checkout = Checkout(tmp_path / "ada", server.create("fleets"))
+    parent = checkout.commit("first", {"a": "1\n"})
+    who = f"Ada <ada@example.com> {when}".strip()
+    raw = tmp_path / "raw"
+    raw.write_text(f"tree {checkout.git('rev-parse', 'HEAD^{tree}')}\nparent {parent}\n")
+    with raw.open("a") as file:
+        file.write(f"author {who}\ncommitter {who}\n\nodd\n")
+    odd = checkout.git("hash-object", "-t", "commit", "-w", "--literally", str(raw))
+    checkout.git("reset", "--quiet", "--hard", odd)
+    checkout.push()
+
+    with Mirror(tmp_path / "mirror", server.url("fleets")) as mirror:
+        head = mirror.fetch()
+        assert (odd, "odd", 1970) == (head.sha, head.subject, head.committed_at.year)
+        assert [odd, parent] == [revision.sha for revision, _ in mirror.first_parents(odd)]
+
+
+def test_a_path_that_is_longer_than_an_argument_list_is_listed(server: GitServer, tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "ada", server.create("fleets"))
+    checkout.commit("first", {"a": "1\n"})
+    checkout.push()
+    with Mirror(tmp_path / "mirror", server.url("fleets")) as mirror:
+        mirror.tree(mirror.fetch().sha)
+        bare = server.path("fleets")
+        tree = _deep_tree(bare, 700)
+        deep = _bare_git(bare, "commit-tree", tree, "-p", "main", "-m", "deep")
+        _bare_git(bare, "update-ref", "refs/heads/main", deep)
+
+        entries = mirror.tree(mirror.fetch().sha).entries()
+
+    assert ["a", "/".join([*["d" * 200] * 700, "x"])] == sorted(entries)
+
+
+def _deep_tree(bare: Path, depth: int) -> str:
+    """The tree of `main`, and a file below so many folders."""
+    blob = _bare_git(bare, "rev-parse", "main:a")
+    tree = _bare_git(bare, "mktree", entries=f"100644 blob {blob}\tx\n")
+    for _ in range(depth - 1):
+        tree = _bare_git(bare, "mktree", entries=f"040000 tree {tree}\t{'d' * 200}\n")
+    return _bare_git(bare, "mktree", entries=f"100644 blob {blob}\ta\n040000 tree {tree}\t{'d' * 200}\n")
+
+
+def _bare_git(bare: Path, *args: str, entries: str = "") -> str:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    done = subprocess.run(["git", *who, *args], cwd=bare, input=entries, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -102,12 +102,14 @@ def test_adopting_while_nothing_can_be_read_still_records_what_ran_as_last_good(
     rig.world_of_units.unreadable = "AWS refuses"
     rig.ask(Ask.ADOPT)
     rig.settle()
+    rig.once()
     rig.world_of_units.unreadable = ""
     rig.wait(seconds=10)
     rig.settle()
 
     assert "1.4.1" == rig.record.memory.last_good.fleet.version
     assert 2 == len(rig.started)
+    assert 1 == rig.history().count("adopt")
 
 
 def test_a_fleet_that_is_gone_is_looked_at_no_more(rig, build):

@@ -73,7 +73,7 @@ def test_a_head_that_changes_only_how_fleets_are_run_says_so(build):
     situation = build.situation(desired=build.fleet(), observed=())
     record = replace(situation.record, revision=HEAD)
     words = by_place(roll_up("main", HEAD, [record], (), build.now))
-    assert "changes how 1 fleets are run, no version; 0/1 fleets at theirs" == words["fairlead/prod", HEAD][1]
+    assert "changes how 1 fleet is run, no version; 0/1 fleets at theirs" == words["fairlead/prod", HEAD][1]
 
 
 def test_a_commit_is_pending_until_a_pass_has_spoken_about_each_fleet_that_it_sets(build):
