@@ -67,7 +67,7 @@ def advance(
     now: datetime,
 ) -> Memory:
     """Carry the rollout as far as what was observed allows: next waves, their soaks, its end."""
-    while (rollout := memory.rollout) is not None:
+    while (rollout := memory.rollout) is not None and observed.units:  # nothing seen is nothing finished
         if rollout.wave > len(waves):
             return finish(memory, rollout, len(observed.units), now)
         wave = waves[rollout.wave - 1]

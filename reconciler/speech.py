@@ -6,7 +6,7 @@ A commit's word is final only when nothing of it can still happen, and no commit
 from dataclasses import dataclass
 from datetime import timedelta
 
-from desired_state.model import Sha
+from desired_state.model import OnFailure, Sha
 from reconciler.drift import at_release
 from reconciler.guards import describe_drift
 from reconciler.memory import Finished, Memory, Quarantine, Rollout
@@ -145,15 +145,22 @@ def failure_text(situation: Situation, memory: Memory, failed: Quarantine, hold:
 def _consequence(situation: Situation, memory: Memory, hold: Hold | None) -> str:
     target = situation.target
     if target is None:
-        good = memory.last_good
-        why = "on_failure: hold" if good is not None else "no good version to go back to"
-        return f"; stays where it stands ({why})"
+        return f"; stays where it stands ({_why_not_back(situation, memory)})"
     if hold is not None:
         return f"; {hold.reason}: going back to {target.fleet.version} waits"
     if memory.rollout is not None or situation.drift:
         return f"; rolling back to {target.fleet.version}"
     finished = _finished_here(situation, memory)
     return f"; rolled back to {target.fleet.version} on {_units(situation)}{_in(finished)}"
+
+
+def _why_not_back(situation: Situation, memory: Memory) -> str:
+    good = memory.last_good
+    if good is None:
+        return "no good version to go back to"
+    if situation.desired.fleet.policy.on_failure is OnFailure.HOLD:
+        return "on_failure: hold"
+    return f"{good.fleet.version}, the last good one, failed too"
 
 
 # ── on earlier commits ───────────────────────────────────────────────────────────────────────────────────────────

@@ -85,7 +85,7 @@ def stamp(record: Record, outcome: Outcome, now: datetime) -> Outcome:
     """The outcome with the time at which its phase was first seen."""
     known = next((known for known in record.work if known.intent.key == outcome.intent.key), None)
     if known is not None and known.phase is outcome.phase:
-        return replace(outcome, since=known.since)
+        return replace(outcome, since=outcome.since or known.since)
     return replace(outcome, since=now)
 
 

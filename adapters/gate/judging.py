@@ -11,7 +11,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Failure, Outcome, Phase
 
 SKEW = timedelta(seconds=60)  # between Gate's clock and ours
-GRACE = timedelta(seconds=30)  # a lagging replica may not know a fresh execution yet
+GRACE = timedelta(minutes=2)  # a lagging replica may not know a fresh execution yet, or any for a moment
 OUR_CANCEL = "fairlead: "
 _SUPERSEDED = "superceded"  # Orca's spelling
 _NOT_STARTED = "Failed on startup"
@@ -95,6 +95,9 @@ def _not_found(case: Case) -> Outcome:
     outcome = case.outcome
     if outcome.ticket is None:
         return _without_ticket(case)
+    hidden = f"Gate does not show execution {outcome.ticket}"
+    if outcome.message != hidden:  # the first time: nothing is concluded from one look
+        return replace(outcome, message=hidden, since=case.now)
     if case.now - (outcome.since or outcome.intent.created_at) < GRACE:
         return outcome
     if outcome.phase is Phase.ABORTING:

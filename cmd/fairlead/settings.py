@@ -131,8 +131,8 @@ class Settings(BaseSettings):
 
     @property
     def settle(self) -> timedelta:
-        """How long a start of unknown fate rests: longer than the lease it was made under."""
-        return self.lease + timedelta(seconds=5)
+        """How long a start of unknown fate rests: the lease it was made under, and a request that was on its way."""
+        return self.lease + self.request_timeout + timedelta(seconds=5)
 
     @classmethod
     def settings_customise_sources(

@@ -29,7 +29,13 @@ from reconciler.record import Record
 FAIRLEAD = (str(Path(sys.executable).parent / "fairlead"), "controller")
 PATIENCE = 30.0  # seconds; far more than anything here takes on a busy machine
 QUICK_GATE = GateSettings(bake_seconds=0.05, deploy_seconds=0.1, health_seconds=2.0)
-QUICK = {"poll_interval": "1s", "inventory_interval": "1s", "executions_interval": "1s", "active_interval": "1s"}
+QUICK = {
+    "poll_interval": "1s",
+    "request_timeout": "3s",
+    "inventory_interval": "1s",
+    "executions_interval": "1s",
+    "active_interval": "1s",
+}
 ONE_FLEET = {
     "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [prod]\n",
     "environments/prod/environment.yaml": """\

@@ -45,11 +45,12 @@ def check(
     after: timedelta = 2 * MINUTE,
     inventory_read_at: datetime | None = None,
     part: dict[str, Any] | None = None,
+    before: Outcome | None = None,
 ) -> Outcome:
     """The outcome `after` the intent was written; `execution` None: the feed was never read."""
     now = made.NOW + after
     intent = made.intent()
-    outcome = Outcome(intent=intent, phase=phase, ticket=ticket, since=made.NOW)
+    outcome = before or Outcome(intent=intent, phase=phase, ticket=ticket, since=made.NOW)
     snapshots = {feed: made.snapshot(feed, part or made.running(runs), inventory_read_at or now) for feed in FEEDS}
     if execution is not None:
         snapshots[KEY_FEED] = made.snapshot(KEY_FEED, {intent.key: execution}, now)
@@ -196,11 +197,15 @@ def test_past_the_deadline_a_running_execution_is_stuck(made: SimpleNamespace, p
     assert outcome.message == f"execution 01ABC is past its deadline: {word} still RUNNING; end it in Spinnaker"
 
 
-def test_a_ticket_that_gate_does_not_know_has_a_moment_of_grace(made: SimpleNamespace) -> None:
-    early = check(made, {"found": False}, after=timedelta(seconds=20))
-    late = check(made, {"found": False}, after=timedelta(seconds=31))
+def test_an_execution_is_gone_only_when_gate_hides_it_for_minutes_and_not_at_one_look(made: SimpleNamespace) -> None:
+    """One 404 after an hour's run must not start a second execution beside it."""
+    hour = timedelta(hours=1)
+    first = check(made, {"found": False}, after=hour)
+    soon = check(made, {"found": False}, after=hour + MINUTE, before=first)
+    late = check(made, {"found": False}, after=hour + 2 * MINUTE, before=first)
 
-    assert (Phase.RUNNING, Phase.FAILED, Failure.TRANSIENT) == (early.phase, late.phase, late.failure)
+    assert (Phase.RUNNING, made.NOW + hour) == (first.phase, first.since)
+    assert (Phase.RUNNING, Phase.FAILED, Failure.TRANSIENT) == (soon.phase, late.phase, late.failure)
 
 
 def test_without_a_ticket_and_without_a_find_nothing_is_concluded(made: SimpleNamespace) -> None:

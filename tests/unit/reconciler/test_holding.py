@@ -180,3 +180,15 @@ def test_nothing_is_started_beside_a_stuck_execution(rig, build):
     assert 2 == len(rig.started)
     assert Reason.EXECUTION_STUCK is rig.record.memory.status.reason
     assert State.ERROR is rig.said(bump).state
+
+
+def test_a_heal_that_fails_says_that_the_last_good_version_failed_too(rig, build):
+    commit = rig.deployed("1.4.1")
+    drift_by_hand(rig, "1.3.9")
+    for _ in range(2):
+        rig.world_of_units.fail()
+        rig.settle()
+        rig.wait(minutes=5)
+        rig.settle()
+
+    assert rig.said(commit).description.endswith("; stays where it stands (1.4.1, the last good one, failed too)")
