@@ -108,8 +108,14 @@ class Controller:
 
     def _read_repository(self, name: str, lease: Lease) -> datetime | None:
         again_at = self._parts.repositories.run(name, lease)
+        self._tell_trouble(f"repository/{name}")
         self._wake_feeds()
         return again_at
+
+    def _tell_trouble(self, feed: str) -> None:
+        """A repository that cannot be read stands in the log too, once for each failed read."""
+        if message := self._parts.ledger.troubles().get(feed):
+            self._log.warning("cannot be read", feed=feed, why=message)
 
     def _sweep(self, name: str, lease: Lease) -> datetime | None:
         """Re-decide every fleet in one claim; only those that would do something become due. Then prune."""

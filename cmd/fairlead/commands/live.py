@@ -21,7 +21,7 @@ LIMIT = typer.Option(20, "--limit", min=1, help="How many of the newest lines.")
 
 
 def status(scope: str | None = SCOPE, config: Path | None = CONFIG, output: Output = OUTPUT) -> None:
-    """Show where the fleets stand. Exits 1 while one that is shown is not at its wished state."""
+    """Show where the fleets stand. Exits 1 while one that is shown is not ready, or something cannot be read."""
     settings = settings_of(config)
     with opened(settings) as store, progress("reading the ledger ..."):
         if scope is not None and "/" in scope:
@@ -33,7 +33,8 @@ def status(scope: str | None = SCOPE, config: Path | None = CONFIG, output: Outp
         _one(records[0], output)
     else:
         _matrix(records, troubles, output)
-    raise typer.Exit(ExitCode.OK if all(record.memory.status.ready for record in records) else ExitCode.FOUND)
+    well = bool(records) and not troubles and all(record.memory.status.ready for record in records)
+    raise typer.Exit(ExitCode.OK if well else ExitCode.FOUND)
 
 
 def _environment(records: Sequence[Record], environment: str | None) -> Sequence[Record]:
@@ -52,6 +53,8 @@ def _matrix(records: Sequence[Record], troubles: Mapping[str, str], output: Outp
     table(headers, [_row(record) for record in records])
     ready = sum(record.memory.status.ready for record in records)
     say(f"\n{count(len(records), 'fleet')}, {ready} ready")
+    if not records:
+        say("no fleet is known yet: fairlead controller, or fairlead once, reads the repositories")
     for feed, message in troubles.items():
         say(f"trouble: {feed}: {message}")
 
