@@ -133,7 +133,23 @@ class _Survey:
             "nothing reads this file; rename it to end in .yaml" if path.endswith(".yml") else "nothing reads this file"
         )
         right = "" if path.endswith(".yml") else "; remove it, or see where files belong"
-        self._find([Finding(Position(path, 1, 1), told + right, Severity.WARNING)], ())
+        held = self._meant_to_hold(path)
+        severity = Severity.ERROR if held else Severity.WARNING
+        self._find([Finding(Position(path, 1, 1), told + right, severity)], held)
+
+    def _meant_to_hold(self, path: str) -> Iterable[FleetName]:
+        """The fleets that a freeze or suspension under a name that nothing reads would leave moving."""
+        folder, _, file = path.rpartition("/")
+        if not file.endswith(".yml"):
+            return ()
+        if folder == "freezes":
+            return self._meant(path)
+        environment, stem = folder.removeprefix("environments/"), file.removesuffix(".yml")
+        if stem == "suspend":
+            return {name for name in self._declared if name.startswith(f"{environment}/")}
+        if stem.endswith(".suspend"):
+            return {f"{environment}/{stem.removesuffix('.suspend')}"} & self._declared
+        return ()
 
     def _orphan(self, path: str, found: Place) -> None:
         """A neighbour of a fleet or service that is not there."""

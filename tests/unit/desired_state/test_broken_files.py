@@ -97,6 +97,25 @@ def test_a_file_that_nothing_reads_is_a_warning(path: str, said: str, declare: A
 
 
 @pytest.mark.parametrize(
+    ("path", "harmed"),
+    [
+        ("freezes/cup.yml", SOUND),
+        ("environments/prod/suspend.yml", {name for name in SOUND if name.startswith("prod/")}),
+        ("environments/prod/checkout.suspend.yml", {"prod/checkout"}),
+    ],
+)
+def test_what_was_meant_to_hold_fleets_holds_them_under_the_wrong_ending_too(
+    path: str, harmed: set[str], declare: Any
+) -> None:
+    state = declare({path: "reason: the cup\n"})
+
+    assert [(path, "nothing reads this file; rename it to end in .yaml", Severity.ERROR)] == [
+        (problem.file, problem.message, problem.severity) for problem in state.problems
+    ]
+    assert harmed == state.broken
+
+
+@pytest.mark.parametrize(
     "path", ["services/README.md", "environments/.gitkeep", "README.yml", "docs/a/b.yaml", ".git/x"]
 )
 def test_notes_and_other_folders_are_nobodys_business(path: str, declare: Any) -> None:
