@@ -53,7 +53,7 @@ def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
 
 def due_aborts(situation: Situation, hold: Hold | None, pace: Pace) -> tuple[Outcome, ...]:
     """Work in flight that must end now and was not asked to a moment ago."""
-    if (hold.reason if hold else None) not in STILL_ENDS:
+    if situation.observe_only or (hold.reason if hold else None) not in STILL_ENDS:
         return ()
     return tuple(outcome for outcome in doomed(situation) if not _asked_lately(situation, outcome, pace))
 

@@ -150,6 +150,20 @@ def test_observe_only_reports_and_never_acts(rig, build):
     assert Reason.OBSERVE_ONLY is rig.record.memory.status.reason
 
 
+def test_observe_only_cancels_nothing_either_when_a_file_goes(rig, build):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    rig.ledger.close()
+    rig.observe_only = True
+    rig.open()
+
+    rig.commit(None)
+    rig.settle()
+
+    assert {"RUNNING"} == {execution.status for execution in rig.world_of_units.executions.values()}
+
+
 def test_bad_configuration_stalls_until_the_commit_changes(rig, build):
     rig.deployed("1.4.1")
     rig.world_of_units.refuses.add("1.4.2")
