@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from desired_state.model import Heal
+from reconciler.pacing import at_once, next_units, out_of_service, waiting
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Situation
@@ -190,6 +191,18 @@ def backing_off(situation: Situation) -> Hold | None:
     return Hold(reason=Reason.BACKING_OFF, message=message, until=rollout.retry_at)
 
 
+def max_unavailable(situation: Situation) -> Hold | None:
+    """Nothing is under way, and one more unit out of service would be one too many."""
+    rollout = situation.memory.rollout
+    if rollout is None or situation.in_flight or next_units(situation, rollout) or not waiting(situation, rollout):
+        return None
+    out, limit = sorted(out_of_service(situation)), at_once(situation, rollout)
+    message = (
+        f"{len(out)} of {len(situation.observed.units)} units are out of service ({_some(out)}); at most {limit} may be"
+    )
+    return Hold(reason=Reason.MAX_UNAVAILABLE, message=message)
+
+
 ALWAYS: Sequence[Guard] = (removed, invalid_spec, unreadable)
 GUARDS: Sequence[Guard] = (
     history_rewritten,
@@ -206,6 +219,7 @@ GUARDS: Sequence[Guard] = (
     in_flight,
     soaking,
     backing_off,
+    max_unavailable,
 )
 
 
@@ -265,6 +279,10 @@ def _wanted(situation: Situation) -> str:
 def _running(components: Mapping[str, str]) -> str:
     packages = [version for component, version in components.items() if component.startswith("package/")]
     return " ".join(packages) or "mixed or unknown versions"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + (f" +{len(names) - 2}" if len(names) > 2 else "")
 
 
 def _minute(moment: datetime) -> str:

@@ -47,7 +47,9 @@ def is_quiet(record: Record, deployer: Deployer) -> bool:
     if (status.target_digest, status.setting_commit) != (desired.target_digest, setting.commit):
         return False
     observed = deployer.observe(desired, record.snapshots)
-    calm = not observed.missing and all(unit.healthy and not unit.conflict for unit in observed.units)
+    calm = not (observed.missing or observed.upkeep) and all(
+        unit.healthy and not unit.conflict for unit in observed.units
+    )
     return calm and not detect_drift(Release(fleet=desired, setting_commit=setting.commit), observed)
 
 

@@ -44,6 +44,9 @@ class Observed:
     units: tuple[Unit, ...]
     missing: tuple[str, ...] = ()
     read_at: datetime | None = None
+    upkeep: bool = (
+        False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +80,4 @@ class Wave:
 
     units: tuple[UnitId, ...]
     soak: timedelta = timedelta(0)
+    at_once: int | None = None  # how many units of the whole fleet may be out of service at once; None: all

@@ -6,13 +6,15 @@ The next wave is computed, not remembered; the same situation gives the same pla
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from reconciler.drift import at_release
 from reconciler.guards import doomed, kind_of
+from reconciler.keys import attempts_key, base_key
 from reconciler.memory import Memory, Repair, Rollout
 from reconciler.observed import Unit
+from reconciler.pacing import next_units
 from reconciler.reasons import Reason
 from reconciler.record import Situation
-from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan, Release
+from reconciler.standing import standing_of
+from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan
 
 ABORT_AGAIN_AFTER = 3  # looks; a cancel can answer 2xx and do nothing, or never be sent; it is then asked again
 # under any other hold nothing is touched
@@ -39,16 +41,16 @@ class Decision:
 def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     """The plan of this pass."""
     aborts = due_aborts(situation, hold, pace)
-    if hold is not None:
-        return Decision(plan=Plan(hold=hold, aborts=aborts), memory=situation.memory)
-    memory = begin(situation)
-    if memory.rollout is None:
-        return Decision(plan=Plan(aborts=aborts), memory=memory)
+    memory = begin(situation) if hold is None else situation.memory
+    if hold is not None or memory.rollout is None:
+        standing = standing_of(situation, memory, aborts)
+        return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)
     starts = (*repeated_starts(situation, pace), *new_starts(situation, memory, memory.rollout, pace))
     attempts = {**memory.attempts, **{attempts_key(intent): intent.attempt for intent in starts}}
     moved = tuple(dict.fromkeys((*memory.rollout.moved, *(intent.unit for intent in starts))))
-    rollout = replace(memory.rollout, moved=moved)
-    return Decision(plan=Plan(starts=starts, aborts=aborts), memory=replace(memory, attempts=attempts, rollout=rollout))
+    memory = replace(memory, attempts=attempts, rollout=replace(memory.rollout, moved=moved))
+    standing = standing_of(situation, memory, aborts)
+    return Decision(plan=Plan(starts=starts, aborts=aborts, standing=standing), memory=memory)
 
 
 def due_aborts(situation: Situation, hold: Hold | None, pace: Pace) -> tuple[Outcome, ...]:
@@ -109,20 +111,8 @@ def repeated_starts(situation: Situation, pace: Pace) -> tuple[Intent, ...]:
 
 
 def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pace) -> tuple[Intent, ...]:
-    """One intent for each member that is not at the release and on which nothing is in flight."""
-    busy = {outcome.intent.unit for outcome in situation.in_flight}
-    units = [
-        unit
-        for unit in situation.observed.units
-        if unit.id in rollout.members and unit.id not in busy and not at_release(unit, rollout.release)
-    ]
-    units.sort(key=lambda unit: _urgency(unit, rollout))
-    return tuple(make_intent(situation, memory, rollout, unit, pace) for unit in units)
-
-
-def _urgency(unit: Unit, rollout: Rollout) -> tuple[bool, bool, str]:
-    """Units already moved come first, then broken ones, then the rest (DESIGN 3.1)."""
-    return (unit.id not in rollout.moved, unit.healthy, unit.id)
+    """One intent for each member that waits and may go now."""
+    return tuple(make_intent(situation, memory, rollout, unit, pace) for unit in next_units(situation, rollout))
 
 
 def make_intent(situation: Situation, memory: Memory, rollout: Rollout, unit: Unit, pace: Pace) -> Intent:
@@ -143,20 +133,3 @@ def make_intent(situation: Situation, memory: Memory, rollout: Rollout, unit: Un
         deadline=situation.now + pace.deadline,
         starts=1,
     )
-
-
-def base_key(repository: str, release: Release, unit: str) -> str:
-    """What all attempts on one unit towards one release begin with."""
-    return f"{identity_key(repository, release)}:{unit}"
-
-
-def identity_key(repository: str, release: Release) -> str:
-    """The identity of an intent (DESIGN 3.4), stable over a lost ledger."""
-    commit, target = release.setting_commit[:12], release.target_digest[:12]
-    return f"fairlead:{repository}:{release.fleet.name}:{commit}:{target}"
-
-
-def attempts_key(intent: Intent) -> str:
-    """The base key of an intent, under which its attempt is remembered."""
-    release = Release(fleet=intent.fleet, setting_commit=intent.setting_commit)
-    return base_key(intent.repository, release, intent.unit)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from desired_state.model import DesiredState, Fleet, FleetName, Revision, Setting, Sha
 from reconciler.observed import Observed, Snapshots, Wave
 from reconciler.record import Ask, CommitStatus, Event, Pass, Record
-from reconciler.work import Intent, Outcome
+from reconciler.work import Intent, Outcome, Standing
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class Lease(Protocol):
 
 
 class Deployer(Protocol):
-    """How one type of fleet is observed and converged (DESIGN 10, with `waves`, `selection` and `refresh`)."""
+    """How one type of fleet is observed and converged (DESIGN 10, with `waves`, `refresh`, `running` and `uphold`)."""
 
     def validate(self, fleet: Fleet) -> Iterable[str]:
         """What is wrong with the fleet's `deploy`, as sentences `dotted.path: what is wrong, what would be right`."""
@@ -62,16 +62,31 @@ class Deployer(Protocol):
         """
         ...
 
-    def start(self, intent: Intent, lease: Lease) -> Outcome:
-        """Start it; the same key again is the same work and nothing new. Trouble is an Outcome, never an exception."""
+    def start(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterable[Outcome]:
+        """Start them, in order, all of one release: an outcome each.
+
+        The same key again is the same work and nothing new. Trouble is an Outcome, never an exception. `standing` is
+        what all units are to run, with these intents' units admitted; `snapshots` is this pass's look at the world.
+        """
         ...
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands now, by the other system's word *and* the world. Pure."""
         ...
 
-    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
-        """Ask for its end. It is ended only when `check` has seen so."""
+    def abort(
+        self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
+    ) -> Iterable[Outcome]:
+        """Ask for their end. Each is ended only when `check` has seen so. `standing` admits their units no more."""
+        ...
+
+    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+        """Keep in the world what units look at by themselves; asked for in passes that start and end nothing.
+
+        Does nothing where the world says it already. Gives a sentence on what kept it from doing so, else "".
+        """
         ...
 
 

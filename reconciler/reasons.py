@@ -31,6 +31,7 @@ class Reason(StrEnum):
     OBSERVE_ONLY = "ObserveOnly"
     QUARANTINED = "Quarantined"
     AWAITING_OBSERVATION = "AwaitingObservation"
+    MAX_UNAVAILABLE = "MaxUnavailable"  # as many units are out of service as may be at once
 
     # failed, or cannot be decided
     HEALTH_CHECK_FAILED = "HealthCheckFailed"
@@ -41,6 +42,7 @@ class Reason(StrEnum):
     DEPLOY_REFUSED = "DeployRefused"
     INVALID_SPEC = "InvalidSpec"
     OBSERVATION_FAILED = "ObservationFailed"
+    UPKEEP_FAILED = "UpkeepFailed"  # what units look at by themselves could not be renewed
     GATE_UNREACHABLE = "GateUnreachable"
     EXECUTION_SUPERSEDED = "ExecutionSuperseded"
     EXECUTION_STUCK = "ExecutionStuck"

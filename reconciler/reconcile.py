@@ -5,17 +5,20 @@ lines. What was intended is written down before it is done; what came of it is w
 said about it. A pass that lost its lease writes nothing and sends nothing.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from desired_state.model import FleetName
 from reconciler.guards import first_hold
 from reconciler.look import look
-from reconciler.plan import decide
+from reconciler.observed import Snapshots
+from reconciler.plan import Decision, decide
 from reconciler.ports import Deployer, Lease, LeaseLost
+from reconciler.reasons import Reason
 from reconciler.stock import take_stock
 from reconciler.summary import promise, summarize
-from reconciler.work import Outcome, Plan
+from reconciler.work import Hold, Outcome, Plan
 from reconciler.world import World
 
 
@@ -35,30 +38,48 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
     decision = decide(situation, first_hold(situation), world.pace)
 
     intended = world.ledger.intend(lease, record, promise(situation, decision, world.public_url))
-    outcomes = act(decision.plan, deployer, lease)
+    deeds = act(decision.plan, sight.snapshots, deployer, lease)
 
-    result = summarize(situation, decision, outcomes, world.pace, world.public_url)
+    result = summarize(situation, told(decision, deeds, situation.now), deeds.outcomes, world.pace, world.public_url)
     world.ledger.save(lease, intended, result)
     return result.again_at
 
 
-def act(plan: Plan, deployer: Deployer, lease: Lease) -> tuple[Outcome, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """What was done, and what kept the deployer from upholding what stands (a sentence, or nothing)."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    trouble: str = ""
+
+
+def act(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Deeds:
     """Do what the plan says, ends before starts. The deployer asks the lease right before every side effect.
 
     Where the lease grows too short for more, what was done is given, to be written down in what is left of it; the rest
     is intended, and a later pass looks for it. Raises `LeaseLost` where nothing was done.
     """
+    if not plan.acts:
+        return Deeds(trouble=deployer.uphold(plan.standing, snapshots, lease) if plan.standing else "")
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(_acts(plan, deployer, lease))
+        outcomes.extend(_acts(plan, snapshots, deployer, lease))
     except LeaseLost:
         if not outcomes:
             raise
-    return tuple(outcomes)
+    return Deeds(outcomes=tuple(outcomes))
 
 
-def _acts(plan: Plan, deployer: Deployer, lease: Lease) -> Iterable[Outcome]:
-    for outcome in plan.aborts:
-        yield deployer.abort(outcome, lease)
-    for intent in plan.starts:
-        yield deployer.start(intent, lease)
+def _acts(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Iterator[Outcome]:
+    if plan.aborts:
+        yield from deployer.abort(plan.aborts, plan.standing, snapshots, lease)
+    if plan.starts and plan.standing is not None:
+        yield from deployer.start(plan.starts, plan.standing, snapshots, lease)
+
+
+def told(decision: Decision, deeds: Deeds, now: datetime) -> Decision:
+    """What could not be upheld is said, unless something weightier holds the fleet; it is tried again in a minute."""
+    if not deeds.trouble or decision.plan.hold is not None:
+        return decision
+    hold = Hold(reason=Reason.UPKEEP_FAILED, message=deeds.trouble, until=now + timedelta(minutes=1), error=True)
+    return replace(decision, plan=replace(decision.plan, hold=hold))

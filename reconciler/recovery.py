@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.keys import attempts_key, identity_key
 from reconciler.memory import Memory, Rollout
-from reconciler.plan import Pace, attempts_key, identity_key
+from reconciler.plan import Pace
 from reconciler.ports import Unreadable
 from reconciler.record import Record
 from reconciler.work import Intent, Kind, Outcome, Phase, Release

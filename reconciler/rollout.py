@@ -71,7 +71,7 @@ def advance(
         if rollout.wave > len(waves):
             return finish(memory, rollout, len(observed.units), now)
         wave = waves[rollout.wave - 1]
-        rollout = _with_members(rollout, wave, observed)
+        rollout = _with_members(rollout, wave, observed, last=rollout.wave == len(waves))
         members = [unit for unit in observed.units if unit.id in rollout.members]
         if _busy(in_flight) or not all(at_release(unit, rollout.release) for unit in members):
             return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=None))
@@ -87,10 +87,11 @@ def advance(
     return memory
 
 
-def _with_members(rollout: Rollout, wave: Wave, observed: Observed) -> Rollout:
-    """Membership is stored when a wave starts; units that are gone leave it."""
+def _with_members(rollout: Rollout, wave: Wave, observed: Observed, *, last: bool) -> Rollout:
+    """Membership is stored when a wave starts; units that are gone leave it. The last wave takes in who joins."""
     present = {unit.id for unit in observed.units}
-    members = tuple(unit for unit in rollout.members or wave.units if unit in present)
+    chosen = wave.units if last or not rollout.members else rollout.members
+    members = tuple(unit for unit in chosen if unit in present)
     return replace(rollout, members=members)
 
 

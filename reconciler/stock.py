@@ -92,10 +92,12 @@ def stamp(record: Record, outcome: Outcome, now: datetime) -> Outcome:
 def waves_of(memory: Memory, release: Release, observed: Observed, deployer: Deployer) -> tuple[Wave, ...]:
     """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak."""
     rollout = memory.rollout
-    if rollout is not None and rollout.kind is not Kind.DEPLOY:
-        return (Wave(units=tuple(unit.id for unit in observed.units)),)
     fleet = rollout.release.fleet if rollout is not None else release.fleet
-    return deployer.waves(fleet, observed)
+    waves = deployer.waves(fleet, observed)
+    if rollout is None or rollout.kind is Kind.DEPLOY:
+        return waves
+    at_once = waves[-1].at_once if waves else None
+    return (Wave(units=tuple(unit.id for unit in observed.units), at_once=at_once),)
 
 
 def _recent_repairs(memory: Memory, now: datetime) -> Memory:

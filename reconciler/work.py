@@ -1,6 +1,7 @@
 """What is done: releases, intents, outcomes, plans. The same key is never two pieces of work."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -93,6 +94,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the fleet's units are to run as of this pass: admitted units the target, all others the base.
+
+    A deployer whose units look for themselves (orders in S3) publishes it; one that pushes needs none of it.
+    """
+
+    target: Release
+    base: Release | None = None  # None: units that are not admitted stay as they are
+    admitted: frozenset[UnitId] | None = None  # None: all, joiners too
+    attempts: Mapping[UnitId, int] = field(default_factory=dict)  # of the target, by admitted unit; left out: 1
+    rejected: tuple[Digest, ...] = ()  # targets that failed in this fleet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A guard's answer: why drift is left alone, and when that clears where it is known."""
 
@@ -110,6 +125,7 @@ class Plan:
     starts: tuple[Intent, ...] = ()
     aborts: tuple[Outcome, ...] = ()
     hold: Hold | None = None
+    standing: Standing | None = None  # None: nothing may be said of what units run (not adopted, only observing)
 
     @property
     def acts(self) -> bool:

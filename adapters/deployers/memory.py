@@ -3,7 +3,7 @@
 It passes the same contract suite as the real ones. Executions stand still until `finish` or `fail` moves them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Intent, Outcome, Phase, Standing
 
 FEED = "memory"
 
@@ -27,6 +27,7 @@ class MemorySettings(BaseModel):
 
     select: dict[str, str] = {}
     waves: tuple[tuple[str, ...], ...] = ()
+    at_once: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +60,8 @@ class InMemory:
         self.started: list[str] = []  # keys, in order: what a test judges by
         self.refuses: set[str] = set()  # versions that are refused as bad configuration
         self.unreadable = ""  # a sentence: every fresh read fails with it
+        self.standing: Standing | None = None  # what units were last told to run
+        self.unwritable = ""  # a sentence: nothing can be told to units
         self.unreachable = ""  # a sentence: no start comes through, and nobody knows whether it did
 
     # ── what a person or a fault does to the world ──
@@ -125,7 +128,8 @@ class InMemory:
         """The waves of the settings; none given: one over everything."""
         waves = fleet.deploy.get("waves") or (tuple(unit.id for unit in observed.units),)
         soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
-        return tuple(Wave(units=tuple(units), soak=soak) for units in waves)
+        at_once = fleet.deploy.get("at_once")
+        return tuple(Wave(units=tuple(units), soak=soak, at_once=at_once) for units in waves)
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions that have not ended."""
@@ -135,8 +139,16 @@ class InMemory:
         found = ((key, execution.status) for key, execution in self.executions.items())
         return {key: key for key, status in found if status in alive and key.startswith(prefix)}
 
-    def start(self, intent: Intent, lease: Lease) -> Outcome:
+    def start(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
         """The same key again is the same execution."""
+        del snapshots
+        self.standing = standing
+        for intent in intents:
+            yield self._start(intent, lease)
+
+    def _start(self, intent: Intent, lease: Lease) -> Outcome:
         if intent.fleet.version in self.refuses:
             said = f"no pipeline deploys {intent.fleet.version}"
             return Outcome(
@@ -178,8 +190,24 @@ class InMemory:
             case _:
                 return replace(found, phase=under_way)
 
-    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
+    def abort(
+        self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
         """Asked to end; `end_canceled` lets the end be seen."""
+        del snapshots
+        self.standing = standing
+        for outcome in outcomes:
+            yield self._abort(outcome, lease)
+
+    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+        """The last word given is remembered; `unwritable` is what keeps it from being given."""
+        del snapshots
+        lease.check()
+        if not self.unwritable:
+            self.standing = standing
+        return self.unwritable
+
+    def _abort(self, outcome: Outcome, lease: Lease) -> Outcome:
         lease.check()
         execution = self.executions.get(outcome.intent.key)
         if execution is not None and execution.status == "RUNNING":

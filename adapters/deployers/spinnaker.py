@@ -40,7 +40,7 @@ from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Intent, Outcome, Phase, Standing
 
 
 class Spinnaker:
@@ -104,8 +104,16 @@ class Spinnaker:
         since = self._clock.now() - LOOK_BACK
         return {key: one.id for key, one in self._gate(fleet).running(application, prefix, since).items()}
 
-    def start(self, intent: Intent, lease: Lease) -> Outcome:
-        """Look for what this key has started already, else start it (`gate.starting`)."""
+    def start(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
+        """One execution an intent, one after the other: look for what its key has started already, else start it."""
+        del standing, snapshots
+        for intent in intents:
+            yield self._start(intent, lease)
+
+    def _start(self, intent: Intent, lease: Lease) -> Outcome:
+        """See `gate.starting`."""
         call = call_for(self._gate(intent.fleet), intent)
         known = look(call, lease, self._clock)
         if known is not None:
@@ -144,8 +152,20 @@ class Spinnaker:
         )
         return judge(case)
 
-    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
-        """Cancel the execution. Gate says yes even when it does nothing, so the end is for `check` to see."""
+    def abort(
+        self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
+        """Cancel the executions. Gate says yes even when it does nothing, so the end is for `check` to see."""
+        del standing, snapshots
+        for outcome in outcomes:
+            yield self._abort(outcome, lease)
+
+    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+        """Nothing is kept for units to look at: a baked image runs what it was baked with."""
+        del standing, snapshots, lease
+        return ""
+
+    def _abort(self, outcome: Outcome, lease: Lease) -> Outcome:
         if outcome.phase.ended:
             return outcome
         if outcome.ticket is None:

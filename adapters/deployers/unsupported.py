@@ -9,7 +9,7 @@ from datetime import datetime
 from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshots, Wave
 from reconciler.ports import Lease, Unreadable
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Intent, Outcome, Phase, Standing
 
 
 class Unsupported:
@@ -37,15 +37,24 @@ class Unsupported:
         """Nothing is ever under way."""
         return {}
 
-    def start(self, intent: Intent, lease: Lease) -> Outcome:
+    def start(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterable[Outcome]:
         """Never asked for, because nothing is ever observed; refused all the same."""
-        said = f"deploy type {intent.fleet.deploy_type} is not carried out yet"
-        return Outcome(intent=intent, phase=Phase.FAILED, failure=Failure.REFUSED, message=said)
+        for intent in intents:
+            said = f"deploy type {intent.fleet.deploy_type} is not carried out yet"
+            yield Outcome(intent=intent, phase=Phase.FAILED, failure=Failure.REFUSED, message=said)
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Nothing is ever under way."""
         return outcome
 
-    def abort(self, outcome: Outcome, lease: Lease) -> Outcome:
+    def abort(
+        self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
+    ) -> Iterable[Outcome]:
         """Nothing is ever under way."""
-        return outcome
+        return outcomes
+
+    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+        """Nothing is kept."""
+        return ""

@@ -22,7 +22,7 @@ from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.world import seed_cluster
 from reconciler.ports import Lease, RevisionChange
 from reconciler.record import Pass, Record
-from reconciler.work import Intent, Kind, Outcome, Phase
+from reconciler.work import Intent, Kind, Outcome, Phase, Release, Standing
 
 EAST = "us-east-1"
 HERE = f"{ACCOUNT}/{EAST}"
@@ -116,7 +116,8 @@ class Rig:
         lease = dues.pop(f"fleet:{fleet.name}").lease
         for other in dues.values():
             self.ledger.finish(other)
-        outcome = self.deployer.start(intent, lease)
+        standing = Standing(target=Release(fleet=intent.fleet, setting_commit=intent.setting_commit))
+        (outcome,) = self.deployer.start([intent], standing, {}, lease)
         record = self.record(fleet.name)
         self.ledger.save(lease, record, self._pass(record, outcome))
         return outcome

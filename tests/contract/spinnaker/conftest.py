@@ -18,7 +18,7 @@ from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.world import seed_cluster
 from reconciler.observed import Unit
 from reconciler.ports import LeaseLost
-from reconciler.work import Intent, Kind, Outcome
+from reconciler.work import Intent, Kind, Outcome, Release, Standing
 
 EAST, WEST = "us-east-1", "eu-west-1"
 CLUSTER = "checkout-prod"
@@ -106,7 +106,11 @@ class Rig:
         return replace(intent, **changes)
 
     def start(self, intent: Intent) -> Outcome:
-        return self.deployer.start(intent, self.lease)
+        standing = Standing(target=Release(fleet=intent.fleet, setting_commit=intent.setting_commit))
+        return next(iter(self.deployer.start([intent], standing, {}, self.lease)))
+
+    def abort(self, outcome: Outcome) -> Outcome:
+        return next(iter(self.deployer.abort([outcome], None, {}, self.lease)))
 
     def look(self, outcome: Outcome, at: datetime | None = None) -> Outcome:
         """A narrow read, and where the outcome stands by it."""

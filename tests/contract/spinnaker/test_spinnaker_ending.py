@@ -23,7 +23,7 @@ CLUSTER = "checkout-prod"
 
 def test_an_abort_is_over_when_the_execution_is_seen_ended(rig: Any) -> None:
     outcome = rig.start(rig.intent())
-    aborting = rig.deployer.abort(outcome, rig.lease)
+    aborting = rig.abort(outcome)
     assert (aborting.phase, rig.look(aborting).phase) == (Phase.ABORTING, Phase.ABORTING)
 
     assert rig.until_ended(aborting).phase is Phase.ABORTED
@@ -35,7 +35,7 @@ def test_an_abort_that_does_nothing_is_found_stuck_at_the_deadline(rig: Any) -> 
     rig.gate.faults.on("zombie")
     outcome = rig.start(rig.intent())
     rig.gate.tick()
-    aborting = rig.deployer.abort(outcome, rig.lease)
+    aborting = rig.abort(outcome)
 
     late = rig.look(aborting, at=outcome.intent.created_at + timedelta(hours=1))
 
@@ -46,7 +46,7 @@ def test_an_abort_looks_for_what_an_unanswered_start_may_have_started(rig: Any) 
     intent = rig.intent()
     rig.start(intent)
 
-    aborting = rig.deployer.abort(Outcome(intent=intent, phase=Phase.INTENDED), rig.lease)
+    aborting = rig.abort(Outcome(intent=intent, phase=Phase.INTENDED))
 
     assert (aborting.phase, [aborting.ticket]) == (Phase.ABORTING, rig.executions)
     assert rig.until_ended(aborting).phase is Phase.ABORTED
@@ -56,7 +56,7 @@ def test_an_abort_that_gate_does_not_hear_is_not_said_to_have_happened(rig: Any)
     outcome = rig.start(rig.intent())
     rig.gate.faults.on("unavailable")
 
-    unheard = rig.deployer.abort(outcome, rig.lease)
+    unheard = rig.abort(outcome)
 
     assert (unheard.phase, unheard.reason) == (Phase.RUNNING, Reason.GATE_UNREACHABLE)
 

@@ -185,11 +185,12 @@ def test_a_slow_gate_does_not_lose_what_was_started_in_the_lease(rig, build):
     units = rig.world_of_units
     at_once, begun = units.start, []
 
-    def slowly(intent, lease):
-        begun.append(intent.key)
-        rig.wait(seconds=14.5)
-        lease.check()
-        return at_once(intent, lease)
+    def slowly(intents, standing, snapshots, lease):
+        for intent in intents:
+            begun.append(intent.key)
+            rig.wait(seconds=14.5)
+            lease.check()
+            yield from at_once([intent], standing, snapshots, lease)
 
     units.start = slowly
     rig.once()

@@ -1,0 +1,49 @@
+"""Hints: the message through SNS that says *look again*. It commands nothing: lost, doubled or late does no harm."""
+
+import json
+from dataclasses import dataclass
+
+from adapters.agent_protocol.canonical import canonical
+from adapters.agent_protocol.fields import Fields, Malformed
+
+FORMAT = "fairlead/hint/v1"
+LARGEST = 1024  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """A new order of this fleet lies at that key."""
+
+    fleet: str
+    sequence: int
+    key: str  # of the object in the bucket
+    sha256: str  # of the object's bytes
+
+    def text(self) -> str:
+        """The message, below 1 KiB."""
+        said = {
+            "format": FORMAT,
+            "fleet": self.fleet,
+            "sequence": self.sequence,
+            "key": self.key,
+            "sha256": self.sha256,
+        }
+        return canonical(said).decode()
+
+
+def read_hint(body: str) -> Hint | None:
+    """The hint in an SQS message's body, raw or in SNS's envelope; None where it is none."""
+    try:
+        found = Fields(json.loads(body), "message")
+        if found.has("Message") and not found.has("format"):
+            found = Fields(json.loads(found.text("Message", LARGEST)), "message")
+        if found.text("format", 60) != FORMAT:
+            return None
+        return Hint(
+            fleet=found.filled("fleet"),
+            sequence=found.whole("sequence", 1),
+            key=found.filled("key"),
+            sha256=found.text("sha256", 64),
+        )
+    except (Malformed, ValueError, RecursionError):
+        return None

@@ -1,0 +1,211 @@
+"""Orders: the signed document that says what a fleet's hosts run (DESIGN 10). One a fleet, in S3.
+
+An admitted host runs `target`, any other runs `base`, the last good release. A higher sequence wins; an equal one is
+the same order again. An order says what shall be, never what to do: a host compares it with itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from adapters.agent_protocol.canonical import sha256
+from adapters.agent_protocol.fields import moment_text
+
+FORMAT = "fairlead/order/v1"
+LIFETIME = timedelta(days=30)  # an order is signed again at half of it
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One package of a release. `source` is `s3://bucket/key`; None: a deb from the host's own apt repositories."""
+
+    name: str
+    version: str
+    format: str  # deb, archive, file
+    source: str | None
+    to: str | None  # where it goes below the release's folder; None for a deb
+    sha256: str  # 64 hexadecimal characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """Configuration values, written on the host. A secret stands in them as `{"$secret": ..., "version": ...}`."""
+
+    component: str  # config/matchmaker
+    to: str
+    format: str  # yaml, json
+    values: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is restarted: a systemd unit, or a command that (re)starts the service and returns. Times in seconds."""
+
+    unit: str | None = None
+    command: str | None = None
+    stop_within: float = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How traffic leaves the host: `groups` None means those that it is attached to. Seconds."""
+
+    groups: tuple[str, ...] | None
+    within: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """When the host is healthy: exactly one of the three. Seconds."""
+
+    http: str | None = None
+    tcp: str | None = None
+    command: str | None = None
+    within: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """How a release gets onto a host and is seen to work there."""
+
+    root: str  # absolute; everything of ours on the host is below it
+    run: Run
+    health: Health
+    drain: Drain | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a host runs: versions, artifacts, config, and how. `digest` is the target digest of DESIGN 1."""
+
+    digest: str
+    commit: str  # the setting commit, full
+    version: str  # as people say it
+    components: Mapping[str, str]
+    artifacts: tuple[Artifact, ...]
+    lifecycle: Lifecycle
+    config: ConfigFile | None = None
+
+    @property
+    def id(self) -> str:
+        """Names the release's folder on a host: 16 characters over everything that is put into it."""
+        pins = [[one.name, one.version, one.format, one.to, one.sha256] for one in self.artifacts]
+        config = [self.config.to, self.config.format, self.config.digest] if self.config else None
+        return sha256({"digest": self.digest, "artifacts": pins, "config": config})[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a fleet's hosts run. Times are aware and in UTC."""
+
+    fleet: str
+    sequence: int
+    target: Release
+    issued: datetime
+    expires: datetime
+    base: Release | None = None
+    admitted: frozenset[str] | None = None  # None: all
+    attempts: Mapping[str, int] = field(default_factory=dict)  # by host, from 1; left out: 1
+    rejected: tuple[str, ...] = ()  # digests that failed in this fleet: no host goes back to one
+    key_id: str = ""
+
+    def admits(self, host: str) -> bool:
+        """Whether the host runs the target."""
+        return self.admitted is None or host in self.admitted
+
+    def document(self) -> dict[str, Any]:
+        """The order as JSON, not signed yet."""
+        return {
+            "format": FORMAT,
+            "fleet": self.fleet,
+            "sequence": self.sequence,
+            "issued": moment_text(self.issued),
+            "expires": moment_text(self.expires),
+            "target": release_document(self.target),
+            "base": release_document(self.base) if self.base else None,
+            "admitted": ALL if self.admitted is None else sorted(self.admitted),
+            "attempts": dict(sorted(self.attempts.items())),
+            "rejected": sorted(self.rejected),
+        }
+
+    @property
+    def meaning(self) -> str:
+        """A digest over what the order says, whatever its sequence and times: equal orders ask for the same."""
+        said = {key: value for key, value in self.document().items() if key not in {"sequence", "issued", "expires"}}
+        return sha256(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One host's part of an order: a release and the number of the attempt. The same one is never begun twice."""
+
+    release: Release
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """Its identity: setting commit, target digest, attempt."""
+        return f"{self.release.commit[:12]}:{self.release.digest[:12]}:a{self.attempt}"
+
+
+def assignment_of(order: Order, host: str) -> Assignment | None:
+    """What the host is to run; None: it is not admitted and there is no base, so it stays as it is."""
+    if order.admits(host):
+        return Assignment(release=order.target, attempt=order.attempts.get(host, 1))
+    if order.base is None:
+        return None
+    return Assignment(release=order.base, attempt=1)
+
+
+def release_document(release: Release) -> dict[str, Any]:
+    """A release as JSON."""
+    lifecycle, config = release.lifecycle, release.config
+    return {
+        "digest": release.digest,
+        "commit": release.commit,
+        "version": release.version,
+        "components": dict(sorted(release.components.items())),
+        "artifacts": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "format": one.format,
+                "from": one.source,
+                "to": one.to,
+                "sha256": one.sha256,
+            }
+            for one in release.artifacts
+        ],
+        "config": {
+            "component": config.component,
+            "to": config.to,
+            "format": config.format,
+            "values": config.values,
+            "digest": config.digest,
+        }
+        if config
+        else None,
+        "root": lifecycle.root,
+        "run": {
+            "unit": lifecycle.run.unit,
+            "command": lifecycle.run.command,
+            "stop_within": lifecycle.run.stop_within,
+        },
+        "health": {
+            "http": lifecycle.health.http,
+            "tcp": lifecycle.health.tcp,
+            "command": lifecycle.health.command,
+            "within": lifecycle.health.within,
+        },
+        "drain": _drain_document(lifecycle.drain),
+    }
+
+
+def _drain_document(drain: Drain | None) -> dict[str, Any] | None:
+    if drain is None:
+        return None
+    groups: Any = "attached" if drain.groups is None else list(drain.groups)
+    return {"target_groups": groups, "within": drain.within}

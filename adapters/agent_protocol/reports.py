@@ -1,0 +1,174 @@
+"""Reports: what a host says of itself. It says what it observes, never what it was told.
+
+One a fleet on the host: at boot, on every change, and as a jittered heartbeat. Anyone who may send to the queue may
+have written one: who sent it is told by SQS (`SenderId`), never by the report.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from adapters.agent_protocol.canonical import canonical
+from adapters.agent_protocol.fields import Fields, Malformed, moment_text
+
+FORMAT = "fairlead/report/v1"
+LARGEST = 64 * 1024  # bytes
+LOG_TAIL = 2048  # characters
+
+
+class WorkState(StrEnum):
+    """Where a host stands with its assignment."""
+
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Blame(StrEnum):
+    """What a failed assignment failed of."""
+
+    NONE = ""
+    UNHEALTHY = "unhealthy"  # the release itself
+    REFUSED = "refused"  # what was asked cannot be: no such artifact, another checksum, no such secret
+    TRANSIENT = "transient"  # the road: S3 not reached, disk full, throttled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The newest assignment, by its key, and what came of it."""
+
+    key: str  # orders.Assignment.key
+    version: str
+    attempt: int
+    state: WorkState
+    stage: str = ""  # staging, draining, activating, restarting, checking, registering, rolling-back
+    message: str = ""
+    blame: Blame = Blame.NONE
+    rolled_back_to: str = ""  # the version that the host went back to by itself; empty: it did not
+    log: str = ""  # the last words of what was run, bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The newest order that was not believed."""
+
+    reason: str
+    message: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one host says of one fleet. `number` grows with every report, also over restarts."""
+
+    host: str
+    fleet: str
+    agent: str  # the agent's version
+    number: int
+    at: datetime  # by the host's clock: for people only
+    sequence: int = 0  # of the order that it follows; 0: none
+    expires: datetime | None = None  # of that order
+    components: Mapping[str, str] = field(default_factory=dict)  # what is installed and unchanged since
+    running: bool = False
+    healthy: bool = False
+    message: str = ""  # why it is not healthy, or what a person should know
+    report_only: bool = False
+    last_good: str = ""  # the version that it would go back to
+    target_groups: tuple[str, ...] = ()  # that it is attached to
+    work: Work | None = None
+    refused: Refusal | None = None
+
+    def text(self) -> str:
+        """The message."""
+        work, refused = self.work, self.refused
+        said: dict[str, Any] = {
+            "format": FORMAT,
+            "host": self.host,
+            "fleet": self.fleet,
+            "agent": self.agent,
+            "number": self.number,
+            "at": moment_text(self.at),
+            "sequence": self.sequence,
+            "expires": moment_text(self.expires) if self.expires else None,
+            "components": dict(self.components),
+            "running": self.running,
+            "healthy": self.healthy,
+            "message": self.message[:1000],
+            "report_only": self.report_only,
+            "last_good": self.last_good,
+            "target_groups": list(self.target_groups),
+            "work": _work_document(work) if work else None,
+            "refused": {"reason": refused.reason, "message": refused.message[:1000], "sequence": refused.sequence}
+            if refused
+            else None,
+        }
+        return canonical(said).decode()
+
+
+def _work_document(work: Work) -> dict[str, Any]:
+    return {
+        "key": work.key,
+        "version": work.version,
+        "attempt": work.attempt,
+        "state": work.state,
+        "stage": work.stage,
+        "message": work.message[:1000],
+        "blame": work.blame,
+        "rolled_back_to": work.rolled_back_to,
+        "log": work.log[-LOG_TAIL:],
+    }
+
+
+def read_report(body: str) -> Report:
+    """The report in a message's body. Raises `Malformed`."""
+    if len(body) > LARGEST:
+        raise Malformed(f"a report has at most {LARGEST} bytes")
+    try:
+        fields = Fields(json.loads(body), "report")
+    except (ValueError, RecursionError):
+        raise Malformed("the report is not JSON") from None
+    if fields.text("format", 60) != FORMAT:
+        raise Malformed(f"the report's format is not {FORMAT}")
+    return Report(
+        host=fields.filled("host"),
+        fleet=fields.filled("fleet"),
+        agent=fields.text("agent", 60),
+        number=fields.whole("number"),
+        at=fields.moment("at"),
+        sequence=fields.whole("sequence"),
+        expires=fields.moment("expires") if fields.has("expires") else None,
+        components=fields.texts("components"),
+        running=fields.truth("running"),
+        healthy=fields.truth("healthy"),
+        message=fields.text("message"),
+        report_only=fields.truth("report_only"),
+        last_good=fields.text("last_good"),
+        target_groups=fields.names("target_groups"),
+        work=fields.maybe("work", _work),
+        refused=fields.maybe("refused", _refusal),
+    )
+
+
+def _work(fields: Fields) -> Work:
+    try:
+        state, blame = WorkState(fields.text("state")), Blame(fields.text("blame"))
+    except ValueError as error:
+        raise Malformed(f"work: {error}") from None
+    return Work(
+        key=fields.filled("key"),
+        version=fields.text("version"),
+        attempt=fields.whole("attempt", 1),
+        state=state,
+        stage=fields.text("stage", 60),
+        message=fields.text("message"),
+        blame=blame,
+        rolled_back_to=fields.text("rolled_back_to"),
+        log=fields.text("log"),
+    )
+
+
+def _refusal(fields: Fields) -> Refusal:
+    return Refusal(reason=fields.text("reason", 60), message=fields.text("message"), sequence=fields.whole("sequence"))
