@@ -82,10 +82,11 @@ class Deployer(Protocol):
         """Ask for their end. Each is ended only when `check` has seen so. `standing` admits their units no more."""
         ...
 
-    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+    def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
         """Keep in the world what units look at by themselves; asked for in passes that start and end nothing.
 
-        Does nothing where the world says it already. Gives a sentence on what kept it from doing so, else "".
+        Does nothing where the world says it already. Without a `standing` nothing new is said: only what stands there
+        is kept from running out. Gives a sentence on what kept it from doing so, else "".
         """
         ...
 

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     PIPELINE_FAILED = "PipelineFailed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     UNHEALTHY = "Unhealthy"
+    HOST_SILENT = "HostSilent"  # no report for too long: silence counts as failure
     NO_UNITS = "NoUnits"
     DEPLOY_REFUSED = "DeployRefused"
     INVALID_SPEC = "InvalidSpec"

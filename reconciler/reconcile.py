@@ -16,6 +16,7 @@ from reconciler.observed import Snapshots
 from reconciler.plan import Decision, decide
 from reconciler.ports import Deployer, Lease, LeaseLost
 from reconciler.reasons import Reason
+from reconciler.record import Situation
 from reconciler.stock import take_stock
 from reconciler.summary import promise, summarize
 from reconciler.work import Hold, Outcome, Plan
@@ -38,7 +39,7 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
     decision = decide(situation, first_hold(situation), world.pace)
 
     intended = world.ledger.intend(lease, record, promise(situation, decision, world.public_url))
-    deeds = act(decision.plan, sight.snapshots, deployer, lease)
+    deeds = act(situation, decision.plan, sight.snapshots, deployer, lease)
 
     result = summarize(situation, told(decision, deeds, situation.now), deeds.outcomes, world.pace, world.public_url)
     world.ledger.save(lease, intended, result)
@@ -53,14 +54,14 @@ class Deeds:
     trouble: str = ""
 
 
-def act(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Deeds:
+def act(situation: Situation, plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Deeds:
     """Do what the plan says, ends before starts. The deployer asks the lease right before every side effect.
 
     Where the lease grows too short for more, what was done is given, to be written down in what is left of it; the rest
     is intended, and a later pass looks for it. Raises `LeaseLost` where nothing was done.
     """
     if not plan.acts:
-        return Deeds(trouble=deployer.uphold(plan.standing, snapshots, lease) if plan.standing else "")
+        return Deeds(trouble=_uphold(situation, plan, snapshots, deployer, lease))
     outcomes: list[Outcome] = []
     try:
         outcomes.extend(_acts(plan, snapshots, deployer, lease))
@@ -68,6 +69,13 @@ def act(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> D
         if not outcomes:
             raise
     return Deeds(outcomes=tuple(outcomes))
+
+
+def _uphold(situation: Situation, plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> str:
+    """Who only observes writes nothing, and of a fleet that is gone nothing is renewed."""
+    if situation.observe_only or (plan.standing is None and not situation.record.present):
+        return ""
+    return deployer.uphold(situation.desired.fleet, plan.standing, snapshots, lease)
 
 
 def _acts(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Iterator[Outcome]:

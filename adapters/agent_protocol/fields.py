@@ -1,10 +1,17 @@
 """Typed reading of JSON values that anyone may have written. Every reader raises `Malformed` and names the field."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+LONGEST = 4096  # characters of a text
+MOST = 1000  # members of a list or map of texts
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # no program takes the first as an argument, no file holds the rest
 
 
 class Malformed(ValueError):
@@ -29,16 +36,16 @@ class Fields:
         """The field is there and not null."""
         return self._value.get(name) is not None
 
-    def text(self, name: str, longest: int = 4096) -> str:
-        """A text."""
+    def text(self, name: str, longest: int = LONGEST) -> str:
+        """A text, without NUL and halves of surrogate pairs."""
         value = self._value.get(name)
-        if not isinstance(value, str) or len(value) > longest:
+        if not _is_text(value, longest):
             raise self._wrong(name, f"a text of up to {longest} characters")
-        return value
+        return str(value)
 
-    def filled(self, name: str) -> str:
+    def filled(self, name: str, longest: int = LONGEST) -> str:
         """A text that is not empty."""
-        if value := self.text(name):
+        if value := self.text(name, longest):
             return value
         raise self._wrong(name, "a text that is not empty")
 
@@ -68,20 +75,20 @@ class Fields:
         return value
 
     def moment(self, name: str) -> datetime:
-        """A time with its offset, in UTC."""
+        """A time of RFC 3339 with its offset, in UTC."""
+        value = self.text(name, 40)
         try:
-            found = datetime.fromisoformat(self.text(name, 40))
-        except ValueError:
-            raise self._wrong(name, "a time like 2026-11-24T06:00:00Z") from None
-        if found.tzinfo is None:
-            raise self._wrong(name, "a time like 2026-11-24T06:00:00Z")
-        return found.astimezone(UTC)
+            if _MOMENT.fullmatch(value):
+                return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise self._wrong(name, "a time like 2026-11-24T06:00:00Z")
 
     def texts(self, name: str) -> dict[str, str]:
-        """A map from text to text."""
+        """A map from text to text, of up to a thousand."""
         found = self.mapping(name)
-        if not all(isinstance(value, str) for value in found.values()):
-            raise self._wrong(name, "a map of texts")
+        if len(found) > MOST or not all(_is_text(each) for pair in found.items() for each in pair):
+            raise self._wrong(name, f"a map of up to {MOST} texts")
         return dict(found)
 
     def wholes(self, name: str) -> dict[str, int]:
@@ -99,7 +106,7 @@ class Fields:
     def names(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
         value = self._value.get(name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not all(_is_text(item) for item in value):
             raise self._wrong(name, "a list of texts")
         return tuple(value)
 
@@ -124,3 +131,7 @@ class Fields:
 
     def _wrong(self, name: str, right: str) -> Malformed:
         return Malformed(f"{self._where}.{name} must be {right}")
+
+
+def _is_text(value: Any, longest: int = LONGEST) -> bool:
+    return isinstance(value, str) and len(value) <= longest and _UNWRITABLE.search(value) is None

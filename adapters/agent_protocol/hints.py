@@ -1,13 +1,14 @@
 """Hints: the message through SNS that says *look again*. It commands nothing: lost, doubled or late does no harm."""
 
-import json
 from dataclasses import dataclass
 
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import Fields, Malformed
+from adapters.agent_protocol.strict_json import read_json
 
 FORMAT = "fairlead/hint/v1"
 LARGEST = 1024  # bytes
+ENVELOPE = 16 * 1024  # characters of a message with what SNS writes around it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,11 @@ class Hint:
 
 
 def read_hint(body: str) -> Hint | None:
-    """The hint in an SQS message's body, raw or in SNS's envelope; None where it is none."""
+    """The hint in an SQS message's body, raw or in SNS's envelope; None where it is none. Raises nothing."""
     try:
-        found = Fields(json.loads(body), "message")
+        found = Fields(read_json(body[:ENVELOPE], "message"), "message")
         if found.has("Message") and not found.has("format"):
-            found = Fields(json.loads(found.text("Message", LARGEST)), "message")
+            found = Fields(read_json(found.text("Message", LARGEST), "message"), "message")
         if found.text("format", 60) != FORMAT:
             return None
         return Hint(
@@ -45,5 +46,5 @@ def read_hint(body: str) -> Hint | None:
             key=found.filled("key"),
             sha256=found.text("sha256", 64),
         )
-    except (Malformed, ValueError, RecursionError):
+    except Malformed:
         return None

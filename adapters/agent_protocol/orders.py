@@ -4,7 +4,7 @@ An admitted host runs `target`, any other runs `base`, the last good release. A 
 the same order again. An order says what shall be, never what to do: a host compares it with itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from adapters.agent_protocol.fields import moment_text
 FORMAT = "fairlead/order/v1"
 LIFETIME = timedelta(days=30)  # an order is signed again at half of it
 ALL = "all"
+LEAP = 1_000_000  # no honest sequence is this far above the next lower one that was seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +161,20 @@ def assignment_of(order: Order, host: str) -> Assignment | None:
     return Assignment(release=order.base, attempt=1)
 
 
+def next_sequence(seen: Iterable[int]) -> int:
+    """One above the highest of the sequences that were seen: in S3, and in reports.
+
+    Anyone who writes to the bucket or to the reports queue can claim any number, and hosts never go back: a claim that
+    is more than `LEAP` above all others is passed over, or one lie would use up the numbers of a fleet for ever.
+    """
+    highest = 0
+    for claimed in sorted(seen):
+        if claimed > highest + LEAP:
+            break
+        highest = max(highest, claimed)
+    return highest + 1
+
+
 def release_document(release: Release) -> dict[str, Any]:
     """A release as JSON."""
     lifecycle, config = release.lifecycle, release.config
@@ -192,13 +207,13 @@ def release_document(release: Release) -> dict[str, Any]:
         "run": {
             "unit": lifecycle.run.unit,
             "command": lifecycle.run.command,
-            "stop_within": lifecycle.run.stop_within,
+            "stop_within": float(lifecycle.run.stop_within),
         },
         "health": {
             "http": lifecycle.health.http,
             "tcp": lifecycle.health.tcp,
             "command": lifecycle.health.command,
-            "within": lifecycle.health.within,
+            "within": float(lifecycle.health.within),
         },
         "drain": _drain_document(lifecycle.drain),
     }
@@ -208,4 +223,4 @@ def _drain_document(drain: Drain | None) -> dict[str, Any] | None:
     if drain is None:
         return None
     groups: Any = "attached" if drain.groups is None else list(drain.groups)
-    return {"target_groups": groups, "within": drain.within}
+    return {"target_groups": groups, "within": float(drain.within)}

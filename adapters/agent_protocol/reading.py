@@ -1,9 +1,9 @@
 """From bytes to an order: nothing in it is believed before its signature was verified.
 
-`read_order` is the host's way in and checks everything. `parse_order` only parses: for the controller reading its own.
+`read_order` is the host's way in and checks everything. `own_order` is the controller's: who may write to the bucket
+may have written what lies there. `parse_order` only parses: for people and tests.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,14 +23,22 @@ from adapters.agent_protocol.orders import (
     Release,
     Run,
 )
+from adapters.agent_protocol.places import check_places, inner_path, plain_name
 from adapters.agent_protocol.refusals import RefusalReason, Refused
-from adapters.agent_protocol.signing import BadKey, is_signed, public_key
+from adapters.agent_protocol.signing import BadKey, SigningKey, is_signed, public_key
+from adapters.agent_protocol.strict_json import read_json
 
 LARGEST = 1 << 20  # bytes
 SKEW = timedelta(minutes=5)  # how far apart two honest clocks may be
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _FORMATS = frozenset({"deb", "archive", "file"})
+_SOURCE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s].*")
+_ROOT = re.compile(r"/[^\0-\x1f]*[^\0-\x1f/]")
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,255}")  # systemd.unit(5); a leading - would be an option
+_HTTP = re.compile(r"https?://[^\s]+")
+_TCP = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
+COMPONENTS = 32 * 1024  # characters of all names and versions together, so that a report has room for them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +58,7 @@ def read_order(body: bytes, trust: Trust, now: datetime, *, at_least: int = 0, k
     """
     document = _document(body)
     sequence = _sequence(document)
-    _check_signature(document, trust, sequence)
+    _check_signature(document, trust.keys, sequence)
     order = _order(document)
     if order.fleet != trust.fleet:
         said = f"the order is for {order.fleet}, not for {trust.fleet}"
@@ -67,18 +75,37 @@ def read_order(body: bytes, trust: Trust, now: datetime, *, at_least: int = 0, k
     return order
 
 
+def own_order(body: bytes, key: SigningKey) -> Order:
+    """The order, if this very key signed it; its times are not looked at. Raises `Refused`: hosts run it no more.
+
+    What is refused here is written anew. Its claimed sequence is in `Refused.sequence`, for `orders.next_sequence`.
+    """
+    document = _document(body)
+    sequence = _sequence(document)
+    public = {key.key_id: key.public}
+    _check_signature(document, public, sequence)
+    return _order(document)
+
+
 def parse_order(body: bytes) -> Order:
     """The order as it stands, not verified. Raises `Refused` where it is none."""
     return _order(_document(body))
+
+
+def read_release(document: Mapping[str, Any]) -> Release:
+    """A release out of its `orders.release_document`, as a host keeps it. Raises `Malformed`."""
+    return _release(Fields(document, "release"))
 
 
 def _document(body: bytes) -> Mapping[str, Any]:
     if len(body) > LARGEST:
         raise Refused(RefusalReason.MALFORMED, f"the order has {len(body)} bytes; the most is {LARGEST}")
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise Refused(RefusalReason.MALFORMED, f"the order is not JSON: {error}") from None
+        found = read_json(body.decode("utf-8"), "the order")
+    except UnicodeDecodeError:
+        raise Refused(RefusalReason.MALFORMED, "the order is not UTF-8") from None
+    except Malformed as error:
+        raise Refused(RefusalReason.MALFORMED, str(error)) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         said = found.get("format") if isinstance(found, dict) else type(found).__name__
         raise Refused(
@@ -87,25 +114,18 @@ def _document(body: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
 def _sequence(document: Mapping[str, Any]) -> int:
     value = document.get("sequence")
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
 
 
-def _check_signature(document: Mapping[str, Any], trust: Trust, sequence: int) -> None:
+def _check_signature(document: Mapping[str, Any], keys: Mapping[str, str], sequence: int) -> None:
     key_id = document.get("key_id")
-    if not isinstance(key_id, str) or key_id not in trust.keys:
+    if not isinstance(key_id, str) or key_id not in keys:
         said = f"the order is signed with key {str(key_id)[:60]!r}, which this host does not trust"
         raise Refused(RefusalReason.UNKNOWN_KEY, said, sequence)
     try:
-        key = public_key(trust.keys[key_id])
+        key = public_key(keys[key_id])
     except BadKey as error:
         raise Refused(RefusalReason.UNKNOWN_KEY, f"key {key_id}: {error}", sequence) from None
     if not is_signed(document, key):
@@ -125,7 +145,7 @@ def _order(document: Mapping[str, Any]) -> Order:
     fields = Fields(document, "order")
     try:
         admitted = None if document.get("admitted") == ALL else frozenset(fields.names("admitted"))
-        return Order(
+        order = Order(
             fleet=fields.filled("fleet"),
             sequence=fields.whole("sequence", 1),
             issued=fields.moment("issued"),
@@ -137,28 +157,45 @@ def _order(document: Mapping[str, Any]) -> Order:
             rejected=fields.names("rejected"),
             key_id=fields.text("key_id") if fields.has("key_id") else "",
         )
+        _check_rejected(order)
     except Malformed as error:
         raise Refused(RefusalReason.MALFORMED, str(error), _sequence(document)) from None
+    return order
+
+
+def _check_rejected(order: Order) -> None:
+    for release in (order.target, order.base):
+        if release is not None and release.digest in order.rejected:
+            raise Malformed(f"the order asks for {release.version[:60]} and rejects it")
 
 
 def _release(fields: Fields) -> Release:
-    return Release(
+    release = Release(
         digest=_matching(fields, "digest", _DIGEST, "64 hexadecimal characters"),
         commit=_matching(fields, "commit", _COMMIT, "a full commit id"),
-        version=fields.filled("version"),
-        components=fields.texts("components"),
+        version=fields.filled("version", 512),
+        components=_components(fields),
         artifacts=fields.each("artifacts", _artifact),
         lifecycle=_lifecycle(fields),
         config=fields.maybe("config", _config),
     )
+    check_places(release.artifacts, release.config)
+    return release
+
+
+def _components(fields: Fields) -> Mapping[str, str]:
+    found = fields.texts("components")
+    if sum(len(name) + len(version) for name, version in found.items()) > COMPONENTS:
+        raise Malformed(f"components must have at most {COMPONENTS} characters")
+    return found
 
 
 def _artifact(fields: Fields) -> Artifact:
     if fields.text("format") not in _FORMATS:
         raise Malformed(f"an artifact's format must be one of {', '.join(sorted(_FORMATS))}")
     source = fields.optional("from")
-    if source is not None and not source.startswith("s3://"):
-        raise Malformed("an artifact's from must begin with s3://")
+    if source is not None and _SOURCE.fullmatch(source) is None:
+        raise Malformed("an artifact's from must be like s3://bucket/key")
     to = fields.optional("to")
     return Artifact(
         name=plain_name(fields.filled("name")),
@@ -184,8 +221,8 @@ def _config(fields: Fields) -> ConfigFile:
 
 def _lifecycle(fields: Fields) -> Lifecycle:
     root = fields.filled("root")
-    if not root.startswith("/") or ".." in root.split("/") or "\0" in root:
-        raise Malformed("root must be an absolute path without ..")
+    if _ROOT.fullmatch(root) is None or ".." in root.split("/"):
+        raise Malformed("root must be an absolute path without .., and not / itself")
     return Lifecycle(
         root=root,
         run=fields.part("run", _run),
@@ -200,6 +237,8 @@ def _run(fields: Fields) -> Run:
     )
     if (run.unit is None) == (run.command is None):
         raise Malformed("run must have exactly one of unit and command")
+    if run.unit is not None and _UNIT.fullmatch(run.unit) is None:
+        raise Malformed("run.unit must be the name of a systemd unit")
     return run
 
 
@@ -212,6 +251,10 @@ def _health(fields: Fields) -> Health:
     )
     if sum(way is not None for way in (found.http, found.tcp, found.command)) != 1:
         raise Malformed("health must have exactly one of http, tcp and command")
+    if found.http is not None and _HTTP.fullmatch(found.http) is None:
+        raise Malformed("health.http must be an address like http://localhost:8080/health")
+    if found.tcp is not None and _TCP.fullmatch(found.tcp) is None:
+        raise Malformed("health.tcp must be a host and port like localhost:8080")
     return found
 
 
@@ -225,18 +268,3 @@ def _matching(fields: Fields, name: str, pattern: re.Pattern[str], right: str) -
     if pattern.fullmatch(value) is None:
         raise Malformed(f"{name} must be {right}")
     return value
-
-
-def plain_name(name: str) -> str:
-    """A package's name, safe as a part of a path. Raises `Malformed`."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}", name) is None:
-        raise Malformed("a package's name must be letters, digits and . + - _")
-    return name
-
-
-def inner_path(path: str) -> str:
-    """A path that stays below the folder that it is put into. Raises `Malformed`."""
-    parts = path.split("/")
-    if path.startswith("/") or "\0" in path or any(part in {"", ".", ".."} for part in parts):
-        raise Malformed("a path on the host must be relative, without empty parts, . and ..")
-    return path

@@ -4,7 +4,7 @@ One a fleet on the host: at boot, on every change, and as a jittered heartbeat. 
 have written one: who sent it is told by SQS (`SenderId`), never by the report.
 """
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,10 +13,14 @@ from typing import Any
 
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import Fields, Malformed, moment_text
+from adapters.agent_protocol.strict_json import read_json
 
 FORMAT = "fairlead/report/v1"
-LARGEST = 64 * 1024  # bytes
+LARGEST = 256 * 1024  # characters
 LOG_TAIL = 2048  # characters
+SAID = 1000  # characters of a sentence
+SHOWN = 512  # characters of a name or version
+_UNSENDABLE = re.compile("[\0\ud800-\udfff\ufffe\uffff]")  # SQS refuses them (SendMessage), and so do databases
 
 
 class WorkState(StrEnum):
@@ -82,54 +86,65 @@ class Report:
     refused: Refusal | None = None
 
     def text(self) -> str:
-        """The message."""
+        """The message. Texts are cut, and what no queue takes in them is replaced: it always can be sent and read."""
         work, refused = self.work, self.refused
         said: dict[str, Any] = {
             "format": FORMAT,
-            "host": self.host,
-            "fleet": self.fleet,
-            "agent": self.agent,
+            "host": _cut(self.host),
+            "fleet": _cut(self.fleet),
+            "agent": _cut(self.agent, 60),
             "number": self.number,
             "at": moment_text(self.at),
             "sequence": self.sequence,
             "expires": moment_text(self.expires) if self.expires else None,
-            "components": dict(self.components),
+            "components": {_cut(name): _cut(version) for name, version in self.components.items()},
             "running": self.running,
             "healthy": self.healthy,
-            "message": self.message[:1000],
+            "message": _cut(self.message, SAID),
             "report_only": self.report_only,
-            "last_good": self.last_good,
-            "target_groups": list(self.target_groups),
+            "last_good": _cut(self.last_good),
+            "target_groups": [_cut(group) for group in self.target_groups],
             "work": _work_document(work) if work else None,
-            "refused": {"reason": refused.reason, "message": refused.message[:1000], "sequence": refused.sequence}
-            if refused
-            else None,
+            "refused": _refusal_document(refused) if refused else None,
         }
         return canonical(said).decode()
 
 
 def _work_document(work: Work) -> dict[str, Any]:
     return {
-        "key": work.key,
-        "version": work.version,
+        "key": _cut(work.key),
+        "version": _cut(work.version),
         "attempt": work.attempt,
         "state": work.state,
-        "stage": work.stage,
-        "message": work.message[:1000],
+        "stage": _cut(work.stage, 60),
+        "message": _cut(work.message, SAID),
         "blame": work.blame,
-        "rolled_back_to": work.rolled_back_to,
-        "log": work.log[-LOG_TAIL:],
+        "rolled_back_to": _cut(work.rolled_back_to),
+        "log": _sendable(work.log[-LOG_TAIL:]),
     }
+
+
+def _refusal_document(refused: Refusal) -> dict[str, Any]:
+    return {
+        "reason": _cut(refused.reason, 60),
+        "message": _cut(refused.message, SAID),
+        "sequence": refused.sequence,
+    }
+
+
+def _cut(text: str, most: int = SHOWN) -> str:
+    return _sendable(text[:most])
+
+
+def _sendable(text: str) -> str:
+    return _UNSENDABLE.sub("\ufffd", text)
 
 
 def read_report(body: str) -> Report:
     """The report in a message's body. Raises `Malformed`."""
     if len(body) > LARGEST:
-        raise Malformed(f"a report has at most {LARGEST} bytes")
-    try:
-        fields = Fields(json.loads(body), "report")
-    except (ValueError, RecursionError):
-        raise Malformed("the report is not JSON") from None
+        raise Malformed(f"a report has at most {LARGEST} characters")
+    fields = Fields(read_json(body, "the report"), "report")
     if fields.text("format", 60) != FORMAT:
         raise Malformed(f"the report's format is not {FORMAT}")
     return Report(

@@ -4,7 +4,6 @@ What is signed begins with a word of its own, so that a signature over one kind 
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,20 +60,27 @@ def public_key(text: str) -> Ed25519PublicKey:
 
 
 def is_signed(document: Mapping[str, Any], key: Ed25519PublicKey) -> bool:
-    """True only when `signature` is the key's, over the rest of the document."""
+    """True only when `signature` is the key's, over the rest of the document. Raises nothing."""
+    body = {name: value for name, value in document.items() if name != "signature"}
     try:
-        signature = base64.b64decode(str(document.get("signature", "")), validate=True)
-        body = {name: value for name, value in document.items() if name != "signature"}
-        key.verify(signature, SIGNED_AS + canonical(body))
-    except (binascii.Error, ValueError, TypeError, InvalidSignature):
+        key.verify(_exactly(document.get("signature")), SIGNED_AS + canonical(body))
+    except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def _exactly(text: Any) -> bytes:
+    """The bytes of base64 in its one right spelling: spare bits are zero. Raises `ValueError`, `TypeError`."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("another spelling of the same bytes")
+    return raw
 
 
 def _raw(text: str, what: str) -> bytes:
     try:
         raw = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise BadKey(f"{what} is base64 of 32 bytes; `fairlead trigger keys` makes a pair") from None
     if len(raw) != 32:
         raise BadKey(f"{what} is base64 of 32 bytes, not of {len(raw)}; `fairlead trigger keys` makes a pair")

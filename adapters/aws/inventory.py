@@ -1,16 +1,19 @@
-"""What an account runs in a region: server groups with their instances and images, read in bulk or for some clusters.
+"""What an account runs in a region: server groups with instances and images, and hosts by their tags.
+
+Read in bulk, or for some clusters, or for some tags.
 
 A bulk read costs as many calls as there are pages. It is canonical: two reads of an unchanged world are equal.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from adapters.aws.errors import code_of, readable
+from adapters.aws.hosts import Host, Hosts, Tags, host_of, instances, read_hosts
 from adapters.aws.launch_images import Group, LaunchImages
 from adapters.aws.names import cluster_of, neighbours, sequence_of
 from adapters.aws.sessions import Sessions
@@ -38,15 +41,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """Server groups by cluster, and the images that they name. All of it is plain JSON.
+    """Server groups by cluster, the images that they name, and hosts. All of it is plain JSON.
 
     A group: `{name, region, created, enabled, capacity: {min, max, desired}, tags, launch_image, instances}`, oldest
     first; an instance: `{id, image, lifecycle, health}`; an image: `{name, tags}`, by image id. Of tags, only those
-    that are ours (`fairlead:*`) and an image's `appversion` are kept.
+    that are ours (`fairlead:*`) and an image's `appversion` are kept. Hosts are as `hosts` says, with all their tags.
     """
 
     clusters: Mapping[str, tuple[Mapping[str, Any], ...]]
     images: Mapping[str, Mapping[str, Any]]
+    hosts: Hosts = field(default_factory=Hosts)
 
     def part(self, clusters: Collection[str]) -> dict[str, Any]:
         """What belongs to these clusters, as a snapshot's body: `{"server_groups": [...], "images": {...}}`."""
@@ -70,15 +74,21 @@ class InventoryReader:
         self._launch_images = LaunchImages()
 
     def read_region(self, place: Place) -> Inventory:
-        """Everything in the account and region."""
+        """Everything in the account and region. One read of the instances serves groups and hosts."""
         autoscaling, ec2 = self._clients(place)
         with readable(f"the Auto Scaling groups of {place}", "autoscaling"):
             groups = list(_groups(autoscaling))
         with readable(f"the instances of {place}", "ec2"):
-            images = dict(_images_by_instance(ec2, "tag-key", [GROUP_TAG]))
+            images, hosts = _images_and_hosts(instances(ec2))
         with readable(f"the launch templates of {place}", "ec2"):
             launch = self._launch_images.of_region(ec2, autoscaling, groups)
-        return self._assemble(ec2, place, groups, images, launch)
+        return replace(self._assemble(ec2, place, groups, images, launch), hosts=hosts)
+
+    def read_hosts(self, place: Place, tags: Tags) -> tuple[Host, ...]:
+        """The hosts that have all of these tags."""
+        ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
+        with readable(f"the instances of {place}", "ec2"):
+            return read_hosts(ec2, tags)
 
     def read_clusters(self, place: Place, clusters: Collection[str]) -> Inventory:
         """These clusters only. Reads the whole region's groups where a cluster shows no instance to find it by."""
@@ -139,28 +149,36 @@ def _groups(autoscaling: Any, names: Sequence[str] | None = None) -> Iterator[Gr
             yield from page["AutoScalingGroups"]
 
 
+def _images_and_hosts(found: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], Hosts]:
+    """One by one: what EC2 tells of an instance is ten times what is kept of it."""
+    images: dict[str, str] = {}
+    hosts: list[Host] = []
+    for instance in found:
+        if _group_of(instance):
+            images[instance["InstanceId"]] = instance["ImageId"]
+        if (host := host_of(instance)) is not None:
+            hosts.append(host)
+    return images, Hosts(hosts)
+
+
 def _images_by_instance(ec2: Any, filter_name: str, values: Sequence[str]) -> Iterator[tuple[str, str]]:
     for instance in _instances(ec2, filter_name, values):
         yield instance["InstanceId"], instance["ImageId"]
 
 
 def _group_names(ec2: Any, cluster: str) -> set[str]:
-    tags = [
-        tag["Value"]
-        for instance in _instances(ec2, f"tag:{GROUP_TAG}", [cluster, f"{cluster}-v*"])
-        for tag in instance.get("Tags", [])
-        if tag["Key"] == GROUP_TAG
-    ]
-    return {name for name in tags if cluster_of(name) == cluster}
+    found = _instances(ec2, f"tag:{GROUP_TAG}", [cluster, f"{cluster}-v*"])
+    return {name for instance in found if (name := _group_of(instance)) and cluster_of(name) == cluster}
+
+
+def _group_of(instance: Mapping[str, Any]) -> str:
+    """The Auto Scaling group that launched it, or an empty text."""
+    return next((str(tag["Value"]) for tag in instance.get("Tags", []) if tag["Key"] == GROUP_TAG), "")
 
 
 def _instances(ec2: Any, filter_name: str, values: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    paginator = ec2.get_paginator("describe_instances")
     for batch in _batches(values, 200):
-        filters = [{"Name": filter_name, "Values": batch}]
-        for page in paginator.paginate(Filters=filters, PaginationConfig={"PageSize": 1000}):
-            for reservation in page["Reservations"]:
-                yield from reservation["Instances"]
+        yield from instances(ec2, [{"Name": filter_name, "Values": batch}])
 
 
 def _server_group(group: Group, region: str, launch_image: str, images: Mapping[str, str]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class InMemory:
         self.refuses: set[str] = set()  # versions that are refused as bad configuration
         self.unreadable = ""  # a sentence: every fresh read fails with it
         self.standing: Standing | None = None  # what units were last told to run
+        self.renewed = 0  # how often the last word was to be kept alive where nothing new may be said
         self.unwritable = ""  # a sentence: nothing can be told to units
         self.unreachable = ""  # a sentence: no start comes through, and nobody knows whether it did
 
@@ -199,11 +200,12 @@ class InMemory:
         for outcome in outcomes:
             yield self._abort(outcome, lease)
 
-    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+    def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
         """The last word given is remembered; `unwritable` is what keeps it from being given."""
-        del snapshots
+        del fleet, snapshots
         lease.check()
-        if not self.unwritable:
+        self.renewed += standing is None
+        if standing is not None and not self.unwritable:
             self.standing = standing
         return self.unwritable
 

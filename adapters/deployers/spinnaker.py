@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
+from adapters.agent_protocol.config_text import render
 from adapters.aws.clusters import merged, unit_in
-from adapters.aws.config_text import render
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
 from adapters.aws.sessions import Sessions
+from adapters.deployers.means import Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import feed_of, of_body
@@ -54,6 +55,11 @@ class Spinnaker:
         self._gates = gates
         self._clock = clock
         self._reader = InventoryReader(sessions)
+
+    @classmethod
+    def of(cls, means: Means) -> Self:
+        """Out of the controller's means."""
+        return cls(sessions=means.sessions, gates=means.gates, clock=means.clock)
 
     def validate(self, fleet: Fleet) -> Iterable[str]:
         """Sentences on what is wrong; one that begins with `warning: ` stops nothing."""
@@ -160,9 +166,9 @@ class Spinnaker:
         for outcome in outcomes:
             yield self._abort(outcome, lease)
 
-    def uphold(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> str:
+    def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
         """Nothing is kept for units to look at: a baked image runs what it was baked with."""
-        del standing, snapshots, lease
+        del fleet, standing, snapshots, lease
         return ""
 
     def _abort(self, outcome: Outcome, lease: Lease) -> Outcome:

@@ -12,7 +12,7 @@ from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING, pla
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import moment
 from adapters.ledger.statuses import status_of
-from adapters.ledger.tables import feeds, fleets, intents, repositories, requests, snapshots, statuses
+from adapters.ledger.tables import feeds, fleets, intents, reports, repositories, requests, snapshots, statuses
 from desired_state.model import FleetName, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Snapshot
@@ -21,6 +21,7 @@ from reconciler.record import Ask, CommitStatus, Record, Request, State
 from reconciler.work import Outcome, Release
 
 T = TypeVar("T")
+REPORTING = "trigger"  # the deploy type whose hosts report
 CHUNK = 500  # names in one IN (...)
 
 # Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to answer it.
@@ -35,6 +36,11 @@ _PARTS = (
     select(snapshots, feeds.c.read_at.label("feed_read_at"))
     .select_from(snapshots.outerjoin(feeds, feeds.c.name == snapshots.c.feed))
     .where(snapshots.c.fleet.in_(_NAMES))
+)
+_HOSTS = (
+    select(*(reports.c[name] for name in ("fleet", "feed", "host", "body", "number", "at", "sent")))
+    .where(reports.c.fleet.in_(_NAMES))
+    .order_by(reports.c.fleet, reports.c.feed, reports.c.host)
 )
 _ASKS = select(requests).where(requests.c.fleet.in_(_NAMES), requests.c.done_at.is_(None)).order_by(requests.c.id)
 _SAID = (
@@ -195,7 +201,16 @@ class Details:
         for row in self._connection.execute(_PARTS, {"names": self._names}):
             read_at = moment(max(row.read_at, row.feed_read_at or 0))
             found[row.fleet][row.feed] = Snapshot(feed=row.feed, body=plain(row.body), read_at=read_at)
+        self._lay_hosts(found)
         return found
+
+    def _lay_hosts(self, found: Mapping[FleetName, Mapping[str, Snapshot]]) -> None:
+        """What hosts report, into the parts that they belong to."""
+        for row in self._connection.execute(_HOSTS, {"names": self._names}):
+            part = found.get(row.fleet, {}).get(row.feed)
+            if part is not None:
+                moved = {"number": row.number, "at": _told(row.at), "sent": _told(row.sent)}
+                part.body["hosts"][row.host] = {**plain(row.body), **moved}
 
     def _asks(self) -> Mapping[FleetName, list[Request]]:
         found: dict[FleetName, list[Request]] = defaultdict(list)
@@ -219,6 +234,11 @@ class Details:
         return {row.name: row.trouble for row in self._connection.execute(_TROUBLE)}
 
 
+def _told(time: int) -> str:
+    """RFC 3339, as reports write it."""
+    return moment(time).isoformat().replace("+00:00", "Z")
+
+
 def _commits(record: Record) -> tuple[str, ...]:
     return (record.setting.commit, *record.setting.reverts) if record.setting else ()
 
@@ -232,7 +252,12 @@ def _own(record: Record, said: Iterable[CommitStatus]) -> Iterator[CommitStatus]
 
 
 def _feeds(record: Record, parts: Iterable[str]) -> set[str]:
-    """The feeds whose trouble is this fleet's: those that it has a part of, and the inventories of where it lives."""
-    place = record.desired.environment if record.desired else None
-    inventories = {f"inventory/{place.account}/{region}" for region in place.regions} if place else set()
-    return {*parts, *inventories}
+    """The feeds whose trouble is this fleet's: those that it has a part of, and those that it waits for."""
+    fleet = record.desired
+    if fleet is None:
+        return set(parts)
+    place = fleet.environment
+    waited = {f"inventory/{place.account}/{region}" for region in place.regions}
+    if fleet.deploy_type == REPORTING:
+        waited |= {f"reports/{place.account}/{region}/{place.name}" for region in place.regions}
+    return {*parts, *waited}

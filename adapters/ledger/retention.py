@@ -7,6 +7,7 @@
 | fleets | 30 days after the file is gone and nothing is in flight |
 | intents | 90 days after the end; open ones are kept |
 | snapshots | 7 days after their feed was last read |
+| reports | as long as their part; of a host that is gone, a day after its last word (by the reports feed) |
 | feeds | 30 days after the last try |
 | statuses | 90 days after the last word, unless open, undelivered, on a head, or on a fleet's setting commit |
 | events, chains | lines for 400 days, oldest first; a chain's ends are kept |
@@ -21,7 +22,18 @@ from sqlalchemy import Connection, Delete, Select, Table, and_, delete, exists, 
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import micros
-from adapters.ledger.tables import chains, events, feeds, fleets, intents, repositories, requests, snapshots, statuses
+from adapters.ledger.tables import (
+    chains,
+    events,
+    feeds,
+    fleets,
+    intents,
+    reports,
+    repositories,
+    requests,
+    snapshots,
+    statuses,
+)
 from reconciler.record import State
 
 BATCH = 500  # rows in one transaction: nobody waits long for a prune
@@ -55,11 +67,13 @@ class Retention:
 def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
     open_work = exists().where(intents.c.fleet == fleets.c.name, intents.c.ended_at.is_(None))
     gone = and_(fleets.c.present.is_(False), fleets.c.changed_at < before["fleets"], ~open_work)
+    part = exists().where(snapshots.c.fleet == reports.c.fleet, snapshots.c.feed == reports.c.feed)
     read = exists().where(feeds.c.name == snapshots.c.feed, feeds.c.read_at >= before["snapshots"])
     return [
         (fleets, gone),
         (intents, intents.c.ended_at < before["intents"]),
         (snapshots, and_(snapshots.c.read_at < before["snapshots"], ~read)),
+        (reports, ~part),
         (feeds, feeds.c.tried_at < before["feeds"]),
         (statuses, _old_words(before["statuses"])),
         (requests, requests.c.at < before["requests"]),

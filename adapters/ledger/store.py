@@ -14,13 +14,14 @@ from adapters.ledger.passes import Passes
 from adapters.ledger.people import People
 from adapters.ledger.queue import WorkQueue
 from adapters.ledger.records import Records
+from adapters.ledger.reports import Reports
 from adapters.ledger.retention import Retention
 from adapters.ledger.revisions import Revisions
 from adapters.ledger.statuses import Statuses
 from reconciler.ports import Clock
 
 
-class Store(WorkQueue, Records, Passes, Revisions, Feeds, Statuses, History, People, Retention):
+class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, History, People, Retention):
     """Implements `reconciler.ports.Ledger` and `Queue` over one database. Safe to share between threads.
 
     Each parent is one room: it holds no state of its own but what is set here.

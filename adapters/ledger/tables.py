@@ -114,6 +114,23 @@ feeds = Table(
     _number("tried_at"),
 )
 
+# What hosts report, the newest of each: the `hosts` of a snapshot, a row each, because a minute changes few of many.
+# `number`, `at` and `sent` move with every report; the digest is over the rest.
+reports = Table(
+    "reports",
+    metadata,
+    _text("fleet", key=True),
+    _text("feed", key=True),
+    _text("host", key=True),
+    _text("digest"),
+    _text("body"),
+    _number("number"),
+    _number("at"),  # by the host's clock
+    _number("sent"),
+    _number("silent_at"),  # from then on the host is silent, unless it speaks again
+    Index("reports_silent_at", "feed", "silent_at"),
+)
+
 # The outbox: the newest word for each commit and context. `sequence` counts the words, `delivered_sequence` names the
 # newest that the forge confirmed; `refused` is why the forge will not take the present word.
 statuses = Table(

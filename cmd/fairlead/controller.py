@@ -23,7 +23,9 @@ from reconciler.record import Record
 from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
-ORDER = ("repository", "inventory", "executions", "fleet", "rollup", "statuses")
+FEEDS = ("inventory", "executions", "reports")
+ORDER = ("repository", *FEEDS, "fleet", "rollup", "statuses")
+LEAST_READERS = 4  # of reports: they wait for messages, and must not wait for each other
 
 
 def run(settings: Settings, *, observe_only: bool = False) -> int:
@@ -56,6 +58,7 @@ class Controller:
         self._parts: Parts = wiring.assemble(settings, observe_only=observe_only)
         self._known_feeds: set[str] = set()
         self._executions: set[str] = set()
+        self._reads_on = True  # reports are read without a pause
         self.loop = Loop(self._parts.ledger, self._families(), self._parts.world.clock, self._log)
 
     def run(self, stop: Event) -> None:
@@ -73,8 +76,10 @@ class Controller:
 
     def once(self) -> ExitCode:
         """One run of everything that is due."""
+        self._reads_on = False
         self._wake_everything()
         self.loop.drain(("repository",))
+        self.loop.drain(FEEDS)
         self._parts.ledger.add(f"fleet:{record.name}" for record in self._parts.ledger.fleets())
         self.loop.drain(ORDER)
         ready = all(record.memory.status.ready for record in self._parts.ledger.fleets() if record.present)
@@ -89,10 +94,12 @@ class Controller:
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
         outbox = Outbox(parts.ledger, parts.forges, clock)
+        readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
             Family(name="inventory", run=parts.inventories.run, workers=2, lease=lease, heartbeat=True),
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
+            Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
             Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
@@ -112,8 +119,16 @@ class Controller:
         self._wake_feeds()
         return again_at
 
+    def _read_reports(self, name: str, lease: Lease) -> datetime | None:
+        """One look at a queue. Where everything is done once, the next is not due before this program has ended."""
+        again_at = self._parts.reports.run(name, lease)
+        self._tell_trouble(f"reports/{name}")
+        if again_at is None or self._reads_on:
+            return again_at
+        return max(again_at, self._parts.world.clock.now() + self._settings.inventory_interval)
+
     def _tell_trouble(self, feed: str) -> None:
-        """A repository that cannot be read stands in the log too, once for each failed read."""
+        """What cannot be read stands in the log too, once for each failed read."""
         if message := self._parts.ledger.troubles().get(feed):
             self._log.warning("cannot be read", feed=feed, why=message)
 
@@ -126,14 +141,14 @@ class Controller:
             whole = ledger.load_many(names[start : start + SWEPT_AT_ONCE])
             ledger.add(f"fleet:{record.name}" for record in whole if self._is_restless(record))
         ledger.prune(world.clock.now())
-        self._rouse_inventories()
+        self._rouse_feeds()
         return world.clock.now() + self._settings.sweep_interval
 
-    def _rouse_inventories(self) -> None:
+    def _rouse_feeds(self) -> None:
         """A feed that ended while no fleet was there is due again, whichever process saw the fleet come back."""
         self._wake_feeds()
-        inventories = sorted(feed for feed in self._known_feeds if feed.startswith("inventory:"))
-        self._parts.ledger.add(inventories, due=self._parts.world.clock.now() + self._settings.inventory_interval)
+        feeds = sorted(feed for feed in self._known_feeds if feed.startswith(("inventory:", "reports:")))
+        self._parts.ledger.add(feeds, due=self._parts.world.clock.now() + self._settings.inventory_interval)
 
     def _is_restless(self, record: Record) -> bool:
         if record.desired is None:
@@ -181,6 +196,7 @@ def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:
             yield f"inventory:{fleet.environment.account}/{region}"
         if url := fleet.environment.spinnaker.get("url"):
             yield f"executions:{url}"
+        yield from (f"reports:{name}" for name in wiring.reports_of(fleet))
 
 
 def configure_logs() -> None:

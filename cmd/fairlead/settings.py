@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic_settings
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from desired_state.durations import Duration
@@ -60,6 +60,12 @@ def _reference(value: object) -> object:
     return SecretReference(value)
 
 
+def _long_poll(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(seconds=20):
+        raise ValueError("must be from 1s to 20s, which is as long as SQS lets one wait for a message")
+    return value
+
+
 Secret = Annotated[str, Field(description="`env:NAME` or `file:/path`")]
 
 
@@ -104,6 +110,15 @@ class GateSettings(_Part):
     auth: GateSignIn = GateSignIn()
 
 
+class SigningSettings(_Part):
+    """The key that orders for agents are signed with: 32 bytes of an Ed25519 private key, in base64."""
+
+    key_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")  # the name under which hosts know its public half
+    key: Secret
+
+    _key = field_validator("key")(_reference)
+
+
 class Settings(BaseSettings):
     """All settings of a controller. Durations are written `30s`, `5m`, `1h`."""
 
@@ -113,12 +128,14 @@ class Settings(BaseSettings):
     ledger: str = ""  # a SQLAlchemy URL; left out: SQLite in the state folder
     repositories: tuple[RepositorySettings, ...] = ()
     gates: tuple[GateSettings, ...] = ()
+    signing: SigningSettings | None = None
     observe_only: bool = False
     public_url: str = ""
     workers: int = Field(default=8, ge=1, le=256)
     poll_interval: Duration = timedelta(seconds=30)
     inventory_interval: Duration = timedelta(minutes=1)
     executions_interval: Duration = timedelta(seconds=5)
+    reports_wait: Annotated[Duration, AfterValidator(_long_poll)] = timedelta(seconds=2)
     sweep_interval: Duration = timedelta(minutes=5)
     active_interval: Duration = timedelta(seconds=10)
     lease: Duration = timedelta(seconds=30)

@@ -1,34 +1,38 @@
 """The composition root: the only file that names concrete adapters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any
 
+import structlog
 from pydantic import BaseModel
 
+from adapters.agent_protocol.signing import BadKey, SigningKey, new_key, signing_key
+from adapters.aws.plumbing import Served, Step, ensure
 from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
-from adapters.deployers.trigger_settings import TriggerSettings
-from adapters.deployers.unsupported import Unsupported
+from adapters.deployers.means import Means
 from adapters.feeds.executions import Executions
 from adapters.feeds.inventories import Inventories
+from adapters.feeds.reports import DEPLOY_TYPE as AGENTS
+from adapters.feeds.reports import Reports, names_of
 from adapters.feeds.repositories import Repositories, Source
 from adapters.forges.git_notes import GitNotes
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
+from adapters.trigger.settings import settings_of as agent_settings
 from desired_state.git_command import GitAuth
 from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
+from desired_state.model import Fleet
 from desired_state.parser import Parser
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer
 from reconciler.world import World
-
-READ_ONLY_TYPES: Mapping[str, type[BaseModel]] = {"trigger": TriggerSettings}  # validated now, carried out later
 
 
 @cache
@@ -39,8 +43,7 @@ def deployer_classes() -> Mapping[str, Any]:
 
 def deploy_settings() -> Mapping[str, type[BaseModel]]:
     """The settings model of every deploy type that can be written in a service file."""
-    known = {name: kind.settings_model for name, kind in deployer_classes().items()}
-    return {**READ_ONLY_TYPES, **known}
+    return {name: kind.settings_model for name, kind in deployer_classes().items()}
 
 
 def clock() -> Clock:
@@ -80,6 +83,31 @@ def ledger(settings: Settings, clock: Clock | None = None) -> Store:
     return open_ledger(settings.ledger_url, clock or SystemClock())
 
 
+def reports_of(fleet: Fleet) -> Iterable[str]:
+    """The names of the queues that the fleet's hosts report into, as the feed of reports reads them."""
+    return names_of(fleet)
+
+
+def reporting(fleets: Iterable[Fleet]) -> Iterator[Fleet]:
+    """Those of them whose hosts run agents."""
+    return (fleet for fleet in fleets if fleet.deploy_type == AGENTS)
+
+
+def lay(fleets: Sequence[Fleet], environments: Collection[str], as_controller: bool, dry_run: bool) -> Iterator[Step]:
+    """Make what trigger fleets need in AWS; see `adapters.aws.plumbing.ensure`. Raises `Unreadable`."""
+    served = [
+        Served(name=fleet.name, environment=fleet.environment, tags=agent_settings(fleet).select.tags)
+        for fleet in fleets
+    ]
+    return ensure(Sessions(), served, environments, as_controller=as_controller, dry_run=dry_run)
+
+
+def new_keys(key_id: str) -> tuple[str, str]:
+    """A fresh pair to sign orders with: the public and the private half, base64."""
+    key, private = new_key(key_id)
+    return key.public, private
+
+
 def gates(settings: Settings) -> Gates:
     """The clients of every Gate, each with the credentials of its own URL."""
     seconds = settings.request_timeout.total_seconds()
@@ -98,6 +126,16 @@ def _sign_in(auth: GateSignIn) -> GateAuth:
     )
 
 
+def signing(settings: Settings) -> SigningKey | None:
+    """The key that orders are signed with; None where the settings have none. Raises `SettingsError`."""
+    if settings.signing is None:
+        return None
+    try:
+        return signing_key(settings.signing.key_id, SecretReference(settings.signing.key).reveal())
+    except BadKey as bad:
+        raise SettingsError(f"signing.key: {bad}") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a controller drives."""
@@ -107,6 +145,7 @@ class Parts:
     repositories: Repositories
     inventories: Inventories
     executions: Executions
+    reports: Reports
     forges: Mapping[str, GitNotes]
     close: Callable[[], None]
 
@@ -114,12 +153,11 @@ class Parts:
 def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
     """Join the adapters to the ports."""
     clock = SystemClock()
-    store = ledger(settings, clock)
     sessions, spinnakers = Sessions(clock=clock), gates(settings)
+    means = Means(sessions=sessions, gates=spinnakers, clock=clock, signing=signing(settings))
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
-    deployers: dict[str, Deployer] = {name: Unsupported() for name in READ_ONLY_TYPES}
-    for name, kind in deployer_classes().items():
-        deployers[name] = kind(sessions=sessions, gates=spinnakers, clock=clock)
+    store = ledger(settings, clock)
+    deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
         ledger=store,
         deployers=deployers,
@@ -138,6 +176,12 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         repositories=Repositories(store, sources, clock, settings.sweep_interval),
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
+        reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         forges={name: GitNotes(found) for name, found in mirrors.items()},
-        close=store.close,
+        close=partial(_close, store, *mirrors.values()),
     )
+
+
+def _close(*opened: Store | Mirror) -> None:
+    for each in opened:
+        each.close()

@@ -1,11 +1,15 @@
 """An AWS on this machine: a moto server in a thread, with a count of the calls that it received.
 
-Every `Aws` has its own state, so two of them in one process know nothing of each other.
+Every `Aws` has its own state, so two of them in one process know nothing of each other. One request is answered at a
+time; who asks SQS to wait for messages waits outside of that, and is woken when one comes.
 """
 
 import io
 import os
 import re
+import select
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock, Thread
@@ -19,12 +23,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from fairlead_sandbox import aws_extensions
-from fairlead_sandbox.aws_extensions import AwsState
+from fairlead_sandbox.aws_state import Asked, AwsState, state_in_use
 
 ACCOUNT = "123456789012"
 REGIONS = ("us-east-1", "eu-west-1")
 _CREDENTIALS = {"aws_access_key_id": "AKIASANDBOXSANDBOX00", "aws_secret_access_key": "sandbox"}
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -67,6 +71,7 @@ class Aws:
 
     def stop(self) -> None:
         """End the server and close the clients. May be called twice."""
+        self.state.close()
         for client in self._clients.values():
             client.close()
         self._clients.clear()
@@ -124,15 +129,79 @@ class Aws:
         """Undo `make_sick` for instances that launch from now on."""
         self.state.sick_images.discard(image_id)
 
+    def make_target_sick(self, instance_id: str) -> None:
+        """Target groups find this instance unhealthy from now on."""
+        self.state.sick_targets.add(instance_id)
+
+    def make_target_well(self, instance_id: str) -> None:
+        """Undo `make_target_sick`."""
+        self.state.sick_targets.discard(instance_id)
+
     def reset_calls(self) -> None:
         """Count from nothing again."""
         self.calls.clear()
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ["wsgi.input"] = io.BytesIO(body := _body(environ))
-        self.calls[_action(environ, body)] += 1
-        with aws_extensions.state_in_use(self.state):
-            return list(_moto()(environ, start_response))
+        body = _body(environ)
+        action = _action(environ, body)
+        self.calls[action] += 1
+        if action == "sqs:ReceiveMessage":
+            return self._wait_for_messages(environ, body, start_response)
+        return self._once(environ, body, _asked(environ), start_response)
+
+    def _once(self, environ: dict[str, Any], body: bytes, asked: Asked, start_response: Any) -> list[bytes]:
+        with state_in_use(self.state, asked):
+            return list(_moto()({**environ, "wsgi.input": io.BytesIO(body)}, start_response))
+
+    def _wait_for_messages(self, environ: dict[str, Any], body: bytes, start_response: Any) -> list[bytes]:
+        """Look, and where nothing was there look again when something comes, until the time that was asked for is over.
+
+        Who went away in the meantime is not given messages: they would be hidden from whoever comes after.
+        """
+        began = time.monotonic()
+        while True:
+            asked, said = _asked(environ), _Said()
+            before = self.state.arrivals.copy()
+            parts = self._once(environ, body, asked, said)
+            left = began + asked.wait - time.monotonic()
+            if said.status != "200 OK" or b'"Messages"' in b"".join(parts) or left <= 0 or self.state.closed:
+                start_response(said.status, said.headers)
+                return parts
+            self._wait(asked, before[asked.queue], min(left, asked.next_visible or left))
+            if _is_gone(environ):
+                start_response("200 OK", [])
+                return []
+
+    def _wait(self, asked: Asked, seen: int, seconds: float) -> None:
+        with self.state.arrived:
+            self.state.arrived.wait_for(lambda: self.state.closed or self.state.arrivals[asked.queue] != seen, seconds)
+
+
+class _Said:
+    """What moto says about an answer, before it is known whether it is given."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], trouble: Any = None) -> Callable[[bytes], None]:
+        self.status, self.headers = status, headers
+        return lambda _: None
+
+
+def _is_gone(environ: Mapping[str, Any]) -> bool:
+    """The client closed its end."""
+    connection: socket.socket = environ["werkzeug.socket"]
+    readable, _, _ = select.select([connection], [], [], 0)
+    try:
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
+
+
+def _asked(environ: Mapping[str, Any]) -> Asked:
+    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return Asked(service=scope["service"], access_key=scope["key"]) if scope else Asked()
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:

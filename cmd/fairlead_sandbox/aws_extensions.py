@@ -1,15 +1,11 @@
-"""What moto lacks or gets wrong, mended in this one place: its internal classes are touched nowhere else.
+"""What moto lacks or gets wrong, mended here, in `aws_messages.py` and in `aws_targets.py`, and nowhere else.
 
 Each function says what was found by trying moto 5.2.5. `install()` may be called again and again.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from threading import RLock
+from collections.abc import Callable
 from typing import Any
 
 from moto import settings
@@ -22,30 +18,10 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import InvalidAMIIdError
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.responses.amis import AmisResponse
+from moto.s3.models import S3BackendDict
 
-
-@dataclass(slots=True, kw_only=True)
-class AwsState:
-    """One AWS: moto keeps a single one for the whole process, so two sandboxes in one test would share their fleets."""
-
-    backends: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sick_images: set[str] = field(default_factory=set)  # instances of these launch Unhealthy
-    boot_seconds: float = 0.0  # how long a new instance is Pending
-    lock: Any = field(default_factory=RLock)  # one request at a time: no answer shows half of another's change
-
-
-_current: ContextVar[AwsState | None] = ContextVar("fairlead_sandbox_aws", default=None)
-
-
-@contextmanager
-def state_in_use(state: AwsState) -> Iterator[None]:
-    """Let moto work on `state` for the length of one request."""
-    token = _current.set(state)
-    try:
-        with state.lock:
-            yield
-    finally:
-        _current.reset(token)
+from fairlead_sandbox import aws_messages, aws_targets
+from fairlead_sandbox.aws_state import replace, state_now
 
 
 def install() -> None:
@@ -57,14 +33,9 @@ def install() -> None:
     _separate_states()
     _mend_images()
     _mend_groups()
-    _replace(BackendDict, "of_fairlead_sandbox", True)
-
-
-def _replace(owner: Any, name: str, value: Any) -> Any:
-    """Put `value` in the place of `owner.name`; gives what was there."""
-    before = getattr(owner, name, None)
-    setattr(owner, name, value)
-    return before
+    aws_messages.mend()
+    aws_targets.mend()
+    replace(BackendDict, "of_fairlead_sandbox", True)
 
 
 # -- one state a server ------------------------------------------------------------------------------------------
@@ -72,13 +43,7 @@ def _replace(owner: Any, name: str, value: Any) -> Any:
 
 def _entries(backends: Any) -> dict[str, Any]:
     """The accounts of one service in the state in use."""
-    state = _current.get()
-    if state is None:
-        return state_of_nobody.backends.setdefault(backends._id, {})
-    return state.backends.setdefault(backends._id, {})
-
-
-state_of_nobody = AwsState()  # for moto's own work outside any request
+    return state_now().backends.setdefault(backends._id, {})
 
 
 def _account(backends: Any, account_id: str) -> Any:
@@ -108,7 +73,9 @@ def _separate_states() -> None:
         "items": lambda self: _entries(self).items(),
     }
     for name, view in views.items():
-        _replace(BackendDict, name, view)
+        replace(BackendDict, name, view)
+    # The names of buckets were taken for the whole process.
+    replace(S3BackendDict, "bucket_accounts", property(lambda _: state_now().buckets))
 
 
 # -- images ------------------------------------------------------------------------------------------------------
@@ -131,8 +98,8 @@ def _mend_images() -> None:
         found: list[Any] = told(self, ami_ids=ami_ids, **rest)
         return found
 
-    _replace(AmisResponse, "register_image", register_image)
-    told = _replace(AmiBackend, "describe_images", describe_images)
+    replace(AmisResponse, "register_image", register_image)
+    told = replace(AmiBackend, "describe_images", describe_images)
 
 
 # -- Auto Scaling groups -----------------------------------------------------------------------------------------
@@ -166,9 +133,9 @@ def _mend_launching() -> None:
         creating(self, *arguments, **named)
         self.created_time = utcnow().isoformat()  # moto writes local time and reads it as UTC
 
-    launched = _replace(FakeAutoScalingGroup, "replace_autoscaling_group_instances", launch)
-    creating = _replace(FakeAutoScalingGroup, "__init__", created)
-    _replace(FakeAutoScalingGroup, "active_instances", active_instances)
+    launched = replace(FakeAutoScalingGroup, "replace_autoscaling_group_instances", launch)
+    creating = replace(FakeAutoScalingGroup, "__init__", created)
+    replace(FakeAutoScalingGroup, "active_instances", active_instances)
 
 
 def _shares(zones: str | None, running: list[Any], count: int) -> Counter[str | None]:
@@ -187,7 +154,7 @@ def _shares(zones: str | None, running: list[Any], count: int) -> Counter[str | 
 
 def _boot(group: Any, launched: list[Any]) -> None:
     """Pending for the boot time; Unhealthy where the image is sick; with the template version that launched it."""
-    state = _current.get() or state_of_nobody
+    state = state_now()
     template = group.ec2_launch_template
     for each in launched:
         if template is not None:
@@ -222,6 +189,6 @@ def _mend_describing() -> None:
     def launch_template(self: Any) -> Any:
         return getattr(self, "launched_with", None) or template_of(self)
 
-    described = _replace(AutoScalingBackend, "describe_auto_scaling_groups", describe_auto_scaling_groups)
-    _replace(AutoScalingResponse, "describe_instance_refreshes", describe_instance_refreshes)
-    _replace(InstanceState, "launch_template", property(launch_template))
+    described = replace(AutoScalingBackend, "describe_auto_scaling_groups", describe_auto_scaling_groups)
+    replace(AutoScalingResponse, "describe_instance_refreshes", describe_instance_refreshes)
+    replace(InstanceState, "launch_template", property(launch_template))

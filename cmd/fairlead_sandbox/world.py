@@ -1,4 +1,6 @@
-"""The whole world on one machine: AWS, a Gate that deploys onto it, a git server, an example repository in it."""
+"""The whole world on one machine: AWS, a Gate that deploys onto it, hosts with agents, a git server, an example
+repository in it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -11,25 +13,38 @@ from typing import Self
 from adapters.clock import SystemClock
 from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import ACCOUNT, REGIONS, Aws
+from fairlead_sandbox.builds import Behaviour, Build
 from fairlead_sandbox.checkout import Checkout
-from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of
+from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of, trigger_fleets_of, without
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.git_server import GitServer
+from fairlead_sandbox.hosts import Host
 from fairlead_sandbox.server_groups import ServerGroup
+from fairlead_sandbox.trigger_half import TriggerHalf
 
 REPOSITORY = "main"  # the name, on the git server and in fairlead.toml
 QUICK = {"poll_interval": "1s", "inventory_interval": "2s", "executions_interval": "1s"}
-__all__ = ["ACCOUNT", "REGIONS", "World", "WorldSettings", "seed_cluster"]
+EXAMPLE_HOSTS = {"staging/matchmaker+staging/lobby": 1, "prod/matchmaker": 6, "prod/matchmaker+prod/lobby": 2}
+__all__ = ["ACCOUNT", "EXAMPLE_HOSTS", "REGIONS", "World", "WorldSettings", "seed_cluster"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldSettings:
-    """What a world is made of. `controller` holds durations of fairlead.toml, such as `{"poll_interval": "1s"}`."""
+    """What a world is made of. `controller` holds durations of fairlead.toml, such as `{"poll_interval": "1s"}`.
+
+    `hosts` says how many instances each trigger fleet has, spread over its regions: `{"prod/matchmaker": 8}`, or
+    `{"prod/matchmaker+prod/lobby": 2}` for instances of both. Trigger fleets that it does not name are left out of the
+    repository, so a world without hosts has Spinnaker's half alone.
+    """
 
     example: Path | None = EXAMPLE  # None: an empty repository and no fleets
     gate: GateSettings = field(default_factory=GateSettings)
     boot_seconds: float = 0.0  # how long a new instance is Pending
     controller: Mapping[str, str] | None = None
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    pace: Mapping[str, str] = field(default_factory=lambda: {"poll": "2s", "heartbeat": "1s"})  # in agent.yaml
+    deployed: bool = True  # hosts run what the repository says; False: they are fresh, and nothing runs on them
+    agents: bool = True  # fresh hosts' agents are started with the world
 
 
 class World:
@@ -50,6 +65,7 @@ class World:
         self.checkout: Checkout
         self.git: GitServer
         self._clock = SystemClock()
+        self._trigger: TriggerHalf | None = None
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -58,9 +74,12 @@ class World:
             starting.enter_context(self.aws)
             starting.enter_context(self.gate)
             self.git = starting.enter_context(GitServer(self.folder / "git"))
-            self._open_repository()
+            files = self._files()
+            self._make_hosts(files, starting)
+            self._open_repository(files)
             self._write_settings()
             self._offer_deeds()
+            self._begin_hosts(files)
             self._parts = starting.pop_all()
         return self
 
@@ -78,13 +97,38 @@ class World:
 
     # -- making it ---------------------------------------------------------------------------------------------
 
-    def _open_repository(self) -> None:
+    def _files(self) -> dict[str, str]:
+        """The repository as path: text, without trigger fleets that are to have no hosts."""
+        if self.settings.example is None:
+            return {"README.md": "# Desired state\n"}
+        files = files_of(self.settings.example, self.gate.url)
+        return without(files, (fleet for fleet in trigger_fleets_of(files) if fleet.name not in self._with_hosts))
+
+    @property
+    def _with_hosts(self) -> set[str]:
+        return {name for names in self.settings.hosts for name in names.split("+")}
+
+    def _make_hosts(self, files: Mapping[str, str], starting: ExitStack) -> None:
+        if not self.settings.hosts:
+            return
+        half = TriggerHalf(self.folder, self.aws, self._clock, trigger_fleets_of(files), self.settings.pace)
+        self._trigger = starting.enter_context(half)
+        for names, count in self.settings.hosts.items():
+            half.add(tuple(names.split("+")), count)
+
+    def _begin_hosts(self, files: Mapping[str, str]) -> None:
+        if self._trigger is None:
+            return
+        if self.settings.deployed:
+            self._trigger.deploy_first(files, self.checkout.head)
+        elif self.settings.agents:
+            self.start_agents()
+        self._trigger.put_behind_balancers(self._trigger.hosts.values())
+
+    def _open_repository(self, files: Mapping[str, str]) -> None:
         self.checkout = Checkout(self.folder / "checkout", self.git.create(REPOSITORY))
-        files = {"README.md": "# Desired state\n"}
-        if self.settings.example is not None:
-            files = files_of(self.settings.example, self.gate.url)
-            for fleet in fleets_of(files):
-                self.add_fleet(fleet)
+        for fleet in fleets_of(files) if self.settings.example is not None else ():
+            self.add_fleet(fleet)
         self.checkout.commit("Say what runs where", files)
         self.checkout.push()
 
@@ -116,6 +160,8 @@ class World:
             'branch = "main"',
         ]
         lines += ["", "[[gates]]", f'url = "{self.gate.url}"', 'auth = {mode = "none"}', ""]
+        if self._trigger is not None:
+            lines += ["[signing]", f'key_id = "{self.trigger.key.key_id}"', f'key = "file:{self.trigger.key_file}"', ""]
         self.config.write_text("\n".join(lines), encoding="utf-8")
         said = "".join(f"{name}='{value}'\n" for name, value in self.environment.items())
         (self.folder / "world.env").write_text(said, encoding="utf-8")
@@ -125,6 +171,12 @@ class World:
         self.gate.control.deeds["change-by-hand"] = self.change_by_hand
         self.gate.control.deeds["break-health"] = self.break_health
         self.gate.control.deeds["mend-health"] = self.mend_health
+        if self._trigger is not None:
+            self.gate.control.deeds["build"] = lambda **said: self.build(**said).addresses
+            self.gate.control.deeds["kill-agent"] = lambda host: self.host(host).kill_agent()
+            self.gate.control.deeds["start-agent"] = lambda host: self.host(host).start_agent()
+            self.gate.control.deeds["make-sick"] = lambda host: self.host(host).make_sick()
+            self.gate.control.deeds["make-well"] = lambda host: self.host(host).make_well()
 
     # -- living in it ------------------------------------------------------------------------------------------
 
@@ -193,6 +245,49 @@ class World:
         group = self.serving(cluster, region)
         server_groups.set_health(self.aws, group, healthy=healthy)
         return group.name
+
+    # -- its hosts ---------------------------------------------------------------------------------------------
+
+    @property
+    def trigger(self) -> TriggerHalf:
+        """The trigger half. Raises `RuntimeError` in a world without hosts."""
+        if self._trigger is None:
+            raise RuntimeError('this world has no hosts; say WorldSettings(hosts={"prod/matchmaker": 2})')
+        return self._trigger
+
+    def hosts(self, fleet: str = "") -> tuple[Host, ...]:
+        """The hosts of a fleet, by instance id; with no fleet all that there are."""
+        known = self._trigger.hosts.values() if self._trigger is not None else ()
+        found = (host for host in known if not fleet or fleet in host.fleets)
+        return tuple(sorted(found, key=lambda host: host.id))
+
+    def host(self, instance: str) -> Host:
+        """One host. Raises `LookupError` for an instance that is none."""
+        if instance not in self.trigger.hosts:
+            raise LookupError(f"{instance} is no host here; there is: {', '.join(sorted(self.trigger.hosts))}")
+        return self.trigger.hosts[instance]
+
+    def build(self, service: str, version: str, behaviour: str = Behaviour.HEALTHY, after: float = 2.0) -> Build:
+        """What CI does: upload a version of a trigger service. `after` is in seconds, see `Behaviour`."""
+        return self.trigger.build(service, version, Behaviour(behaviour), after)
+
+    def start_agents(self) -> None:
+        """Start the agents that do not run, all at once."""
+        for host in self.hosts():
+            if not host.agent_running:
+                host.start_agent()
+
+    def add_host(self, *fleets: str, region: str | None = None, agent: bool = True) -> Host:
+        """A fresh instance of these fleets joins, as when a group scales out."""
+        host = self.trigger.add(fleets, 1, region)[0]
+        self.trigger.put_behind_balancers([host])
+        if agent:
+            host.start_agent()
+        return host
+
+    def terminate(self, host: Host) -> None:
+        """The instance is gone, with everything on it. Its queue stays behind."""
+        self.trigger.terminate(host)
 
 
 def seed_cluster(aws: Aws, cluster: str, region: str, package: str, version: str, *, capacity: int = 2) -> str:

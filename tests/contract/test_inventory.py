@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.aws.config_text import render
+from adapters.agent_protocol.config_text import render
 from adapters.aws.inventory import InventoryReader, Place
 from adapters.aws.objects import put_if_absent
 from adapters.aws.sessions import Sessions

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.aws.clusters import CONFIG_TAG, KEY_TAG
-from adapters.deployers.trigger_settings import TriggerSettings
 from adapters.gate.settings import Ours, SpinnakerSettings
+from adapters.trigger.settings import TriggerSettings
 from desired_state.formats import (
     EnvironmentFile,
     FairleadFile,

@@ -49,14 +49,17 @@ def test_functions_stay_short() -> None:
     assert lengths[-1] <= 50
 
 
-def test_the_only_broad_except_of_the_controller_is_the_loops() -> None:
+def test_only_the_outermost_loops_catch_everything() -> None:
     broad = []
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler) and _is_broad(node):
                 broad.append(str(path.relative_to(ROOT)))
 
-    assert [path for path in broad if not path.startswith("cmd/fairlead_sandbox")] == ["reconciler/loop.py"]
+    assert [path for path in broad if not path.startswith("cmd/fairlead_sandbox")] == [
+        "cmd/fairlead_agent/agent.py",
+        "reconciler/loop.py",
+    ]
 
 
 def _is_broad(handler: ast.ExceptHandler) -> bool:

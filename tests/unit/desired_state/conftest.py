@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.deployers.trigger_settings import TriggerSettings
+from adapters.trigger.settings import TriggerSettings
 from desired_state.durations import Duration
 from desired_state.model import DesiredState
 from desired_state.parser import Parser

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from adapters.deployers.trigger_settings import TriggerSettings
+from adapters.trigger.settings import TriggerSettings
 from desired_state.schemas import schemas
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schemas"

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from adapters.deployers.trigger_settings import TriggerSettings
+from adapters.trigger.settings import TriggerSettings
 from desired_state.parser import Parser
 from desired_state.trees import MemoryTree
 

@@ -130,6 +130,20 @@ def test_drift_under_a_suspension_is_not_undone_by_a_word(rig, build):
     assert rig.world_of_units.standing == before
 
 
+def test_what_was_said_is_kept_alive_where_nothing_new_may_be_said(rig, build):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.1", suspension=Suspension(reason="looking into it")), name="off", keeps=rig.commits[0])
+    rig.world_of_units.run("eu-west-1", {"package/checkout": "1.3.0"})
+    before = rig.world_of_units.renewed
+    rig.once()
+
+    assert rig.world_of_units.renewed == before + 1
+    rig.commit(None, name="gone")
+    rig.settle()
+    assert rig.record.memory.status.reason is Reason.REMOVED
+    assert rig.world_of_units.renewed == before + 1
+
+
 def test_a_changed_way_of_running_the_same_version_is_told_with_the_commit_that_set_the_version(rig, build):
     first = rig.deployed("1.4.1")
     changed = build.fleet("1.4.1", spec="other", deploy={"soak": "3m"})
@@ -162,3 +176,4 @@ def test_a_controller_that_only_observes_says_nothing(rig, build, observe_only):
     rig.settle()
 
     assert rig.world_of_units.standing is None
+    assert rig.world_of_units.renewed == 0

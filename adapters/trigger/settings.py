@@ -1,12 +1,20 @@
-"""The format of `deploy` for `type: trigger` (DESIGN 4), so that such fleets are read and validated."""
+"""A fleet's `deploy` map of type trigger: the model that becomes its JSON Schema. What else must hold is in `rules`."""
 
 import re
+from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from desired_state.durations import Duration
+from desired_state.model import Fleet
+
+STOP_WITHIN = timedelta(seconds=90)  # what holds where the files say nothing
+DRAIN_WITHIN = timedelta(minutes=5)
+HEALTHY_WITHIN = timedelta(minutes=2)
+SILENT_AFTER = timedelta(minutes=3)
+SHORTEST_SILENCE = timedelta(seconds=5)
 
 _PERCENT = re.compile(r"[0-9]{1,3}%")
 
@@ -25,8 +33,14 @@ def _share(value: Any) -> int | str:
 
 
 def _absolute(value: str) -> str:
-    if not value.startswith("/") or ".." in value.split("/"):
-        raise ValueError("must be an absolute path without ..")
+    if re.fullmatch(r"/[^\0-\x1f]*[^\0-\x1f/]", value) is None or ".." in value.split("/"):
+        raise ValueError("must be an absolute path without .. that is not / itself, like /srv/checkout")
+    return value
+
+
+def _audible(value: timedelta) -> timedelta:
+    if value < SHORTEST_SILENCE:
+        raise ValueError("must be at least 5s; agents report every minute unless they are told otherwise")
     return value
 
 
@@ -121,6 +135,9 @@ class TriggerSettings(_Settings):
     health: Health = Field(description='when a host is healthy, like {http: "http://localhost:8080/health"}')
     max_unavailable: Share | None = Field(None, description="How many hosts may be out of service at once")
     min_healthy: Share | None = Field(None, description="How many hosts must stay healthy")
+    silent_after: Annotated[Duration, AfterValidator(_audible)] = Field(
+        SILENT_AFTER, description="A host without a report for that long counts as failed, like 3m"
+    )
     waves: list[Wave] | None = Field(None, description="Slices in order; the last is everything")
 
     @model_validator(mode="after")
@@ -129,6 +146,11 @@ class TriggerSettings(_Settings):
             if _smaller(after.hosts, before.hosts):
                 raise ValueError(f"waves are cumulative and must grow, but {after.hosts} follows {before.hosts}")
         return self
+
+
+def settings_of(fleet: Fleet) -> TriggerSettings:
+    """The fleet's settings. Raises pydantic's `ValidationError` where `validate` was not asked before."""
+    return TriggerSettings.model_validate(dict(fleet.deploy))
 
 
 def _smaller(one: int | str, other: int | str) -> bool:

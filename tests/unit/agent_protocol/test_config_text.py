@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from ruamel.yaml import YAML
 
-from adapters.aws.config_text import render
+from adapters.agent_protocol.config_text import render
 
 AMBIGUOUS = ["yes", "No", "ON", "off", "y", "n", "null", "~", "", "1.10", "0x1F", "010", "1_000", "1e3", "12:30:45"]
 AMBIGUOUS += [

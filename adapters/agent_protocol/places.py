@@ -1,0 +1,48 @@
+"""Where things go on a host: names and paths that stay where they belong, each place taken once."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from adapters.agent_protocol.fields import Malformed
+from adapters.agent_protocol.orders import Artifact, ConfigFile
+
+OURS = ".fairlead"  # how the agent's own files in a release's folder begin
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}")
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+
+
+def plain_name(name: str) -> str:
+    """A package's name, safe as a part of a path. Raises `Malformed`."""
+    if _NAME.fullmatch(name) is None:
+        raise Malformed("a package's name must be letters, digits and . + - _")
+    return name
+
+
+def inner_path(path: str) -> str:
+    """A path that stays below the folder that it is put into, and out of our own files. Raises `Malformed`."""
+    parts = path.split("/")
+    if _CONTROL.search(path) or any(part in {"", ".", ".."} for part in parts):
+        raise Malformed("a path on the host must be relative, without empty parts, . and ..")
+    if parts[0].startswith(OURS):
+        raise Malformed(f"a path on the host must not begin with {OURS}, which is the agent's own")
+    return path
+
+
+def check_places(artifacts: Sequence[Artifact], config: ConfigFile | None) -> None:
+    """Refuse two files of a release at one place, or one below the other. Raises `Malformed`."""
+    files = sorted(_files(artifacts, config), key=lambda path: path.split("/"))
+    for before, after in pairwise(files):
+        if after == before or after.startswith(f"{before}/"):
+            raise Malformed(f"{after} and {before} of a release are at one place")
+
+
+def _files(artifacts: Sequence[Artifact], config: ConfigFile | None) -> Iterator[str]:
+    """The files by name; what is in an archive is not known here."""
+    for artifact in artifacts:
+        if artifact.format == "file":
+            yield artifact.to or artifact.name
+        if artifact.format == "deb":
+            yield f"{artifact.name}.deb"
+    if config is not None:
+        yield config.to

@@ -1,0 +1,159 @@
+"""Topics, queues and subscriptions one by one: looked at, and made or mended where they are not as they should be.
+
+Every method raises `Unreadable` where AWS refuses, with the sentence that says what to do.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from adapters.aws.errors import code_of, readable
+from reconciler.ports import Unreadable
+
+_NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
+_NO_TOPIC = frozenset({"NotFound", "NotFoundException"})
+_TOO_SOON = frozenset({"AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"})
+
+
+class Did(StrEnum):
+    """What was done to a thing, or would be."""
+
+    MADE = "made"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    KEPT = "kept"
+
+
+class Layer:
+    """Lays the plumbing of one account and region. With `dry_run` it says what it would do, and does nothing."""
+
+    def __init__(self, sns: Any, sqs: Any, *, dry_run: bool) -> None:
+        self._sns = sns
+        self._sqs = sqs
+        self._acts = not dry_run
+
+    def topic(self, arn: str, tags: Mapping[str, str]) -> Did:
+        """A topic. One that is there is kept as it is."""
+        name = arn.rpartition(":")[2]
+        with readable(f"the topic {name} (to make it)", "sns"):
+            try:
+                self._sns.get_topic_attributes(TopicArn=arn)
+            except ClientError as error:
+                if code_of(error) not in _NO_TOPIC:
+                    raise
+            else:
+                return Did.KEPT
+            if self._acts:
+                self._sns.create_topic(Name=name, Tags=[{"Key": key, "Value": tags[key]} for key in sorted(tags)])
+        return Did.MADE
+
+    def subscriptions(self, arn: str) -> dict[str, str]:
+        """The subscriptions of a topic by where they lead to; none where there is no topic yet."""
+        with readable(f"the subscriptions of {arn}", "sns"):
+            pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+            try:
+                return {one["Endpoint"]: one["SubscriptionArn"] for page in pages for one in page["Subscriptions"]}
+            except ClientError as error:
+                if code_of(error) not in _NO_TOPIC:
+                    raise
+                return {}
+
+    def subscribe(self, topic: str, queue: str) -> Did:
+        """Raw, so that a hint arrives as it was sent; without a filter, of which an account has few."""
+        if self._acts:
+            with readable(f"the subscriptions of {topic} (to add one)", "sns"):
+                self._sns.subscribe(
+                    TopicArn=topic,
+                    Protocol="sqs",
+                    Endpoint=queue,
+                    Attributes={"RawMessageDelivery": "true"},
+                    ReturnSubscriptionArn=True,
+                )
+        return Did.MADE
+
+    def unsubscribe(self, subscription: str) -> Did:
+        """It goes."""
+        if self._acts:
+            with readable(f"the subscription {subscription} (to remove it)", "sns"):
+                self._sns.unsubscribe(SubscriptionArn=subscription)
+        return Did.REMOVED
+
+    def queue(
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        tags: Mapping[str, str],
+        policy: Mapping[str, Any] | None = None,
+    ) -> Did:
+        """A queue with these attributes and this policy. Of one that is there, what differs is set."""
+        wanted = {**attributes, **({"Policy": json.dumps(policy)} if policy is not None else {})}
+        with self._making(name):
+            url = self._url(name)
+            if url is None:
+                if self._acts:
+                    encrypted = {**wanted, "SqsManagedSseEnabled": "true"}
+                    self._sqs.create_queue(QueueName=name, Attributes=encrypted, tags=dict(tags))
+                return Did.MADE
+            asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=sorted(wanted))
+            other = {key: wanted[key] for key in wanted if not _same(key, wanted[key], asked.get("Attributes", {}))}
+            if other and self._acts:
+                self._sqs.set_queue_attributes(QueueUrl=url, Attributes=other)
+        return Did.CHANGED if other else Did.KEPT
+
+    def queues(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Name and address of every queue whose name begins so."""
+        with readable(f"the queues {prefix}*", "sqs"):
+            pages = self._sqs.get_paginator("list_queues").paginate(
+                QueueNamePrefix=prefix, PaginationConfig={"PageSize": 1000}
+            )
+            found = [url for page in pages for url in page.get("QueueUrls", ())]
+        yield from ((url.rpartition("/")[2], url) for url in found)
+
+    def tags(self, url: str) -> Mapping[str, str]:
+        """The queue's tags; none where it has gone meanwhile."""
+        with readable(f"the tags of {url.rpartition('/')[2]}", "sqs"):
+            try:
+                found: Mapping[str, str] = self._sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+            except ClientError as error:
+                if code_of(error) not in _NO_QUEUE:
+                    raise
+                return {}
+        return found
+
+    def remove_queue(self, url: str) -> Did:
+        """It goes, with what is in it."""
+        if self._acts:
+            with readable(f"the queue {url.rpartition('/')[2]} (to remove it)", "sqs"):
+                self._sqs.delete_queue(QueueUrl=url)
+        return Did.REMOVED
+
+    def _url(self, name: str) -> str | None:
+        try:
+            return str(self._sqs.get_queue_url(QueueName=name)["QueueUrl"])
+        except ClientError as error:
+            if code_of(error) not in _NO_QUEUE:
+                raise
+            return None
+
+    @contextmanager
+    def _making(self, name: str) -> Iterator[None]:
+        with readable(f"the queue {name} (to make it)", "sqs"):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) not in _TOO_SOON:
+                    raise
+                said = (
+                    f"the queue {name} was deleted a moment ago, and SQS makes no new one for a minute; run this again"
+                )
+                raise Unreadable(said) from error
+
+
+def _same(key: str, wanted: str, has: Mapping[str, str]) -> bool:
+    if key != "Policy":
+        return has.get(key) == wanted
+    return bool(json.loads(has.get(key) or "{}") == json.loads(wanted))

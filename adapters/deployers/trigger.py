@@ -1,0 +1,297 @@
+"""Fleets of long-lived instances, converged by an order that their agents carry out. Units are the instances.
+
+One signed order a fleet lies in S3 and says what every instance runs. To start is to admit instances in it, to abort is
+to leave them out; agents follow the highest sequence and report what they observe. `trigger.feeds` names the snapshots.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Self
+
+from adapters.agent_protocol.orders import next_sequence
+from adapters.agent_protocol.signing import SigningKey
+from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
+from adapters.aws.sessions import Sessions
+from adapters.aws.targets import region_of_group, unhealthy_targets
+from adapters.deployers.means import Means
+from adapters.trigger.feeds import (
+    find_host,
+    hosts_body,
+    is_whole,
+    order_feed,
+    reported_sequences,
+    seen_hosts,
+    targets_feed,
+)
+from adapters.trigger.judging import STAGING, WITHOUT, Case, is_admitted, judge, moved, tickets
+from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, observe, sick_targets, spread
+from adapters.trigger.placed import Placed, half_spent, placed_of
+from adapters.trigger.publishing import Published, Publisher, Undone
+from adapters.trigger.releases import lasts_at_most
+from adapters.trigger.rules import problems_of
+from adapters.trigger.settings import TriggerSettings, settings_of
+from adapters.trigger.starting import settled_before, undone, without
+from adapters.trigger.waves import waves_of
+from desired_state.model import Fleet, FleetName
+from reconciler.observed import Observed, Snapshot, Snapshots, Wave
+from reconciler.ports import Clock, Lease
+from reconciler.reasons import Reason
+from reconciler.work import Intent, Outcome, Phase, Standing
+
+
+class Trigger:
+    """The deployer of type `trigger`; see `reconciler.ports.Deployer` for what each method promises."""
+
+    settings_model = TriggerSettings
+    check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
+
+    def __init__(self, *, sessions: Sessions, clock: Clock, signing: SigningKey | None) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._reader = InventoryReader(sessions)
+        self._publisher = Publisher(sessions=sessions, clock=clock, key=signing)
+        self._groups: dict[FleetName, tuple[str, ...]] = {}  # that hosts named when last looked at
+
+    @classmethod
+    def of(cls, means: Means) -> Self:
+        """Out of the controller's means."""
+        return cls(sessions=means.sessions, clock=means.clock, signing=means.signing)
+
+    def validate(self, fleet: Fleet) -> Iterable[str]:
+        """Sentences on what is wrong; one that begins with `warning: ` stops nothing."""
+        return problems_of(fleet)
+
+    def selection(self, fleet: Fleet) -> tuple[str, ...]:
+        """What the fleet claims for itself, as `account/region/tag=value,...`."""
+        environment = fleet.environment
+        tags = ",".join(f"{key}={value}" for key, value in sorted(settings_of(fleet).select.tags.items()))
+        return tuple(f"{environment.account}/{region}/{tags}" for region in environment.regions)
+
+    def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
+        """What of a region's bulk read is the fleet's: the body of its snapshot."""
+        del region
+        return hosts_body(inventory.hosts.tagged(settings_of(fleet).select.tags))
+
+    def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
+        """One unit an instance. Remembers which target groups the next `refresh` should look at."""
+        settings, hosts = settings_of(fleet), spread(seen_hosts(fleet, snapshots))
+        self._groups[fleet.name] = groups_of(fleet, settings, hosts)
+        return observe(fleet, settings, hosts, snapshots)
+
+    def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
+        """Slices of the hosts as observed, the last over everything."""
+        return waves_of(settings_of(fleet), [unit.id for unit in observed.units])
+
+    def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
+        """The hosts that an order of this very target admits one by one: a rollout was under way.
+
+        One of another target is replaced by the next order, and one that is older than any work takes has ended.
+        Raises `Unreadable`.
+        """
+        order = self._publisher.read(fleet).order
+        if order is None or order.admitted is None or order.target.digest != fleet.target_digest:
+            return {}
+        if self._clock.now() >= order.issued + lasts_at_most(settings_of(fleet), STAGING):
+            return {}
+        identity = f"{prefix}{order.target.commit[:12]}:{order.target.digest[:12]}"
+        return {
+            f"{identity}:{host}:w1:a{order.attempts.get(host, 1)}": str(order.sequence)
+            for host in sorted(order.admitted)
+        }
+
+    # ── looking ──
+
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+        """The fleet's instances, its order, and its target groups, freshly read. Raises `Unreadable`."""
+        others = [outcome.intent.fleet for outcome in work if not outcome.phase.ended]
+        places = _places(fleet, others)
+        with ThreadPoolExecutor(max_workers=len(places) + 2) as pool:
+            reads = [pool.submit(self._hosts, *each) for each in places.items()]
+            reads += [pool.submit(self._order, fleet), pool.submit(self._targets, fleet)]
+            return {snapshot.feed: snapshot for snapshot in (read.result() for read in reads)}
+
+    def _hosts(self, place: Place, spec: Fleet) -> Snapshot:
+        read_at = self._clock.now()
+        hosts = self._reader.read_hosts(place, settings_of(spec).select.tags)
+        return Snapshot(feed=inventory_feed(place.account, place.region), body=hosts_body(hosts), read_at=read_at)
+
+    def _order(self, fleet: Fleet) -> Snapshot:
+        read_at = self._clock.now()
+        return Snapshot(feed=order_feed(fleet.name), body=self._publisher.read(fleet).body(), read_at=read_at)
+
+    def _targets(self, fleet: Fleet) -> Snapshot:
+        read_at, environment = self._clock.now(), fleet.environment
+        found = {}
+        for arn in self._groups.get(fleet.name) or groups_of(fleet, settings_of(fleet), ()):
+            region = region_of_group(arn, environment.account) or environment.regions[0]
+            client = self._sessions.client("elbv2", region, role=environment.role, account=environment.account)
+            found[arn] = unhealthy_targets(client, arn)
+        return Snapshot(feed=targets_feed(fleet.name), body={"groups": found}, read_at=read_at)
+
+    def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
+        """Where it stands by the order, the host's report and AWS's word."""
+        fleet, unit = outcome.intent.fleet, outcome.intent.unit
+        settings, host = settings_of(fleet), find_host(fleet, unit, snapshots)
+        order, targets = snapshots.get(order_feed(fleet.name)), snapshots.get(targets_feed(fleet.name))
+        looked = targets.body["groups"] if targets is not None else {}
+        named = groups_of(fleet, settings, [host]) if host is not None else ()
+        return judge(
+            Case(
+                outcome=outcome,
+                order=order.body if order is not None else None,
+                host=host,
+                whole=is_whole(fleet, snapshots),
+                sick=sick_targets(fleet, snapshots).get(unit, ""),
+                looked=set(named) <= set(looked) or len(looked) >= GROUPS_AT_MOST,
+                settings=settings,
+                now=now,
+            )
+        )
+
+    # ── acting ──
+
+    def start(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
+        """One order admits them all."""
+        now = self._clock.now()
+        settled = {intent.key: settled_before(intent, snapshots, now) for intent in intents}
+        yield from (outcome for outcome in settled.values() if outcome is not None)
+        wanted = [intent for intent in intents if settled[intent.key] is None]
+        if wanted:
+            yield from self._order_out(wanted, standing, snapshots, lease)
+
+    def _order_out(
+        self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
+        try:
+            published = self._publish(standing, snapshots, lease)
+        except Undone as trouble:
+            now = self._clock.now()
+            yield from (undone(intent, str(trouble), trouble.failure, now) for intent in intents)
+            return
+        said = "; ".join([f"order {published.order.sequence} admits it", *self._told(standing, published, lease)])
+        now, ticket = self._clock.now(), str(published.order.sequence)
+        for intent in intents:
+            yield moved(Outcome(intent=intent, phase=Phase.INTENDED), Phase.RUNNING, now, said, ticket)
+
+    def abort(
+        self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
+    ) -> Iterator[Outcome]:
+        """One order leaves them all out. Each is ended when its host is seen to follow that order."""
+        alive = [outcome for outcome in outcomes if not outcome.phase.ended]
+        yield from (outcome for outcome in outcomes if outcome.phase.ended)
+        if not alive:
+            return
+        try:
+            published = (
+                self._publish(standing, snapshots, lease)
+                if standing is not None
+                else self._leave_out(alive, snapshots, lease)
+            )
+        except Undone as trouble:
+            yield from (replace(one, message=str(trouble), reason=Reason.UPKEEP_FAILED) for one in alive)
+            return
+        fleet, late = (standing.target if standing is not None else alive[0].intent).fleet, ""
+        if published is not None and published.sha256:
+            late = self._publisher.hint(fleet, published, lease)
+        for outcome in alive:
+            ended = self._aborted(outcome, published, snapshots)
+            yield replace(ended, message=f"{ended.message}; {late}") if late else ended
+
+    def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
+        """Keep in S3 what stands, signed for long enough. A quiet pass has not looked, and changes nothing."""
+        if order_feed(fleet.name) not in snapshots:
+            return ""
+        try:
+            published = (
+                self._publish(standing, snapshots, lease)
+                if standing is not None
+                else self._renew(fleet, snapshots, lease)
+            )
+        except Undone as trouble:
+            return str(trouble)
+        if published is not None and published.sha256:
+            self._publisher.hint(fleet, published, lease)
+        replaced = published.replaced if published is not None else ""
+        return f"{replaced}; it was written anew, look who wrote there" if replaced else ""
+
+    def _publish(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> Published:
+        fleet = standing.target.fleet
+        placed = self._placed(fleet, snapshots)
+        return self._publisher.publish(standing, placed, reported_sequences(fleet, snapshots), lease)
+
+    def _renew(self, fleet: Fleet, snapshots: Snapshots, lease: Lease) -> Published | None:
+        """Sign again what lies there, where half of its life is spent. None: there is nothing to sign.
+
+        An older order that somebody put back looks as sound: only one that hosts follow is given more time.
+        """
+        placed, followed = self._placed(fleet, snapshots), reported_sequences(fleet, snapshots)
+        if placed.trouble:
+            raise Undone(placed.trouble)
+        if placed.order is None or not half_spent(placed.order, self._clock.now()):
+            return None
+        if next_sequence(followed) <= placed.sequence:
+            return None
+        return self._publisher.amend(fleet, placed.order, placed, followed, lease)
+
+    def _leave_out(self, outcomes: Sequence[Outcome], snapshots: Snapshots, lease: Lease) -> Published | None:
+        """Nothing may be said of what units run, but that these are not to run it. None: nothing admits any."""
+        fleet = outcomes[0].intent.fleet
+        placed = self._placed(fleet, snapshots)
+        if placed.order is None:
+            return None
+        if placed.order.admitted is None and not is_whole(fleet, snapshots):
+            raise Undone(f"{placed.address} admits all hosts, and they could not be read to name all but these")
+        present = [host.id for host in seen_hosts(fleet, snapshots)]
+        order = without(placed.order, [outcome.intent.unit for outcome in outcomes], present)
+        known = [*reported_sequences(fleet, snapshots), *tickets(outcomes)]
+        return self._publisher.amend(fleet, order, placed, known, lease)
+
+    def _placed(self, fleet: Fleet, snapshots: Snapshots) -> Placed:
+        snapshot = snapshots.get(order_feed(fleet.name))
+        return placed_of(snapshot.body) if snapshot is not None else self._publisher.look(fleet)
+
+    def _aborted(self, outcome: Outcome, published: Published | None, snapshots: Snapshots) -> Outcome:
+        """Left out by that order. What no order ever admitted has nothing to end, and an order that was on its way
+        cannot come any more once a newer one was put in its place; else `check` waits for it.
+        """
+        now, ticket = self._clock.now(), outcome.ticket
+        if ticket is None and not self._saw_admitted(outcome.intent, snapshots):
+            phase = Phase.ABORTED if published is not None and published.sha256 else Phase.ABORTING
+            return moved(outcome, phase, now, "no order admitted it")
+        sequence = published.order.sequence if published is not None else 0
+        said = f"order {sequence} leaves it out" if published is not None else "no order of ours is there any more"
+        if ticket is None or not ticket.startswith(WITHOUT):
+            ticket = f"{WITHOUT}{sequence}"
+        return moved(outcome, Phase.ABORTING, now, said, ticket)
+
+    def _saw_admitted(self, intent: Intent, snapshots: Snapshots) -> bool:
+        """Whether it was admitted when this pass looked; yes, where it did not."""
+        snapshot = snapshots.get(order_feed(intent.fleet.name))
+        return snapshot is None or is_admitted(snapshot.body, intent)
+
+    def _told(self, standing: Standing, published: Published, lease: Lease) -> list[str]:
+        """Hints go out with what is new; what went wrong with them is said and does no harm."""
+        fleet = standing.target.fleet
+        late = self._publisher.hint(fleet, published, lease) if published.sha256 else ""
+        return [
+            *([f"{published.replaced}, and was replaced"] if published.replaced else []),
+            *published.said,
+            *([f"{late}; agents come by themselves"] if late else []),
+        ]
+
+
+def _places(fleet: Fleet, others: Iterable[Fleet]) -> dict[Place, Fleet]:
+    """Every region to read and the spec that selects there. Work keeps its spec, so its regions are read too."""
+    found: dict[Place, Fleet] = {}
+    feeds = set()
+    for spec in (fleet, *others):
+        for region in spec.environment.regions:
+            place = Place(spec.environment.account, region, spec.environment.role)
+            if inventory_feed(place.account, region) not in feeds:
+                found[place] = spec
+                feeds.add(inventory_feed(place.account, region))
+    return found

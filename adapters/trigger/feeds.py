@@ -1,0 +1,126 @@
+"""The snapshots that a trigger fleet is seen by, their names and bodies.
+
+| name | body | who reads it |
+|---|---|---|
+| `inventory/<account>/<region>` | `{"hosts": {id: {zone, state, launched}}}` | the inventories feed, and `refresh` |
+| `reports/<account>/<region>/<environment>` | `{"hosts": {id: report}}`, `sent` added to a report | the reports feed |
+| `order/<fleet>` | the order as it lies in S3, see `placed` | `refresh` only |
+| `targets/<fleet>` | `{"groups": {arn: {id: why it is unhealthy}}}` | `refresh` only |
+
+A report is one of `agent_protocol.reports` as JSON; `sent` is when SQS took it, RFC 3339. What only `refresh` reads is
+also how one tells that a pass has looked: its `read_at` is that pass's present.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from adapters.agent_protocol.refusals import RefusalReason
+from adapters.aws.hosts import Host
+from adapters.aws.inventory import inventory_feed
+from desired_state.model import Environment, Fleet
+from reconciler.observed import Snapshot, Snapshots, UnitId
+
+Body = Mapping[str, Any]
+NOTHING: Body = {}
+
+
+def reports_feed(account: str, region: str, environment: str) -> str:
+    """The reports of an environment's hosts in one region."""
+    return f"reports/{account}/{region}/{environment}"
+
+
+def order_feed(fleet: str) -> str:
+    """The fleet's order."""
+    return f"order/{fleet}"
+
+
+def targets_feed(fleet: str) -> str:
+    """The health of the fleet's targets, by AWS's own word."""
+    return f"targets/{fleet}"
+
+
+def hosts_body(hosts: Iterable[Host]) -> dict[str, Any]:
+    """The fleet's part of an inventory."""
+    kept = ("zone", "state", "launched")
+    return {"hosts": {host["id"]: {key: host[key] for key in kept} for host in hosts}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One instance of a fleet as the snapshots show it."""
+
+    id: UnitId
+    zone: str
+    launched: str
+    report: Body | None  # None: it never reported
+    reports_read_at: datetime | None  # None: nobody in its region ever did
+
+
+def inventories(environment: Environment) -> list[str]:
+    """The feeds in which the fleet's instances are found."""
+    return [inventory_feed(environment.account, region) for region in environment.regions]
+
+
+def is_whole(fleet: Fleet, snapshots: Snapshots) -> bool:
+    """Every region was read: an instance that is not there is gone."""
+    return all(feed in snapshots for feed in inventories(fleet.environment))
+
+
+def seen_hosts(fleet: Fleet, snapshots: Snapshots) -> Iterator[Seen]:
+    """Every instance that EC2 shows, with its report laid over."""
+    for region in fleet.environment.regions:
+        snapshot = snapshots.get(inventory_feed(fleet.environment.account, region))
+        if snapshot is None:
+            continue
+        reports = _reports(fleet, region, snapshots)
+        for name, facts in _hosts(snapshot).items():
+            yield _seen(name, facts, reports)
+
+
+def find_host(fleet: Fleet, unit: UnitId, snapshots: Snapshots) -> Seen | None:
+    """One instance; None where EC2 does not show it."""
+    for region in fleet.environment.regions:
+        snapshot = snapshots.get(inventory_feed(fleet.environment.account, region))
+        facts = _hosts(snapshot).get(unit) if snapshot is not None else None
+        if facts is not None:
+            return _seen(unit, facts, _reports(fleet, region, snapshots))
+    return None
+
+
+def reported_sequences(fleet: Fleet, snapshots: Snapshots) -> list[int]:
+    """The sequences that hosts follow, also those of hosts that are gone.
+
+    A host that has accepted another order of the very same number takes no further one of it: that number is used up.
+    """
+    found = []
+    for region in fleet.environment.regions:
+        snapshot = _reports(fleet, region, snapshots)
+        found += [_highest(report) for report in _hosts(snapshot).values()] if snapshot else []
+    return found
+
+
+def _highest(report: Body) -> int:
+    follows, refused = int(report.get("sequence") or 0), report.get("refused") or NOTHING
+    clashes = refused.get("reason") == RefusalReason.REPLAYED and refused.get("sequence") == follows
+    return follows + 1 if clashes else follows
+
+
+def _reports(fleet: Fleet, region: str, snapshots: Snapshots) -> Snapshot | None:
+    return snapshots.get(reports_feed(fleet.environment.account, region, fleet.environment.name))
+
+
+def _hosts(snapshot: Snapshot) -> Mapping[str, Body]:
+    found: Mapping[str, Body] = snapshot.body.get("hosts", NOTHING)
+    return found
+
+
+def _seen(name: UnitId, facts: Body, reports: Snapshot | None) -> Seen:
+    return Seen(
+        id=name,
+        zone=str(facts.get("zone", "")),
+        launched=str(facts.get("launched", "")),
+        report=_hosts(reports).get(name) if reports is not None else None,
+        reports_read_at=reports.read_at if reports is not None else None,
+    )

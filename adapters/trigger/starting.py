@@ -1,0 +1,48 @@
+"""Intents as orders: which of them can be ordered at all, and an order that leaves hosts out. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from adapters.agent_protocol.orders import Order
+from adapters.trigger.feeds import Body, find_host
+from adapters.trigger.judging import failed, has_ended, moved
+from reconciler.observed import Snapshots, UnitId
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Intent, Outcome, Phase
+
+
+def settled_before(intent: Intent, snapshots: Snapshots, now: datetime) -> Outcome | None:
+    """What is known of an intent before anything is ordered; None: it is to be ordered."""
+    outcome = Outcome(intent=intent, phase=Phase.INTENDED)
+    host = find_host(intent.fleet, intent.unit, snapshots)
+    report = host.report if host is not None else None
+    if report is not None and report.get("report_only"):
+        said = f"the agent of {intent.unit} only reports; run it without --report-only"
+        return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, said, now)
+    if report is None or not has_ended(intent, report):
+        return None
+    if intent.starts > 1:  # begun in this life: `check` says how it ended
+        return moved(outcome, Phase.RUNNING, now, "the host has it already", str(report.get("sequence")))
+    said = f"attempt {intent.attempt} was spent before: {intent.unit} ended it {_state(report)}"
+    return moved(outcome, Phase.USED_UP, now, said)
+
+
+def undone(intent: Intent, message: str, failure: Failure, now: datetime) -> Outcome:
+    """An intent whose order was not written. Where nobody knows, it stays intended and is looked at again."""
+    outcome = Outcome(intent=intent, phase=Phase.INTENDED, reason=Reason.UPKEEP_FAILED, message=message, since=now)
+    if failure is Failure.NONE:
+        return outcome
+    reason = Reason.DEPLOY_REFUSED if failure is Failure.REFUSED else Reason.UPKEEP_FAILED
+    return failed(outcome, failure, reason, message, now)
+
+
+def without(order: Order, hosts: Collection[UnitId], present: Iterable[UnitId]) -> Order:
+    """The order with these hosts left out. One that admits all comes to name those that are there."""
+    admitted = frozenset(present) if order.admitted is None else order.admitted
+    kept = admitted - frozenset(hosts)
+    return replace(order, admitted=kept, attempts={host: n for host, n in order.attempts.items() if host in kept})
+
+
+def _state(report: Body) -> str:
+    return str((report.get("work") or {}).get("state"))

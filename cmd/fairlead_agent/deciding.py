@@ -1,0 +1,114 @@
+"""From the order, the memory and what is observed to one decision. Pure.
+
+| the newest assignment | the order asks for | decision |
+|---|---|---|
+| any, unfinished | the same | go on |
+| any, unfinished | another | begin the other |
+| any, unfinished | nothing of this host | withdraw: back to the last good release |
+| any, unfinished | (no order is believed) | go on: it was begun under a sound one |
+| ended | the same | nothing; it is never begun again |
+| done | the base, as the host is not admitted | nothing, until it is admitted |
+| none: the memory is new or lost | the base, and what is there is whole and healthy | nothing, until it is admitted |
+| failed or none, or done and admitted | another | begin it |
+| failed, as the road was bad | the same, and it is the base | begin it again, at each look: nobody else would |
+
+Begun is also what is there already; `Begin.settled` says that nothing is to be done for it but to write it down.
+"""
+
+from dataclasses import dataclass
+
+from adapters.agent_protocol.orders import Assignment, Order, assignment_of
+from adapters.agent_protocol.reports import Blame, Work, WorkState
+from fairlead_agent.journal import Memory
+from fairlead_agent.stages import BETWEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What is really there. `release` is the id of the active release; None: there is none."""
+
+    release: str | None
+    whole: bool  # its components are all there, unchanged
+    running: bool
+    healthy: bool
+
+    def is_at(self, release: str) -> bool:
+        """It runs that release, unchanged and healthy."""
+        return self.release == release and self.whole and self.running and self.healthy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """Nothing is to be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Converge to an assignment. `settled`: the host is there already, and is not touched."""
+
+    assignment: Assignment
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Go on with the unfinished assignment, at its stage."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
+    """End the unfinished assignment: nobody asks for it any more, and for nothing else."""
+
+
+Decision = Stay | Begin | Resume | Withdraw
+
+
+def decide(order: Order | None, host: str, memory: Memory, seen: Observation) -> Decision:
+    """What the host does now. `order` is one that is believed; None: there is none."""
+    if order is None:
+        return _resumed(memory) or Stay()
+    wanted = assignment_of(order, host)
+    if wanted is None:
+        return Withdraw() if memory.unfinished else Stay()
+    if memory.work is not None and memory.work.key == wanted.key:
+        return _known(order, host, wanted, memory, seen)
+    if not order.admits(host) and _stands(memory, seen):
+        return Stay()
+    return _begun(wanted, memory, seen)
+
+
+def _known(order: Order, host: str, wanted: Assignment, memory: Memory, seen: Observation) -> Decision:
+    if memory.unfinished:
+        return Resume(assignment=wanted)
+    is_base = not order.admits(host)
+    if is_base and memory.work is not None and _failed_on_the_way(memory.work):
+        return _begun(wanted, memory, seen)
+    return Stay()
+
+
+def _begun(wanted: Assignment, memory: Memory, seen: Observation) -> Begin:
+    return Begin(assignment=wanted, settled=seen.is_at(wanted.release.id) and not is_between(memory))
+
+
+def _stands(memory: Memory, seen: Observation) -> bool:
+    """It was brought to where it is, or is found well: others go first."""
+    if memory.work is None:
+        return seen.release is not None and seen.is_at(seen.release)
+    return memory.work.state is WorkState.DONE
+
+
+def is_between(memory: Memory) -> bool:
+    """The files may be those of one release and the process that of another, however healthy it looks."""
+    return memory.touched in BETWEEN
+
+
+def _failed_on_the_way(work: Work) -> bool:
+    return work.state is WorkState.FAILED and work.blame is Blame.TRANSIENT
+
+
+def _resumed(memory: Memory) -> Resume | None:
+    if not memory.unfinished or memory.work is None or memory.release is None:
+        return None
+    return Resume(assignment=Assignment(release=memory.release, attempt=memory.work.attempt))

@@ -1,0 +1,166 @@
+"""What the host remembers of one fleet, written down before it acts. One small file, and the one before it.
+
+Where the newest file is cut off or torn, the one before is read: it is one step behind, and every step may be taken
+again. Where both are, the memory is lost, which the reports say.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.agent_protocol.fields import Fields, Malformed, moment_text
+from adapters.agent_protocol.orders import Release, release_document
+from adapters.agent_protocol.reading import read_release
+from adapters.agent_protocol.reports import Blame, Work, WorkState
+from fairlead_agent.durable import sync_folder, write_whole
+from fairlead_agent.trouble import on_disk
+
+FORMAT = "fairlead/journal/v1"
+_PRIVATE = 0o600
+_SAID = 1 << 16  # characters of a message or a log
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")  # what no text may hold that is read (`fields`); commands print anything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is known of a fleet on this host over crashes and reboots."""
+
+    sequence: int = 0  # the highest that was accepted
+    meaning: str = ""  # of that order, see `orders.Order.meaning`
+    expires: datetime | None = None
+    work: Work | None = None  # the newest assignment
+    release: Release | None = None  # that it is to bring
+    failed_at: str = ""  # the stage at which it failed, while the host goes back
+    touched: str = ""  # the last stage that touched what runs, of any assignment; empty: that ended well
+    last_good: str = ""  # the id of the release that was healthy here last
+    last_good_version: str = ""
+    left: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # target groups to enter again, with ports
+
+    @property
+    def unfinished(self) -> bool:
+        """The newest assignment has not ended."""
+        return self.work is not None and self.work.state is WorkState.WORKING
+
+
+class Journal:
+    """The memory of one fleet. One thread writes; any may read `memory`."""
+
+    def __init__(self, folder: Path, fleet: str) -> None:
+        self._path = folder / f"{fleet.replace('/', '_')}.json"
+        self._before = self._path.with_suffix(".before")
+        self.memory = Memory()
+        self.lost = ""  # what was wrong with the file at boot, where memory was lost; as long as the agent lives
+        self._is_torn = False  # the file, as it lies there
+        self._written: Memory | None = None
+
+    def load(self) -> None:
+        """Read it at boot. Raises nothing: what cannot be read is lost, and is kept aside for people."""
+        for path in (self._path, self._before):
+            try:
+                self.memory = self._written = _memory(json.loads(path.read_bytes()))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, RecursionError) as error:
+                self.lost = self.lost or f"{path} cannot be read ({error})"
+                self._is_torn = self._is_torn or path == self._path
+                continue
+            self.lost = f"{self.lost}; the step before it was read" if self.lost else ""
+            return
+
+    def write(self, memory: Memory) -> None:
+        """Remember this from now on. Raises `Trouble` where it cannot be written; then nothing changed."""
+        if memory == self._written and not self._is_torn:
+            self.memory = memory
+            return
+        with on_disk(f"write down the next step in {self._path}"):
+            self._keep()
+            write_whole(self._path, json.dumps(_document(memory)).encode(), _PRIVATE)
+        self.memory = self._written = memory
+        self._is_torn = False
+
+    def imagine(self, memory: Memory) -> None:
+        """Go on with this where the disk takes nothing: after a crash the last that was written counts."""
+        self.memory = memory
+
+    def _keep(self) -> None:
+        """The file as it is becomes the one before, unless it is torn; a torn one is kept aside."""
+        if not self._path.exists():
+            return
+        if self._is_torn:
+            self._path.replace(self._path.with_suffix(".broken"))
+            return
+        spare = self._path.with_suffix(".spare")
+        spare.unlink(missing_ok=True)
+        os.link(self._path, spare)
+        spare.replace(self._before)
+        sync_folder(self._path.parent)
+
+
+def _document(memory: Memory) -> Mapping[str, Any]:
+    work = memory.work
+    return {
+        "format": FORMAT,
+        "sequence": memory.sequence,
+        "meaning": memory.meaning,
+        "expires": moment_text(memory.expires) if memory.expires else None,
+        "work": _work_document(work) if work else None,
+        "release": release_document(memory.release) if memory.release else None,
+        "failed_at": memory.failed_at,
+        "touched": memory.touched,
+        "last_good": memory.last_good,
+        "last_good_version": memory.last_good_version,
+        "left": {arn: list(ports) for arn, ports in memory.left.items()},
+    }
+
+
+def _work_document(work: Work) -> Mapping[str, Any]:
+    """Whatever a command printed, it can be read again."""
+    sound = replace(work, message=_sound(work.message), log=_sound(work.log))
+    return {name: getattr(sound, name) for name in Work.__slots__}
+
+
+def _sound(text: str) -> str:
+    return _UNREADABLE.sub("\ufffd", text[:_SAID])
+
+
+def _memory(value: Any) -> Memory:
+    fields = Fields(value, "journal")
+    if fields.text("format", 60) != FORMAT:
+        raise Malformed(f"its format is not {FORMAT}")
+    return Memory(
+        sequence=fields.whole("sequence"),
+        meaning=fields.text("meaning"),
+        expires=fields.moment("expires") if fields.has("expires") else None,
+        work=fields.maybe("work", _work),
+        release=read_release(fields.mapping("release")) if fields.has("release") else None,
+        failed_at=fields.text("failed_at"),
+        touched=fields.optional("touched") or "",
+        last_good=fields.text("last_good"),
+        last_good_version=fields.text("last_good_version"),
+        left={arn: _ports(ports) for arn, ports in fields.mapping("left").items()},
+    )
+
+
+def _work(fields: Fields) -> Work:
+    return Work(
+        key=fields.filled("key"),
+        version=fields.text("version"),
+        attempt=fields.whole("attempt", 1),
+        state=WorkState(fields.text("state")),
+        stage=fields.text("stage"),
+        message=fields.text("message", _SAID),
+        blame=Blame(fields.text("blame")),
+        rolled_back_to=fields.text("rolled_back_to"),
+        log=fields.text("log", _SAID),
+    )
+
+
+def _ports(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(isinstance(port, int) for port in value):
+        raise Malformed("left must hold lists of ports")
+    return tuple(value)

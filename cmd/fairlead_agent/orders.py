@@ -1,0 +1,85 @@
+"""Reading a fleet's order from S3, and believing it or not."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from adapters.agent_protocol.addresses import order_key
+from adapters.agent_protocol.orders import Order
+from adapters.agent_protocol.reading import LARGEST, Trust, read_order
+from adapters.agent_protocol.refusals import RefusalReason, Refused
+from adapters.agent_protocol.reports import Refusal
+from fairlead_agent.cloud import code_of
+from fairlead_agent.trouble import Trouble
+
+_SAME = frozenset({"304", "NotModified"})
+_ABSENT = frozenset({"NoSuchKey", "404"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at S3 showed: an order to follow, or a refusal, or why neither is known."""
+
+    order: Order | None = None
+    refused: Refusal | None = None
+    trouble: str = ""  # S3 was not reached, or nothing is there yet
+
+
+class Orders:
+    """One fleet's order. Not for two threads at once."""
+
+    def __init__(self, client: Callable[[], Any], bucket: str, fleet: str, keys: Mapping[str, str]) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = order_key(fleet)
+        self._trust = Trust(fleet=fleet, keys=keys)
+        self._etag = ""
+        self._body = b""
+
+    def look(self, now: datetime, at_least: int, known_meaning: str) -> Look:
+        """Read it and check it against what was accepted before. Raises nothing that S3 or the order could cause."""
+        try:
+            body = self._read()
+            order = read_order(body, self._trust, now, at_least=at_least, known_meaning=known_meaning)
+        except Refused as refused:
+            said = Refusal(reason=refused.reason, message=str(refused), sequence=refused.sequence)
+            return Look(refused=said)
+        except Trouble as trouble:
+            return Look(trouble=trouble.message)
+        return Look(order=order)
+
+    @property
+    def _address(self) -> str:
+        return f"s3://{self._bucket}/{self._key}"
+
+    def _read(self) -> bytes:
+        """The object's bytes, sent again by S3 only where they changed. Raises `Trouble`, `Refused`."""
+        known = {"IfNoneMatch": self._etag} if self._etag else {}
+        try:
+            answer = self._client().get_object(Bucket=self._bucket, Key=self._key, **known)
+            size = int(answer["ContentLength"])
+            with closing(answer["Body"]) as stream:  # its own `with` gives the raw stream, whose errors are urllib3's
+                if size > LARGEST:
+                    said = f"the order has {size} bytes; the most is {LARGEST}"
+                    raise Refused(RefusalReason.MALFORMED, said)
+                body: bytes = stream.read()
+        except ClientError as error:
+            return self._without(error)
+        except (BotoCoreError, OSError) as error:
+            raise Trouble.of_the_road(f"cannot read {self._address}: {error}") from None
+        self._etag, self._body = str(answer["ETag"]), body
+        return body
+
+    def _without(self, error: ClientError) -> bytes:
+        """What the answer means when S3 sends no object."""
+        code = code_of(error)
+        if code in _SAME:
+            return self._body
+        if code in _ABSENT:
+            said = f"there is no order yet: {self._address} is not there"
+            raise Trouble.of_the_road(said) from None
+        raise Trouble.of_the_road(f"cannot read {self._address}: {error}") from None

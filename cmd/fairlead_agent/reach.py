@@ -1,0 +1,71 @@
+"""What touches this host for one fleet, put together; in a rehearsal below a folder that plays the host's disk."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Event
+
+from fairlead_agent.balancer import Balancer
+from fairlead_agent.cloud import Cloud
+from fairlead_agent.commands import Finished, Runner, run
+from fairlead_agent.health import HealthCheck
+from fairlead_agent.identity import Identity
+from fairlead_agent.installation import Installation, Means
+from fairlead_agent.lifecycle import Hands
+from fairlead_agent.service import Service
+from fairlead_agent.settings import Rehearsal
+
+
+class Reach:
+    """The hands that reach a fleet's root, kept as long as the root stays."""
+
+    def __init__(self, rehearsal: Rehearsal, cloud: Cloud, identity: Identity) -> None:
+        self._rehearsal = rehearsal
+        self._cloud = cloud
+        self._identity = identity
+        self._known: dict[str, Hands] = {}
+
+    def __call__(self, root: str) -> Hands:
+        if root not in self._known:
+            self._known = {root: self._made(root)}
+        return self._known[root]
+
+    def _made(self, root: str) -> Hands:
+        rehearsal, cloud, run_child = self._rehearsal, self._cloud, runner(self._rehearsal)
+        place = (rehearsal.prefix / root.lstrip("/")) if rehearsal.prefix is not None else Path(root)
+        means = Means(
+            s3=lambda: cloud.client("s3"),
+            secrets=lambda: cloud.client("secretsmanager"),
+            run=run_child,
+            dpkg_root=rehearsal.prefix,
+        )
+        return Hands(
+            installation=Installation(place, means),
+            service=Service(run_child),
+            health=HealthCheck(run_child, rehearsal.ports),
+            balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
+            folder=place / "current",
+        )
+
+
+def runner(rehearsal: Rehearsal) -> Runner:
+    """How children are run: in a rehearsal with its own programs first."""
+    first = rehearsal.path
+    if first is None:
+        return run
+
+    def with_path(
+        argv: Sequence[str],
+        *,
+        within: float,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        stop: Event | None = None,
+    ) -> Finished:
+        path = f"{first}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        found = str(first / argv[0]) if argv and (first / argv[0]).exists() else argv[0]
+        return run(
+            [found, *argv[1:]], within=within, cwd=cwd, environment={**(environment or {}), "PATH": path}, stop=stop
+        )
+
+    return with_path

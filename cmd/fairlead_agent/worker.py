@@ -1,0 +1,256 @@
+"""One fleet on this host: take the newest look at the order, decide, carry out, report. One thread of its own.
+
+Another thread looks at the order meanwhile (`look`), and interrupts the work where it became another's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Event, Lock
+
+from adapters.agent_protocol.orders import Order, assignment_of
+from adapters.agent_protocol.reports import Report, WorkState
+from fairlead_agent.clock import Clock
+from fairlead_agent.deciding import Begin, Decision, Resume, Stay, Withdraw, decide, is_between
+from fairlead_agent.journal import Journal, Memory
+from fairlead_agent.lifecycle import Deploy, Hands, Refuge
+from fairlead_agent.log import Log
+from fairlead_agent.observing import Observer, Seen
+from fairlead_agent.orders import Look, Orders
+from fairlead_agent.stages import TOUCHED
+from fairlead_agent.trouble import Interrupted, Trouble
+from fairlead_agent.watching import Elsewhere
+
+KEPT = 3  # releases on the disk beside the active one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What a worker reads, remembers, touches and says by."""
+
+    orders: Orders
+    journal: Journal
+    hands: Callable[[str], Hands]  # by the root that an order names
+    elsewhere: Elsewhere
+    post: Callable[[Report], None]
+
+
+class Worker:
+    """`work` is one round, called again and again by its thread; `look` may be called by another one."""
+
+    def __init__(self, blank: Report, ways: Ways, clock: Clock, log: Log) -> None:
+        self.fleet = blank.fleet
+        self.wake = Event()  # something is new
+        self._blank = blank  # what all reports of this fleet begin with
+        self._orders, self._journal, self._hands = ways.orders, ways.journal, ways.hands
+        self._elsewhere, self._post = ways.elsewhere, ways.post
+        self._clock = clock
+        self._log = log
+        self._observer = Observer(self.fleet, clock, log)
+        self._deploy = Deploy(self.fleet, ways.journal, log, self._moved)
+        self._lock = Lock()
+        self._stop = Event()  # the work that is under way is not wanted any more
+        self._ending = False
+        self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
+        self._root = ""  # the last that was known
+        self._look = Look(trouble="its order was not read yet")
+        self._newest = (0, "")  # sequence and meaning of the newest order that was read here
+        self._seen = Seen()
+
+    # -- by the thread that looks ------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Read the order. Work that it does not ask for any more is interrupted."""
+        memory = self._journal.memory
+        sequence, meaning = max((memory.sequence, memory.meaning), self._newest, key=lambda each: each[0])
+        found = self._orders.look(self._clock.now(), sequence, meaning)
+        if found.order is not None:
+            self._newest = (found.order.sequence, found.order.meaning)
+        with self._lock:
+            if found != self._look:
+                self._say(found)
+                self.wake.set()
+            self._look = found
+            if self._at_work is not None and found.order is not None and self._asked(found.order) != self._at_work:
+                self._log("interrupted", fleet=self.fleet, sequence=found.order.sequence)
+                self._stop.set()
+
+    def _say(self, found: Look) -> None:
+        if found.order is not None and found.order.sequence != self._journal.memory.sequence:
+            self._log("order", fleet=self.fleet, sequence=found.order.sequence, version=found.order.target.version)
+        if found.refused is not None:
+            refused = found.refused
+            self._log(
+                "refused", fleet=self.fleet, reason=refused.reason, sequence=refused.sequence, why=refused.message
+            )
+        if found.trouble:
+            self._log("no-order", fleet=self.fleet, why=found.trouble)
+
+    def _asked(self, order: Order) -> str:
+        wanted = assignment_of(order, self._blank.host)
+        return wanted.key if wanted is not None else ""
+
+    def end(self) -> None:
+        """Interrupt what is under way, for good: the process is to end."""
+        with self._lock:
+            self._ending = True
+            self._stop.set()
+        self.wake.set()
+
+    # -- by its own thread -------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """One round: observe, decide, carry out, report. What was interrupted is looked at again at once."""
+        self.wake.clear()
+        try:
+            self._round()
+        except Interrupted:
+            self.wake.set()
+        finally:
+            with self._lock:
+                self._at_work = None
+
+    @property
+    def is_settled(self) -> bool:
+        """The host is healthy, and its order asks nothing more of it."""
+        with self._lock:
+            order = self._look.order
+        memory = self._journal.memory
+        if order is None or self._seen.ailment:
+            return False
+        has_failed = memory.work is not None and memory.work.state is WorkState.FAILED
+        return not has_failed and isinstance(decide(order, self._blank.host, memory, self._seen.facts), Stay)
+
+    def _round(self) -> None:
+        with self._lock:
+            if not self._ending:
+                self._stop.clear()
+            order = self._look.order
+        self._observe(order)
+        decision, order = self._decided()
+        if isinstance(decision, Stay):
+            self._rest(order)
+            return
+        try:
+            self._carry_out(decision, order)
+        finally:
+            self._observer.forget_groups()
+        self._observe(order)
+        self._report()
+        self._prune()
+
+    def _decided(self) -> tuple[Decision, Order | None]:
+        """Decide by the newest order, which is written down first. From here on another one interrupts."""
+        with self._lock:
+            if self._ending:
+                raise Interrupted
+            order = self._look.order
+            if order is not None:
+                self._accept(order)
+            decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
+            self._at_work = self._key_of(decision, order)
+            return decision, order
+
+    def _key_of(self, decision: Decision, order: Order | None) -> str | None:
+        """What a newer order must ask for, or it interrupts."""
+        if isinstance(decision, Begin | Resume):
+            return decision.assignment.key
+        return self._asked(order) if order is not None else None
+
+    def _accept(self, order: Order) -> None:
+        """Remember the order's sequence before anything is done for it."""
+        known = {"sequence": order.sequence, "meaning": order.meaning, "expires": order.expires}
+        self._remember(replace(self._journal.memory, **known))  # type: ignore[arg-type]
+
+    def _remember(self, memory: Memory) -> None:
+        """Written, or where the disk takes nothing known until the agent ends; a step of work must be written."""
+        try:
+            self._journal.write(memory)
+        except Trouble as trouble:
+            self._log("not-written", fleet=self.fleet, why=trouble.message)
+            self._journal.imagine(memory)
+
+    def _carry_out(self, decision: Decision, order: Order | None) -> None:
+        refuge = Refuge(rejected=order.rejected, base=order.base) if order is not None else Refuge()
+        if isinstance(decision, Withdraw):
+            self._deploy.withdraw(self._reach(order), self._stop, refuge)
+        if isinstance(decision, Begin | Resume):
+            release = decision.assignment.release
+            hands = self._hands(release.lifecycle.root)
+            if isinstance(decision, Resume):
+                self._log("resumed", fleet=self.fleet, version=release.version)
+                self._deploy.resume(release, hands, self._stop, refuge)
+            elif decision.settled:
+                self._deploy.settle(decision.assignment, hands, self._stop)
+            else:
+                self._deploy.begin(decision.assignment, hands, self._stop, refuge)
+
+    def _rest(self, order: Order | None) -> None:
+        """Nothing is to be done: mend what an earlier ending left, and report."""
+        memory, release = self._journal.memory, self._seen.release
+        if memory.left and (not memory.touched or not self._seen.ailment):
+            self._deploy.reenter(self._reach(order))
+            self._observer.forget_groups()
+        memory = self._journal.memory
+        if not memory.last_good and release is not None and self._seen.facts.is_at(release.id):
+            # The memory is new or lost, and the host is found well: that is what it would go back to.
+            known = replace(memory, release=memory.release or release)
+            self._remember(replace(known, last_good=release.id, last_good_version=release.version))
+        self._report()
+
+    def _prune(self) -> None:
+        memory, order = self._journal.memory, self._look.order
+        if memory.unfinished or memory.release is None:
+            return
+        installation = self._hands(memory.release.lifecycle.root).installation
+        base = order.base.id if order is not None and order.base is not None else ""
+        try:
+            installation.prune({memory.last_good, base, *installation.held()[-KEPT:]})
+        except Trouble as trouble:
+            self._log("not-pruned", fleet=self.fleet, why=trouble.message)
+
+    # -- looking and saying ------------------------------------------------------------------------------------
+
+    def _reach(self, order: Order | None) -> Hands:
+        """The host's hands at the fleet's root, where anything says what that is."""
+        memory = self._journal.memory
+        known = memory.release or (order.target if order is not None else None)
+        self._root = known.lifecycle.root if known is not None else self._root
+        return self._hands(self._root)
+
+    def _observe(self, order: Order | None) -> None:
+        memory, hands = self._journal.memory, self._reach(order)
+        seen = self._observer.look(hands, order, memory, self._stop) if self._root else Seen()
+        if seen.release is None:
+            seen = self._elsewhere.look()
+        elif is_between(memory):
+            seen = replace(
+                seen, components={}, ailment=seen.ailment or "what runs may be another release than the files"
+            )
+        self._seen = seen
+
+    def _moved(self) -> None:
+        """A step was begun: say so. What runs is between two releases from when it is touched until it is observed."""
+        work = self._journal.memory.work
+        stage = work.stage if work is not None else ""
+        if stage in TOUCHED:
+            self._seen = replace(self._seen, components={}, ailment=f"{stage} {work.version if work else ''}".strip())
+        self._report()
+
+    def _report(self) -> None:
+        memory, seen, look = self._journal.memory, self._seen, self._look
+        said = [seen.ailment, look.trouble, self._journal.lost]
+        self._post(
+            replace(
+                self._blank,
+                sequence=memory.sequence,
+                expires=memory.expires,
+                components=seen.components,
+                running=seen.running,
+                healthy=not seen.ailment,
+                message="; ".join(part for part in said if part),
+                last_good=memory.last_good_version,
+                target_groups=seen.groups,
+                work=memory.work,
+                refused=look.refused,
+            )
+        )

@@ -1,0 +1,14 @@
+output "controller_policy_arn" {
+  description = "Attach it to the role that environment.yaml names, or to the controller's own."
+  value       = aws_iam_policy.controller.arn
+}
+
+output "setup_policy_arn" {
+  description = "Attach it to whoever runs `fairlead trigger setup`; nobody needs it where this module made everything."
+  value       = aws_iam_policy.setup.arn
+}
+
+output "host_policy_arn" {
+  description = "Attach it to the instances' role."
+  value       = aws_iam_policy.host.arn
+}
