@@ -21,7 +21,7 @@ def look(record: Record, fleet: Fleet, world: World) -> Sight:
         return _sight(record, fleet, deployer, record.snapshots, ())
     try:
         record = _recover(record, fleet, deployer, world)
-        snapshots = {**record.snapshots, **deployer.refresh(fleet, record.work)}
+        snapshots = {**record.snapshots, **deployer.refresh(fleet, record.work, record.snapshots)}
     except Unreadable as trouble:
         nothing = Observed(units=())
         return Sight(record=record, snapshots={}, observed=nothing, work=record.work, trouble=str(trouble))

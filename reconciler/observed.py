@@ -34,6 +34,7 @@ class Unit:
     healthy: bool
     running: bool = True  # something is in service on it
     message: str = ""  # what a person should know: "2 of 3 instances healthy", "v041 and v042 both in service"
+    unheard: bool = False  # nobody hears from it: it is unhealthy, and may be in service all the same
     conflict: str = ""  # evidence of the version that disagrees with itself; empty: none
 
 

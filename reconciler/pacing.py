@@ -24,14 +24,16 @@ def next_units(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
     """Those of `waiting` that may be started now.
 
     A unit that is out of service already costs nothing; of those that serve, as many as the wave's `at_once` leaves
-    room for beside what is in flight or unhealthy anywhere in the fleet.
+    room for beside what is in flight or unhealthy anywhere in the fleet. One that nobody hears from is counted as out,
+    and may serve all the same: it is started only while no more are out than may be.
     """
     units, limit = waiting(situation, rollout), at_once(situation, rollout)
     if limit is None:
         return tuple(units)
-    room = max(0, limit - len(out_of_service(situation)))
-    serving = [unit for unit in units if unit.healthy][:room]
-    return tuple(unit for unit in units if not unit.healthy or unit in serving)
+    room = limit - len(out_of_service(situation))
+    serving = [unit for unit in units if unit.healthy][: max(0, room)]
+    broken = [unit for unit in units if not unit.healthy and (room >= 0 or not unit.unheard)]
+    return tuple(unit for unit in units if unit in serving or unit in broken)
 
 
 def out_of_service(situation: Situation) -> frozenset[str]:

@@ -50,8 +50,11 @@ class Deployer(Protocol):
         """The slices in order, by unit id; disjoint, together all units. Pure."""
         ...
 
-    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
-        """A narrow, fresh read of this fleet and of the work in flight. Raises `Unreadable`."""
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
+        """A narrow, fresh read of this fleet and of the work in flight. Raises `Unreadable`.
+
+        `known` is what the feeds read last, where that says what else is worth a look.
+        """
         ...
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:

@@ -59,8 +59,10 @@ def learn(desired: Release, sight: Sight, work: tuple[Outcome, ...], deployer: D
     """What the record's memory becomes by what was seen. Nothing is learnt from a look that failed."""
     record = sight.record
     memory = _recent_repairs(lift(record.memory, desired, now), now)
-    if sight.trouble or sight.observed.missing or record.setting is None:
+    if sight.trouble or record.setting is None:
         return memory
+    if sight.observed.missing:  # what ended has ended, however little else can be told
+        return count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
     memory = heed_requests(memory, record, desired, sight.observed)
     memory = meet(memory, desired, sight.observed, detect_drift(desired, sight.observed))
     memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)

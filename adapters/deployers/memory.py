@@ -37,6 +37,7 @@ class Place:
     components: Mapping[str, str] = field(default_factory=dict)
     healthy: bool = True
     running: bool = True
+    unheard: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,9 +68,9 @@ class InMemory:
 
     # ── what a person or a fault does to the world ──
 
-    def run(self, unit: str, components: Mapping[str, str], *, healthy: bool = True) -> None:
+    def run(self, unit: str, components: Mapping[str, str], *, healthy: bool = True, unheard: bool = False) -> None:
         """Put these components on a unit, outside any execution."""
-        self.places[unit] = Place(components=dict(components), healthy=healthy)
+        self.places[unit] = Place(components=dict(components), healthy=healthy, unheard=unheard)
 
     def finish(self, *, healthy: bool = True) -> None:
         """Every running execution succeeds: its unit runs what it asked for."""
@@ -103,12 +104,17 @@ class InMemory:
         """Everything is right in memory."""
         return ()
 
-    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The world as it is."""
         if self.unreadable:
             raise Unreadable(self.unreadable)
         units = {
-            name: {"components": dict(place.components), "healthy": place.healthy, "running": place.running}
+            name: {
+                "components": dict(place.components),
+                "healthy": place.healthy,
+                "running": place.running,
+                "unheard": place.unheard,
+            }
             for name, place in sorted(self.places.items())
         }
         executions = {

@@ -97,7 +97,7 @@ class Spinnaker:
         del observed
         return waves_of(fleet, settings_of(fleet))
 
-    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's clusters and the work's executions, freshly read; executions first, so that a SUCCEEDED is
         followed by a look at the world. Raises `Unreadable`.
         """

@@ -22,19 +22,20 @@ from adapters.trigger.feeds import (
     is_whole,
     order_feed,
     reported_sequences,
+    reports_of,
     seen_hosts,
     targets_feed,
 )
 from adapters.trigger.judging import STAGING, WITHOUT, Case, is_admitted, judge, moved, tickets
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, observe, sick_targets, spread
-from adapters.trigger.placed import Placed, half_spent, placed_of
+from adapters.trigger.placed import Placed, half_spent, placed_of, spot_of
 from adapters.trigger.publishing import Published, Publisher, Undone
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.rules import problems_of
 from adapters.trigger.settings import TriggerSettings, settings_of
 from adapters.trigger.starting import settled_before, undone, without
 from adapters.trigger.waves import waves_of
-from desired_state.model import Fleet, FleetName
+from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
@@ -52,7 +53,6 @@ class Trigger:
         self._clock = clock
         self._reader = InventoryReader(sessions)
         self._publisher = Publisher(sessions=sessions, clock=clock, key=signing)
-        self._groups: dict[FleetName, tuple[str, ...]] = {}  # that hosts named when last looked at
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -75,9 +75,8 @@ class Trigger:
         return hosts_body(inventory.hosts.tagged(settings_of(fleet).select.tags))
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
-        """One unit an instance. Remembers which target groups the next `refresh` should look at."""
+        """One unit an instance."""
         settings, hosts = settings_of(fleet), spread(seen_hosts(fleet, snapshots))
-        self._groups[fleet.name] = groups_of(fleet, settings, hosts)
         return observe(fleet, settings, hosts, snapshots)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
@@ -103,13 +102,13 @@ class Trigger:
 
     # ── looking ──
 
-    def refresh(self, fleet: Fleet, work: Sequence[Outcome]) -> Snapshots:
+    def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's instances, its order, and its target groups, freshly read. Raises `Unreadable`."""
         others = [outcome.intent.fleet for outcome in work if not outcome.phase.ended]
         places = _places(fleet, others)
         with ThreadPoolExecutor(max_workers=len(places) + 2) as pool:
             reads = [pool.submit(self._hosts, *each) for each in places.items()]
-            reads += [pool.submit(self._order, fleet), pool.submit(self._targets, fleet)]
+            reads += [pool.submit(self._order, fleet), pool.submit(self._targets, fleet, known)]
             return {snapshot.feed: snapshot for snapshot in (read.result() for read in reads)}
 
     def _hosts(self, place: Place, spec: Fleet) -> Snapshot:
@@ -121,10 +120,10 @@ class Trigger:
         read_at = self._clock.now()
         return Snapshot(feed=order_feed(fleet.name), body=self._publisher.read(fleet).body(), read_at=read_at)
 
-    def _targets(self, fleet: Fleet) -> Snapshot:
+    def _targets(self, fleet: Fleet, known: Snapshots) -> Snapshot:
         read_at, environment = self._clock.now(), fleet.environment
         found = {}
-        for arn in self._groups.get(fleet.name) or groups_of(fleet, settings_of(fleet), ()):
+        for arn in groups_of(fleet, settings_of(fleet), reports_of(fleet, known)):
             region = region_of_group(arn, environment.account) or environment.regions[0]
             client = self._sessions.client("elbv2", region, role=environment.role, account=environment.account)
             found[arn] = unhealthy_targets(client, arn)
@@ -136,7 +135,7 @@ class Trigger:
         settings, host = settings_of(fleet), find_host(fleet, unit, snapshots)
         order, targets = snapshots.get(order_feed(fleet.name)), snapshots.get(targets_feed(fleet.name))
         looked = targets.body["groups"] if targets is not None else {}
-        named = groups_of(fleet, settings, [host]) if host is not None else ()
+        named = groups_of(fleet, settings, [host.report or {}]) if host is not None else ()
         return judge(
             Case(
                 outcome=outcome,
@@ -251,8 +250,11 @@ class Trigger:
         return self._publisher.amend(fleet, order, placed, known, lease)
 
     def _placed(self, fleet: Fleet, snapshots: Snapshots) -> Placed:
+        """What this pass saw, unless it looked into another bucket: a rollout keeps that of the spec it began with."""
         snapshot = snapshots.get(order_feed(fleet.name))
-        return placed_of(snapshot.body) if snapshot is not None else self._publisher.look(fleet)
+        if snapshot is None or snapshot.body["address"] != str(spot_of(fleet)):
+            return self._publisher.look(fleet)
+        return placed_of(snapshot.body)
 
     def _aborted(self, outcome: Outcome, published: Published | None, snapshots: Snapshots) -> Outcome:
         """Left out by that order. What no order ever admitted has nothing to end, and an order that was on its way

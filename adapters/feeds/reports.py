@@ -157,10 +157,16 @@ class Reports:
         if gone:
             self._ledger.forget_hosts(lease, place.feed, gone)
 
-    def _fleets(self) -> Iterator[Fleet]:
+    def _fleets(self) -> Sequence[Fleet]:
+        """Those that are managed, and those that are not any more while work of theirs is still to end."""
+        known = {}
+        for outcome in self._ledger.work_in_flight():
+            if outcome.intent.fleet.deploy_type == DEPLOY_TYPE:
+                known[outcome.intent.fleet.name] = outcome.intent.fleet
         for record in self._ledger.fleets():
             if record.present and record.desired is not None and record.desired.deploy_type == DEPLOY_TYPE:
-                yield record.desired
+                known[record.name] = record.desired
+        return list(known.values())
 
 
 def names_of(fleet: Fleet) -> Iterator[str]:

@@ -89,16 +89,21 @@ def find_host(fleet: Fleet, unit: UnitId, snapshots: Snapshots) -> Seen | None:
     return None
 
 
+def reports_of(fleet: Fleet, snapshots: Snapshots) -> list[Body]:
+    """What all hosts of the fleet said last, also those that are gone."""
+    found: list[Body] = []
+    for region in fleet.environment.regions:
+        snapshot = _reports(fleet, region, snapshots)
+        found += _hosts(snapshot).values() if snapshot else []
+    return found
+
+
 def reported_sequences(fleet: Fleet, snapshots: Snapshots) -> list[int]:
     """The sequences that hosts follow, also those of hosts that are gone.
 
     A host that has accepted another order of the very same number takes no further one of it: that number is used up.
     """
-    found = []
-    for region in fleet.environment.regions:
-        snapshot = _reports(fleet, region, snapshots)
-        found += [_highest(report) for report in _hosts(snapshot).values()] if snapshot else []
-    return found
+    return [_highest(report) for report in reports_of(fleet, snapshots)]
 
 
 def _highest(report: Body) -> int:

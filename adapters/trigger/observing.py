@@ -44,13 +44,14 @@ def unit_of(host: Seen, settings: TriggerSettings, sick: str = "") -> Unit:
     """The instance as a unit. `sick` is AWS's word against it, which outweighs its own."""
     report = host.report
     if report is None:
-        return Unit(id=host.id, components={}, healthy=False, running=True, message="has never reported")
+        return Unit(id=host.id, components={}, healthy=False, running=True, unheard=True, message="has never reported")
     said = _ailment(host, settings, sick)
     return Unit(
         id=host.id,
         components=report.get("components") or {},
         healthy=not said,
         running=bool(report.get("running")),
+        unheard=is_silent(host, settings),
         message="; ".join(part for part in (said, refusal(host)) if part) or _text(report.get("message")),
     )
 
@@ -87,7 +88,7 @@ def is_outdated(read_at: datetime, now: datetime, settings: TriggerSettings) -> 
     return now - read_at > settings.silent_after
 
 
-def groups_of(fleet: Fleet, settings: TriggerSettings, hosts: Iterable[Seen]) -> tuple[str, ...]:
+def groups_of(fleet: Fleet, settings: TriggerSettings, reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """The target groups that may veto: those of the settings, else those that hosts name and that can be its own.
 
     Those that most hosts name come first, so that a host which names many crowds out nobody else's.
@@ -95,7 +96,7 @@ def groups_of(fleet: Fleet, settings: TriggerSettings, hosts: Iterable[Seen]) ->
     drain = settings.drain
     if drain is not None and drain.target_groups != "attached":
         return tuple(drain.target_groups)
-    named = Counter(str(arn) for host in hosts for arn in set((host.report or {}).get("target_groups") or ()))
+    named = Counter(str(arn) for report in reports for arn in set(report.get("target_groups") or ()))
     ranked = sorted(named, key=lambda arn: (-named[arn], arn))
     return tuple(arn for arn in ranked if _is_of(fleet, arn))[:GROUPS_AT_MOST]
 

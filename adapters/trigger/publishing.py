@@ -74,8 +74,6 @@ class Publisher:
         """Say in S3 what stands, unless it is said there already. `reported`: sequences that hosts follow."""
         fleet = standing.target.fleet
         try:
-            if placed.address != str(spot_of(fleet)):
-                placed = self.read(fleet)  # the environment's bucket is another one since
             order, said = self._compose(standing, placed)
             return self._put(fleet, order, placed, reported, lease, said)
         except Unreadable as trouble:

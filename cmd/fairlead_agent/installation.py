@@ -272,6 +272,7 @@ class Installation:
 
     def _take_away(self, path: Path) -> None:
         """Under another name first: what has a release's name is whole."""
+        self._proven.forget(path)
         if _ID.fullmatch(path.name):
             gone = path.with_name(f".{path.name}.gone")
             remove(gone)

@@ -114,6 +114,10 @@ class Proven:
         self._known[folder / component] = (before, found)
         return found
 
+    def forget(self, folder: Path) -> None:
+        """The folder is gone, and an agent lives through many releases."""
+        self._known = {path: known for path, known in self._known.items() if folder not in path.parents}
+
 
 def _surface(folder: Path, proofs: Mapping[str, str]) -> bytes:
     """What changes when a file is changed or replaced, without reading it."""

@@ -52,6 +52,7 @@ class Worker:
         self._ending = False
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
+        self._refuge = Refuge()  # by the last order that was believed
         self._look = Look(trouble="its order was not read yet")
         self._newest = (0, "")  # sequence and meaning of the newest order that was read here
         self._seen = Seen()
@@ -170,7 +171,9 @@ class Worker:
             self._journal.imagine(memory)
 
     def _carry_out(self, decision: Decision, order: Order | None) -> None:
-        refuge = Refuge(rejected=order.rejected, base=order.base) if order is not None else Refuge()
+        if order is not None:
+            self._refuge = Refuge(rejected=order.rejected, base=order.base)
+        refuge = self._refuge
         if isinstance(decision, Withdraw):
             self._deploy.withdraw(self._reach(order), self._stop, refuge)
         if isinstance(decision, Begin | Resume):

@@ -111,19 +111,23 @@ Start = Callable[..., Controller]
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, **durations)`: a world, ended with the test.
+    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, **durations)`: a world, ended with the test.
 
-    `files` is the desired-state repository as path: text, or the folder that holds it; `durations` go into
-    fairlead.toml, such as `lease="3s"`.
+    `files` is the desired-state repository as path: text, or the folder that holds it; `hosts` how many instances each
+    trigger fleet has; `durations` go into fairlead.toml, such as `lease="3s"`.
     """
     with ExitStack() as worlds:
 
         def make(
-            files: Mapping[str, str] | Path = ONE_FLEET, gate: GateSettings = QUICK_GATE, **durations: str
+            files: Mapping[str, str] | Path = ONE_FLEET,
+            gate: GateSettings = QUICK_GATE,
+            hosts: Mapping[str, int] | None = None,
+            **durations: str,
         ) -> World:
             folder = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
             example = files if isinstance(files, Path) else written(folder / "example", files)
-            settings = WorldSettings(example=example, gate=gate, controller={**QUICK, **durations})
+            pace = {**QUICK, **durations}
+            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {})
             return worlds.enter_context(World(folder, settings))
 
         yield make

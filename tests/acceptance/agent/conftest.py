@@ -153,10 +153,11 @@ class Bench:
         return report
 
     def wait_done(self, release: Release, host: Host | None = None) -> dict[str, Any]:
-        """Wait for the report that the release runs and is healthy."""
+        """Wait for the report that the release runs and is healthy, by the newest order."""
         return self.wait_reported(
             f"{release.version} to be done",
             host,
+            sequence=self.sequence,
             work_state="done",
             work_version=release.version,
             healthy=True,

@@ -114,7 +114,7 @@ class Rig:
 
     def look(self, outcome: Outcome, at: datetime | None = None) -> Outcome:
         """A narrow read, and where the outcome stands by it."""
-        snapshots = self.deployer.refresh(outcome.intent.fleet, [outcome])
+        snapshots = self.deployer.refresh(outcome.intent.fleet, [outcome], {})
         return self.deployer.check(outcome, snapshots, at or self.clock.now())
 
     def until_ended(self, outcome: Outcome) -> Outcome:
@@ -126,7 +126,7 @@ class Rig:
         raise AssertionError(f"did not end in 100 steps: {outcome.phase} {outcome.message}")
 
     def unit(self, fleet: Fleet, region: str = EAST) -> Unit:
-        observed = self.deployer.observe(fleet, self.deployer.refresh(fleet, ()))
+        observed = self.deployer.observe(fleet, self.deployer.refresh(fleet, (), {}))
         return next(unit for unit in observed.units if unit.id in {region, "all"})
 
     @property

@@ -20,7 +20,7 @@ EAST, WEST = "us-east-1", "eu-west-1"
 def test_what_runs_is_observed_in_every_region(rig: Any) -> None:
     fleet = rig.fleet()
 
-    observed = rig.deployer.observe(fleet, rig.deployer.refresh(fleet, ()))
+    observed = rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {}))
 
     assert [Unit(id=region, components={"package/checkout": "1.4.1"}, healthy=True) for region in (EAST, WEST)] == list(
         observed.units
@@ -31,7 +31,7 @@ def test_what_runs_is_observed_in_every_region(rig: Any) -> None:
 
 def test_a_region_that_was_not_read_is_missing(rig: Any) -> None:
     fleet = rig.fleet()
-    snapshots = dict(rig.deployer.refresh(fleet, ()))
+    snapshots = dict(rig.deployer.refresh(fleet, (), {}))
     snapshots.pop(f"inventory/{ACCOUNT}/{WEST}")
 
     assert rig.deployer.observe(fleet, snapshots).missing == (f"inventory/{ACCOUNT}/{WEST}",)

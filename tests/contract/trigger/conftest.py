@@ -441,7 +441,7 @@ class Rig:
 
     def look(self, fleet: Fleet | None = None, by: Trigger | None = None) -> dict[str, Snapshot]:
         """A pass's look: what the feeds know, and a narrow read."""
-        fresh = (by or self.deployer).refresh(fleet or self.fleet(), ())
+        fresh = (by or self.deployer).refresh(fleet or self.fleet(), (), self.heard())
         return {**self.heard(), **fresh}
 
     def heard(self) -> dict[str, Snapshot]:
@@ -454,14 +454,12 @@ class Rig:
         }
 
     def check(self, outcome: Outcome) -> Outcome:
-        """Where it stands; target groups are looked at as in a pass: those that were observed before."""
+        """Where it stands."""
         fleet = outcome.intent.fleet
-        self.deployer.observe(fleet, self.look(fleet))
         return self.deployer.check(outcome, self.look(fleet), self.clock.now())
 
     def observed(self, fleet: Fleet | None = None) -> Observed:
         fleet = fleet or self.fleet()
-        self.deployer.observe(fleet, self.look(fleet))
         return self.deployer.observe(fleet, self.look(fleet))
 
     def unit(self, host: Played) -> Unit:

@@ -63,7 +63,7 @@ def test_one_host_that_never_reported_beside_others_is_a_unit_that_is_not_well(r
 
     assert (rig.observed().missing, rig.unit(mute)) == (
         (),
-        Unit(id=mute.id, components={}, healthy=False, running=True, message="has never reported"),
+        Unit(id=mute.id, components={}, healthy=False, running=True, unheard=True, message="has never reported"),
     )
 
 
@@ -187,6 +187,6 @@ def test_work_in_regions_that_the_fleet_has_left_is_read_too(rig: Any) -> None:
     fleet = rig.fleet()
     fleet = replace(fleet, environment=replace(fleet.environment, regions=(EAST,)))
 
-    seen = rig.deployer.refresh(fleet, [outcome])
+    seen = rig.deployer.refresh(fleet, [outcome], {})
 
     assert host.id in seen[f"inventory/123456789012/{WEST}"].body["hosts"]

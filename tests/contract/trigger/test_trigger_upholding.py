@@ -1,6 +1,7 @@
 """Upholding: what stands lies in S3, signed by our key and for long enough, whatever others did to it."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,25 @@ def test_what_lies_there_already_is_left_alone(rig: Any) -> None:
 
     (order,) = rig.written()
     assert (order["admitted"], order["sequence"]) == ("all", 1)
+
+
+def test_the_order_of_a_rollout_stays_in_the_bucket_that_it_began_in(rig: Any) -> None:
+    (host,) = rig.launch()
+    (outcome,) = rig.start(rig.intent(host))
+    rig.s3.create_bucket(Bucket="example-elsewhere")
+    fleet = rig.fleet()
+    moved = replace(fleet, environment=replace(fleet.environment, trigger={"bucket": "example-elsewhere"}))
+    seen = rig.look(moved)
+
+    rig.deployer.uphold(moved, rig.standing(host), seen, rig.lease)
+    assert len(rig.written()) == 1
+    rig.deployer.uphold(moved, rig.standing(), seen, rig.lease)
+    assert rig.order().admitted == frozenset()
+    rig.start(rig.intent(host, attempt=2), snapshots=seen)
+    (asked,) = rig.deployer.abort([outcome], None, seen, rig.lease)
+
+    assert (asked.ticket, rig.order().sequence, rig.order().admitted) == ("without:4", 4, frozenset())
+    assert "Contents" not in rig.s3.list_objects_v2(Bucket="example-elsewhere")
 
 
 def test_a_pass_that_has_not_looked_writes_nothing(rig: Any) -> None:

@@ -316,3 +316,15 @@ def test_a_manifest_says_what_the_order_said(host: Any) -> None:
     assert "fairlead/manifest/v1" == said["format"]
     assert {"package/matchmaker": {"matchmaker.jar": release.artifacts[0].sha256}} == said["proofs"]
     assert installation.NAME == ".fairlead.json"
+
+
+def test_what_was_proven_of_a_release_that_is_gone_is_forgotten(host: Any) -> None:
+    here = host.installation()
+    for number in range(5):
+        release = host.release(host.file(f"1.{number}"))
+        here.stage(release, host.stop)
+        here.activate(release.id)
+        assert release.components == here.observe()
+        here.prune(())
+
+    assert {release.id} == {path.relative_to(host.root / "releases").parts[0] for path in here._proven._known}

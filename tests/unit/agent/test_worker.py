@@ -363,3 +363,31 @@ def test_what_others_installed_is_told_by_the_command_until_something_of_ours_is
 
     assert ({"package/matchmaker": "6.6"}, True) == (first.components, first.healthy)
     assert "1.0" == place.round().components["package/matchmaker"]
+
+
+def test_what_failed_in_the_fleet_is_not_gone_back_to_while_s3_is_away(place: Workplace) -> None:
+    old, new, newer = (place.field.release(version) for version in ("1.0", "1.1", "1.2"))
+    place.order(old, 1)
+    place.round()
+    place.field.unit.sick.add(new.id)
+    waits = replace(new, lifecycle=replace(new.lifecycle, health=replace(new.lifecycle.health, within=3600.0)))
+
+    def lose() -> None:
+        place.order(newer, 3)
+        place.worker.look()  # interrupts
+        place.orders.look_at = AWAY
+        place.worker.look()
+        place.field.unit.runs = None
+        place.field.unit.never_start.add(new.id)
+
+    during(place, "checking", lose)
+    place.order(waits, 2, rejected=(old.digest,))
+    place.worker.look()
+    place.worker.work()
+    assert "interrupted" in place.field.said.events
+    place.worker.work()
+
+    work = place.reports[-1].work
+    assert work is not None
+    assert (FAILED, "") == (work.state, work.rolled_back_to)
+    assert "nothing to go back to" in work.message

@@ -53,6 +53,24 @@ def test_broken_units_cost_nothing_and_go_first(hosts, build):
     assert units_started(hosts) == ["i-4"]
 
 
+def test_units_that_nobody_hears_from_may_serve_and_are_not_all_taken_out_at_once(hosts, build):
+    """A region's hosts read their orders and cannot report: they serve on, and the limit holds for them too."""
+    for host in HOSTS[2:]:
+        hosts.world_of_units.run(host, {"package/checkout": "1.4.1"}, healthy=False, unheard=True)
+    bump(hosts, build, at_once=2)
+    hosts.settle()
+
+    assert units_started(hosts) == []
+    assert hosts.record.memory.status.reason is Reason.MAX_UNAVAILABLE
+
+
+def test_as_long_as_no_more_are_silent_than_may_be_out_they_are_tried_too(hosts, build):
+    hosts.world_of_units.run("i-4", {"package/checkout": "1.4.1"}, healthy=False, unheard=True)
+    bump(hosts, build, at_once=2)
+
+    assert sorted(units_started(hosts)) == ["i-0", "i-4"]
+
+
 def test_where_too_many_are_out_already_the_fleet_says_which_and_waits(hosts, build):
     bump(hosts, build, at_once=2)
     hosts.world_of_units.finish()  # i-0 and i-1 are there, and fall ill

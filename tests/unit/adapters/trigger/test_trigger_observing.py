@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.trigger.feeds import Seen, find_host, reported_sequences, seen_hosts
+from adapters.trigger.feeds import Seen, find_host, reported_sequences, reports_of, seen_hosts
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, is_silent, observe, spread, unit_of
 from adapters.trigger.settings import settings_of
 from reconciler.observed import Observed
@@ -102,9 +102,9 @@ def test_the_target_groups_that_most_hosts_name_are_looked_at(made: SimpleNamesp
     liar = made.report(target_groups=[GROUP.format(f"a{number:02}") for number in range(50)])
     honest = made.report(target_groups=[GROUP.format("mm")])
     fleet = made.fleet()
-    hosts = list(seen_hosts(fleet, made.snapshots({"i-1": liar, "i-2": honest, "i-3": honest})))
+    reports = reports_of(fleet, made.snapshots({"i-1": liar, "i-2": honest, "i-3": honest}))
 
-    found = groups_of(fleet, settings_of(fleet), hosts)
+    found = groups_of(fleet, settings_of(fleet), reports)
 
     assert (len(found), found[0]) == (GROUPS_AT_MOST, GROUP.format("mm"))
 
@@ -116,9 +116,9 @@ def test_groups_of_other_accounts_and_regions_and_nonsense_are_not_asked_for(mad
         "mm",
     ]
     fleet = made.fleet()
-    hosts = list(seen_hosts(fleet, made.snapshots({"i-1": made.report(target_groups=named)})))
+    reports = reports_of(fleet, made.snapshots({"i-1": made.report(target_groups=named)}))
 
-    assert groups_of(fleet, settings_of(fleet), hosts) == ()
+    assert groups_of(fleet, settings_of(fleet), reports) == ()
 
 
 def test_awss_word_against_a_host_outweighs_its_own(made: SimpleNamespace) -> None:

@@ -1,10 +1,12 @@
-"""`mortal.py BOUNDARY SIGNAL MARKER`: the very controller that people run, but for one moment of its life.
+"""`mortal.py BOUNDARY SIGNAL MARKER FLEET VERSION`: the controller that people run, but for one moment of its life.
 
 At the boundary, `<before|after> <edge>[ of wave <number>]`, it writes the marker file and sends itself the signal (KILL
 or STOP). An edge is a call by which the controller touches the world: a transaction of the ledger, a request that
-changes something at Gate, a push. Only calls about the bump under test count: a quiet pass before it does not.
+changes something at Gate, an order in S3, a hint, a push. Only calls about the bump of the fleet to the version count:
+a quiet pass before it does not.
 """
 
+import json
 import re
 import signal
 import sys
@@ -17,21 +19,21 @@ from typing import Any
 from adapters.forges.git_notes import GitNotes
 from adapters.gate.client import Gate
 from adapters.ledger.store import Store
+from adapters.trigger import publishing
 from fairlead.controller import Controller
 from fairlead.settings import load
 from reconciler.record import State
 from reconciler.work import Intent, Outcome, Phase
 
-FLEET = "prod/checkout"
-NEW = "1.4.1"  # the version that the bump brings
-Concerns = Callable[[int, tuple[Any, ...]], bool]  # (wave, the call's arguments without self)
+FLEET, NEW = sys.argv[4:6] if len(sys.argv) > 5 else ("", "")  # the version that the bump brings
+Concerns = Callable[[int, tuple[Any, ...]], bool]  # (wave, the call's arguments without the first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """One call between the controller and the world."""
 
-    owner: type
+    owner: Any  # a class or a module
     method: str
     concerns: Concerns
 
@@ -65,6 +67,36 @@ def always(_: int, __: tuple[Any, ...]) -> bool:
     return True
 
 
+class Orders:
+    """The newest order that was written for the fleet: told by each PUT, asked by the hint after it."""
+
+    wave = 0  # that the order about the bump begins
+    brought = False  # an order of the new version was written before
+
+    @classmethod
+    def told(cls, body: bytes) -> None:
+        order = json.loads(body)
+        cls.wave = 0
+        if (order["fleet"], order["target"]["version"]) == (FLEET, NEW):
+            cls.wave = 1 if len(order["admitted"]) == 1 else 2  # the first wave is one host; "all" is three letters
+            cls.brought = True
+
+
+def orders_out(wave: int, call: tuple[Any, ...]) -> bool:
+    Orders.told(call[2])
+    return Orders.wave == wave
+
+
+def hints(wave: int, _: tuple[Any, ...]) -> bool:
+    return Orders.wave == wave
+
+
+def orders_back(_: int, call: tuple[Any, ...]) -> bool:
+    was_brought = Orders.brought
+    Orders.told(call[2])
+    return was_brought and Orders.wave == 0
+
+
 class Words:
     """Which of the fleet's words are on their way to the forge: told by `deliver`, asked by what comes after it."""
 
@@ -85,6 +117,9 @@ EDGES = {
     "POST": Edge(owner=Gate, method="trigger", concerns=starts),
     "save": Edge(owner=Store, method="save", concerns=saves_a_start),
     "save of the end": Edge(owner=Store, method="save", concerns=saves_an_end),
+    "order": Edge(owner=publishing, method="put_if_same", concerns=orders_out),
+    "hint": Edge(owner=publishing, method="publish", concerns=hints),
+    "order back": Edge(owner=publishing, method="put_if_same", concerns=orders_back),
     "cancel": Edge(owner=Gate, method="cancel", concerns=always),
     "push": Edge(owner=GitNotes, method="_push", concerns=lambda _, __: Words.pending),
     "last push": Edge(owner=GitNotes, method="_push", concerns=lambda _, __: Words.final),
@@ -137,12 +172,14 @@ def listen() -> None:
     GitNotes.deliver = deliver  # type: ignore[method-assign]
 
 
-def main(boundary: str, number: str, marker: str) -> None:
+def main(boundary: str, number: str, marker: str, *_: str) -> None:
     where = BOUNDARY.fullmatch(boundary)
     if where is None or where["edge"] not in EDGES:
         sys.exit(f"{boundary!r} is no boundary; edges are {', '.join(EDGES)}")
     fate = Fate(signal.Signals[f"SIG{number}"], Path(marker))
     listen()
+    if where["edge"] == "hint":
+        make_mortal(EDGES["order"], "never", 0, fate)  # which only listens
     make_mortal(EDGES[where["edge"]], where["moment"], int(where["wave"] or 1), fate)
     controller = Controller(load())
     fate.ledger_lock = controller._parts.ledger._database._one_writer

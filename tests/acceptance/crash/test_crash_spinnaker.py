@@ -5,77 +5,27 @@ on the commit is right.
 """
 
 import ctypes
-import json
 import re
 import signal
-import sqlite3
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MORTAL = str(Path(__file__).with_name("mortal.py"))
 LEASE = "3s"  # long enough for one pass on a busy machine
-SLOW = 60.0  # seconds; a start of unknown fate rests for the lease and 5 s more
 FLEET, OLD, NEW = "prod/checkout", "1.4.0", "1.4.1"
 CLUSTER, REGIONS = "checkout-prod", ("us-east-1", "eu-west-1")
 ONCE_EACH = [("us-east-1", 1, 1), ("eu-west-1", 2, 1)]  # unit, wave, attempt
-FENCED = ("fleets", "intents", "statuses", "events", "chains", "requests")  # tables that a late owner must not touch
 
 
-class Scene:
-    """One world with the processes of one test in it."""
+class GateScene:
+    """What Gate's access log tells, beside the scene."""
 
-    def __init__(self, world: Any, ledger: Any, fixtures: dict[str, Any], folder: Path) -> None:
-        self.world, self.ledger = world, ledger
-        self._fixtures, self._folder = fixtures, folder
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
 
-    def controller(self, **environment: str) -> Any:
-        return self._fixtures["start"](self.world, **environment)
-
-    def mortal(self, boundary: str, number: str) -> Any:
-        """A controller that sends itself a signal at the boundary (see mortal.py)."""
-        return self._fixtures["start"](
-            self.world, sys.executable, MORTAL, boundary, number, str(self._marker(boundary))
-        )
-
-    def dies(self, mortal: Any, boundary: str) -> None:
-        """Wait for its end, and be sure that it ended there and by that signal."""
-        self.wait(lambda: mortal.exit_code is not None, f"the end {boundary}")
-        assert (-signal.SIGKILL, True) == (mortal.exit_code, self._marker(boundary).exists())
-
-    def _marker(self, boundary: str) -> Path:
-        return self._folder / boundary.replace(" ", "-")
-
-    def wait(self, condition: Callable[[], Any], what: str) -> Any:
-        return self._fixtures["wait_until"](condition, what, SLOW)
-
-    def at_rest(self) -> None:
-        """The first commit is told to be deployed: from here on everything is about the bump."""
-        self._fixtures["wait_for_status"](self.world, self.world.checkout.head, "success")
-
-    def told(self, commit: str) -> dict[str, str]:
-        """Context to `state description`, as the git server shows it."""
-        lines = self._fixtures["statuses"](self.world, commit)
-        return {context: f"{line.state} {line.description}" for context, line in lines.items()}
-
-    def finishes(self, controller: Any, commit: str) -> None:
-        """Wait until it has nothing left to do for the commit, and end it."""
-        self.wait(lambda: "controller started" in controller.said(), "the controller to start")
-        self.wait(lambda: self.all_done(commit), f"a final status on {commit[:7]}")
-        assert 0 == controller.terminate()
-
-    def all_done(self, commit: str) -> bool:
-        """Nothing under way, nothing left to say, and the commit's own word is there."""
-        waiting = self.ledger.undelivered("main", 100, self.ledger._database.clock.now())
-        record = self.ledger.load(FLEET)
-        if waiting or record is None or record.work or not record.memory.status.ready:
-            return False
-        told = self.told(commit)
-        said = {"fairlead/prod", f"fairlead/{FLEET}"} <= set(told)
-        return said and not any(word.startswith("pending") for word in told.values())
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scene, name)
 
     def starts(self) -> list[tuple[str, int, int]]:
         """What brought an execution into being: unit, wave, attempt; oldest first."""
@@ -86,32 +36,13 @@ class Scene:
         entries = self.world.gate.access_log.entries()
         return [(entry["method"], entry["path"]) for entry in entries if entry["method"] != "GET"]
 
-    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of the tables that passes write."""
-        with sqlite3.connect(f"file:{self.world.state / 'ledger.db'}?mode=ro", uri=True) as connection:
-            return {table: sorted(connection.execute(f"SELECT * FROM {table}")) for table in FENCED}
-
-    def notes(self) -> str:
-        """The commit that the server's notes are at."""
-        return str(self.world.checkout.git("ls-remote", "origin", "refs/notes/fairlead"))
-
 
 @pytest.fixture
-def scene(
-    make_world: Any,
-    start: Any,
-    wait_until: Any,
-    wait_for_status: Any,
-    statuses: Any,
-    ledger_of: Any,
-    tmp_path: Path,
-) -> Scene:
-    world = make_world(lease=LEASE)
-    fixtures = {"start": start, "wait_until": wait_until, "wait_for_status": wait_for_status, "statuses": statuses}
-    return Scene(world, ledger_of(world), fixtures, tmp_path)
+def scene(make_world: Any, make_scene: Any) -> GateScene:
+    return GateScene(make_scene(make_world(lease=LEASE), FLEET, NEW))
 
 
-def assert_deployed_once(scene: Scene, commit: str) -> None:
+def assert_deployed_once(scene: GateScene, commit: str) -> None:
     """One execution a unit, the version everywhere, the right last word, and an untouched history."""
     assert ONCE_EACH == scene.starts()
     assert [{NEW}, {NEW}] == [scene.world.versions(CLUSTER, region) for region in REGIONS]
@@ -119,13 +50,7 @@ def assert_deployed_once(scene: Scene, commit: str) -> None:
     assert re.fullmatch(rf"success {NEW} on 2/2 units in \d+ s", told[f"fairlead/{FLEET}"])
     assert "success 1/1 fleets done" == told["fairlead/prod"]
     assert "success 1 fleet is sound" == told["fairlead/validate"]
-    assert_nothing_is_open(scene)
-
-
-def assert_nothing_is_open(scene: Scene) -> None:
-    assert [] == list(scene.ledger.statuses("main", open_only=True))
-    assert [] == list(scene.ledger.work_in_flight())
-    assert None is scene.ledger.verify_history(FLEET)
+    scene.assert_nothing_is_open()
 
 
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +65,7 @@ IN_A_ROW = (  # each can only come after the one before it
 @pytest.mark.parametrize("effect", SIDE_EFFECTS)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_controller_killed_beside_a_side_effect_deploys_once_after_its_restart(
-    scene: Scene, moment: str, effect: str
+    scene: GateScene, moment: str, effect: str
 ) -> None:
     boundary = f"{moment} {effect}"
     mortal = scene.mortal(boundary, "KILL")
@@ -154,7 +79,7 @@ def test_a_controller_killed_beside_a_side_effect_deploys_once_after_its_restart
     assert_deployed_once(scene, commit)
 
 
-def test_controllers_killed_one_after_the_other_deploy_once(scene: Scene) -> None:
+def test_controllers_killed_one_after_the_other_deploy_once(scene: GateScene) -> None:
     """Every process of one deploy dies at a later boundary than the one before it."""
     mortal = scene.mortal(IN_A_ROW[0], "KILL")
     scene.at_rest()
@@ -169,7 +94,7 @@ def test_controllers_killed_one_after_the_other_deploy_once(scene: Scene) -> Non
     assert_deployed_once(scene, commit)
 
 
-def test_a_controller_killed_before_it_reads_that_gate_accepted_finds_the_execution_again(scene: Scene) -> None:
+def test_a_controller_killed_before_it_reads_that_gate_accepted_finds_the_execution_again(scene: GateScene) -> None:
     first = scene.controller()
     scene.at_rest()
     scene.world.gate.faults.on("hold_after_accepting", times=1)
@@ -187,7 +112,7 @@ def test_a_controller_killed_before_it_reads_that_gate_accepted_finds_the_execut
 
 
 @pytest.mark.parametrize("arrives", [True, False])
-def test_a_request_that_is_on_its_way_when_the_controller_dies_is_waited_for(scene: Scene, arrives: bool) -> None:
+def test_a_request_that_is_on_its_way_when_the_controller_dies_is_waited_for(scene: GateScene, arrives: bool) -> None:
     """Gate takes it only after the next controller has looked and found nothing, or never."""
     first = scene.controller()
     scene.at_rest()
@@ -207,7 +132,7 @@ def test_a_request_that_is_on_its_way_when_the_controller_dies_is_waited_for(sce
     assert (2 if arrives else 3) == len(scene.world.gate.access_log.triggers())
 
 
-def searched(scene: Scene, seen: int) -> bool:
+def searched(scene: GateScene, seen: int) -> bool:
     """Gate was asked, after its first `seen` requests, which executions there are for a key, and has answered."""
     news = scene.world.gate.access_log.entries()[seen:]
     return any(entry["path"].endswith("/executions/search") and entry["status"] == 200 for entry in news)
@@ -218,7 +143,7 @@ def searched(scene: Scene, seen: int) -> bool:
 
 @pytest.mark.parametrize("boundary", ["before cancel", "after cancel"])
 def test_a_controller_killed_while_it_aborts_for_a_revert_still_takes_the_version_back(
-    scene: Scene, boundary: str
+    scene: GateScene, boundary: str
 ) -> None:
     mortal = scene.mortal(boundary, "KILL")
     scene.at_rest()
@@ -240,7 +165,7 @@ def test_a_controller_killed_while_it_aborts_for_a_revert_still_takes_the_versio
         told[0].startswith(f"success rolled back to {OLD} (reverts {bad[:7]})"),
         told[1].startswith(f"failure rolled back to {OLD} (reverted by {revert[:7]})"),
     ]
-    assert_nothing_is_open(scene)
+    scene.assert_nothing_is_open()
 
 
 # ── stopped past its lease ───────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +182,7 @@ def test_a_controller_killed_while_it_aborts_for_a_revert_still_takes_the_versio
     ],
 )
 def test_a_controller_that_wakes_after_its_lease_writes_nothing_and_posts_nothing(
-    scene: Scene, boundary: str, family: str, tmp_path: Path
+    scene: GateScene, boundary: str, family: str, tmp_path: Path
 ) -> None:
     first = scene.mortal(boundary, "STOP")
     scene.at_rest()
@@ -266,28 +191,20 @@ def test_a_controller_that_wakes_after_its_lease_writes_nothing_and_posts_nothin
     second = scene.controller(FAIRLEAD_STATE=str(tmp_path / "second"))  # a replica has its own mirror
     scene.finishes(second, commit)
     before = (scene.rows(), scene.changes_at_gate(), scene.notes())
-    earlier = lost(first, family)
+    earlier = scene.lost(first, family)
 
     first.send(signal.SIGCONT)
 
-    scene.wait(lambda: lost(first, family) != earlier, "the first controller to notice that it lost its lease")
+    scene.wait(lambda: scene.lost(first, family) != earlier, "the first controller to notice that it lost its lease")
     assert 0 == first.terminate()
     assert before == (scene.rows(), scene.changes_at_gate(), scene.notes())
     assert_deployed_once(scene, commit)
 
 
-def lost(controller: Any, family: str) -> list[dict[str, Any]]:
-    """The lines of its log that say that a pass of this family lost its lease."""
-    whole = controller.said().rpartition("\n")[0]  # the last line may be half written
-    lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
-    ours = [line for line in lines if line.get("family") == family]
-    return [line for line in ours if line["event"] == "lease lost" or line.get("lease_kept") is False]
-
-
 # ── asked to end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_controller_ends_whichever_of_its_threads_receives_the_signal(scene: Scene) -> None:
+def test_a_controller_ends_whichever_of_its_threads_receives_the_signal(scene: GateScene) -> None:
     """After a SIGCONT, Linux may hand SIGTERM to a thread that is not the main one."""
     controller = scene.controller()
     scene.at_rest()
