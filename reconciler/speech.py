@@ -184,11 +184,14 @@ def closing_word(situation: Situation, memory: Memory, earlier: CommitStatus, ow
 
 
 def _reverted_word(situation: Situation, memory: Memory, earlier: CommitStatus, own: Word) -> Word | None:
-    by = _short(situation)
-    if "(reverted by " in earlier.description and f"(reverted by {by})" not in earlier.description:
+    by, finished = _short(situation), _finished_here(situation, memory)
+    told = f"(reverted by {by})" in earlier.description
+    if "(reverted by " in earlier.description and not told:
         return None  # an earlier revert has told its end
+    if told and finished is not None and finished.kind is Kind.HEAL:
+        return None  # what was healed since is no news of that commit
     if own.state is State.SUCCESS:
-        text = _back_text(situation, _finished_here(situation, memory), f"reverted by {by}")
+        text = _back_text(situation, finished, f"reverted by {by}")
         return Word(state=State.SUCCESS if earlier.state is State.SUCCESS else State.FAILURE, text=text)
     if earlier.state is not State.PENDING:
         return None

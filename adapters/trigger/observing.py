@@ -29,7 +29,7 @@ def observe(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snap
     missing = [feed for feed in feeds if feed not in snapshots]
     read_at = min((snapshots[feed].read_at for feed in feeds if feed in snapshots), default=None)
     if not missing:
-        missing = [*_unheard(fleet, hosts), *_unread(fleet, settings, snapshots)]
+        missing = [*_unheard(fleet, hosts, snapshots), *_unread(fleet, settings, snapshots)]
     sick = sick_targets(fleet, snapshots)
     units = tuple(unit_of(host, settings, sick.get(host.id, "")) for host in hosts)
     return Observed(
@@ -150,9 +150,16 @@ def _wants_upkeep(host: Seen, settings: TriggerSettings) -> bool:
     return (ends is not None and ends - host.reports_read_at < HALF_LIFE) or outstanding_refusal(host) is not None
 
 
-def _unheard(fleet: Fleet, hosts: Sequence[Seen]) -> Iterator[str]:
-    if hosts and all(host.report is None for host in hosts):
-        yield f"a report of {hosts[0].id} or any other host (does the agent run with fleets: {{{fleet.name}: ...}}?)"
+def _unheard(fleet: Fleet, hosts: Sequence[Seen], snapshots: Snapshots) -> Iterator[str]:
+    """No host ever reported: because nobody has listened yet, or because no agent speaks."""
+    if not hosts or any(host.report is not None for host in hosts):
+        return
+    place = fleet.environment
+    feeds = [reports_feed(place.account, region, place.name) for region in place.regions]
+    unread = [feed for feed in feeds if feed not in snapshots]
+    yield from unread
+    if not unread:
+        yield f"any report (does the agent run on {hosts[0].id}, with fleets: {{{fleet.name}: ...}}?)"
 
 
 def _unread(fleet: Fleet, settings: TriggerSettings, snapshots: Snapshots) -> Iterator[str]:

@@ -22,7 +22,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from fairlead_sandbox import aws_extensions
+from fairlead_sandbox import aws_extensions, aws_messages
 from fairlead_sandbox.aws_state import Asked, AwsState, state_in_use
 
 ACCOUNT = "123456789012"
@@ -58,6 +58,7 @@ class Aws:
     def __init__(self, *, boot_seconds: float = 0.0) -> None:
         self.state = AwsState(boot_seconds=boot_seconds)
         self.calls: Counter[str] = Counter()  # "autoscaling:DescribeAutoScalingGroups" -> how often
+        self.fetched: Counter[tuple[str, str]] = Counter()  # access key, "s3://bucket/key" -> how often it was read
         self._server: BaseWSGIServer | None = None
         self._thread: Thread | None = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -137,6 +138,11 @@ class Aws:
         """Undo `make_target_sick`."""
         self.state.sick_targets.discard(instance_id)
 
+    def session_of(self, access_key: str) -> str:
+        """The name of the role session that has this key: of a host its instance id, of anybody else empty."""
+        with state_in_use(self.state):
+            return aws_messages.session_of(ACCOUNT, access_key)
+
     def reset_calls(self) -> None:
         """Count from nothing again."""
         self.calls.clear()
@@ -145,6 +151,8 @@ class Aws:
         body = _body(environ)
         action = _action(environ, body)
         self.calls[action] += 1
+        if action == "s3:GET" and not environ.get("QUERY_STRING"):
+            self.fetched[_asked(environ).access_key, f"s3:/{environ['PATH_INFO']}"] += 1
         if action == "sqs:ReceiveMessage":
             return self._wait_for_messages(environ, body, start_response)
         return self._once(environ, body, _asked(environ), start_response)

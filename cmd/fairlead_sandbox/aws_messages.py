@@ -68,6 +68,12 @@ def _sender(account: str, access_key: str) -> str | None:
     return role.user_id if role is not None else None
 
 
+def session_of(account: str, access_key: str) -> str:
+    """The name of the role session that has this key, empty where it did not come from STS."""
+    role = sts_backends[account]["aws"].get_assumed_role_from_access_key(access_key)
+    return str(role.session_name) if role is not None else ""
+
+
 def _mend_receiving() -> None:
     """It never waits; how long it should have waited is left with the request, and `aws.py` waits without the lock."""
 

@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A whole world on one machine: AWS, Spinnaker's Gate and a git server, to try Fairlead on.",
+    help="A whole world on one machine: AWS, Spinnaker's Gate, a git server and hosts with agents, to try Fairlead on.",
 )
 
 
@@ -26,18 +26,19 @@ def up(
 ) -> None:
     """Run the world until Ctrl-C."""
     _make_room(folder)
-    from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
+    from fairlead_sandbox.world import EXAMPLE_HOSTS, REPOSITORY, World, WorldSettings
 
     console = Console()
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     place = folder or Path(tempfile.mkdtemp(prefix="fairlead-sandbox-"))
-    console.print("starting AWS, Gate and git ...")
-    with World(place, WorldSettings(boot_seconds=0.5)) as world:
-        console.print(
-            _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY)), highlight=False, soft_wrap=True
-        )
+    hosts = sum(EXAMPLE_HOSTS.values())
+    console.print(f"starting AWS, Gate, git and {hosts} hosts with agents ...")
+    with World(place, WorldSettings(boot_seconds=0.5, hosts=EXAMPLE_HOSTS)) as world:
+        one = world.hosts("staging/matchmaker")[0].id
+        welcome = _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY), one)
+        console.print(welcome, highlight=False, soft_wrap=True)
         ended.wait()
 
 
@@ -46,7 +47,7 @@ def play_demo(
     keep: Annotated[bool, typer.Option("--keep", help="Stay up after the stories, until Ctrl-C.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where its files go; left out: a new temporary folder.")] = None,
 ) -> None:
-    """Play four stories on a world of its own, with a real controller: exit code 0 when all of them happened."""
+    """Play five stories on a world of its own, with a real controller and agents: exit code 0 when all happened."""
     _make_room(folder)
     from fairlead_sandbox.demo.command import demo
 
@@ -60,12 +61,13 @@ def _make_room(folder: Path | None) -> None:
         check_empty(folder)
 
 
-def _welcome(folder: Path, gate: str, repository: str) -> str:
+def _welcome(folder: Path, gate: str, repository: str, host: str) -> str:
     return f"""
 [bold]The world is up.[/bold] Its files are in {folder}
 
   repository  {repository}
   gate        {gate}
+  hosts       {folder}/hosts: an agent, a service and a log each
 
 In another shell:
 
@@ -77,12 +79,25 @@ Then change something:
 
   git clone {repository} desired && cd desired
                                     # edit environments/staging/checkout.yaml, commit, push
+
+What happens by Spinnaker, or to it:
+
   curl -X POST {gate}/sandbox/change-by-hand \\
        -d '{{"cluster": "checkout-staging", "region": "us-east-1", "version": "1.3.9"}}'
   curl -X PUT {gate}/sandbox/faults -d '{{"kind": "unhealthy_version", "version": "1.5.0"}}'
   curl -X PUT {gate}/sandbox/faults -d '{{"kind": "error_after_accepting", "times": 1}}'
   curl -X DELETE {gate}/sandbox/faults
   curl {gate}/sandbox/log           # every request that Gate received
+
+What happens by agents, or to them (`behaviour` may be unhealthy, never_starts, slow, sickens, dies, stubborn):
+
+  curl -X POST {gate}/sandbox/build -d '{{"service": "matchmaker", "version": "2.4.0"}}'
+                                    # then bump environments/staging/matchmaker.yaml to it
+  curl -X POST {gate}/sandbox/build \\
+       -d '{{"service": "matchmaker", "version": "2.5.0", "behaviour": "unhealthy"}}'
+  curl -X POST {gate}/sandbox/make-sick -d '{{"host": "{host}"}}'      # and make-well
+  curl -X POST {gate}/sandbox/kill-agent -d '{{"host": "{host}"}}'     # and start-agent
+  tail -f {folder}/hosts/*/agent.log
 
 Ctrl-C ends it.
 """

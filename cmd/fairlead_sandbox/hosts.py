@@ -230,6 +230,20 @@ class Host:
         """Undo `make_sick`."""
         (self.folder / "run" / f"sick-{self._fleet(fleet).service}").unlink(missing_ok=True)
 
+    def switch_by_hand(self, fleet: str = "") -> str:
+        """Somebody logs in, lets `current` name another release that is kept, and restarts the service; gives its id.
+
+        Raises `LookupError` where no other is kept.
+        """
+        others = [release for release in self.releases(fleet) if release != self.current(fleet)]
+        if not others:
+            raise LookupError(f"{self.id} keeps no other release; deploy another version first")
+        link = self.root(fleet) / "current"
+        link.with_name("by-hand").symlink_to(f"releases/{others[-1]}")
+        link.with_name("by-hand").replace(link)
+        self.systemctl("restart", self._fleet(fleet).unit)
+        return others[-1]
+
     def kill_service(self, fleet: str = "") -> None:
         """SIGKILL the service's process."""
         processes.end(self._pid_file(fleet))

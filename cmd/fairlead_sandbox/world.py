@@ -175,6 +175,7 @@ class World:
             self.gate.control.deeds["build"] = lambda **said: self.build(**said).addresses
             self.gate.control.deeds["kill-agent"] = lambda host: self.host(host).kill_agent()
             self.gate.control.deeds["start-agent"] = lambda host: self.host(host).start_agent()
+            self.gate.control.deeds["switch-by-hand"] = lambda host: self.host(host).switch_by_hand()
             self.gate.control.deeds["make-sick"] = lambda host: self.host(host).make_sick()
             self.gate.control.deeds["make-well"] = lambda host: self.host(host).make_well()
 

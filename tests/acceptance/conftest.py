@@ -354,16 +354,22 @@ BeginStory = Callable[..., Story]
 
 @pytest.fixture(scope="module")
 def begin_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BeginStory]:
-    """`begin_story(files, gate=QUICK_GATE, **durations)`: a world of these files for the tests of a module.
+    """`begin_story(files, gate=QUICK_GATE, hosts={}, **durations)`: a world of these files for the tests of a module.
 
     The controller is not started yet.
     """
     with ExitStack() as stories:
 
-        def begin(files: Mapping[str, str], gate: GateSettings = QUICK_GATE, **durations: str) -> Story:
+        def begin(
+            files: Mapping[str, str],
+            gate: GateSettings = QUICK_GATE,
+            hosts: Mapping[str, int] | None = None,
+            **durations: str,
+        ) -> Story:
             folder = tmp_path_factory.mktemp("story")
             example = written(folder / "example", files)
-            settings = WorldSettings(example=example, gate=gate, controller={**QUICK, **durations})
+            pace = {**QUICK, **durations}
+            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {})
             story = Story(stories.enter_context(World(folder / "world", settings)), folder)
             stories.callback(story.end)
             return story

@@ -1,4 +1,4 @@
-"""`fairlead-sandbox demo`, run for real as people run it: the four stories, a controller that dies, a Ctrl-C."""
+"""`fairlead-sandbox demo`, run for real as people run it: its stories, a controller that dies, a Ctrl-C."""
 
 import os
 import re
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from fairlead_sandbox import processes
 
 PROGRAM = Path(sys.executable).with_name("fairlead-sandbox")
 FAIRLEAD = Path(sys.executable).with_name("fairlead")
@@ -71,6 +73,16 @@ class Demo:
             assert time.monotonic() < deadline, f"no {what} within {within} s:\n{self.output}"
             time.sleep(0.05)
 
+    @property
+    def started(self) -> list[Path]:
+        """The pid files of all hosts' agents and services."""
+        return sorted(self.world.glob("hosts/*/run/*.pid"))
+
+    @property
+    def left(self) -> list[Path]:
+        """Those of them that run."""
+        return [path for path in self.started if processes.running(path) is not None]
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
@@ -109,40 +121,107 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield running
 
 
-def test_all_four_stories_happen(played: Demo) -> None:
-    assert "4 of 4 stories happened" in played.output
-    for number in range(5):
-        assert f"✓ {number}. " in played.output
+def seconds(output: str, story: int) -> list[float]:
+    """The closing table's row of a story: Spinnaker's seconds, then the agents'."""
+    row = re.search(rf"^✓ {story}\. .*$", output, flags=re.MULTILINE)
+    assert row is not None, output
+    return [float(found) for found in re.findall(r"(\d+\.\d) s ", row[0])]
+
+
+def told(output: str, story: int) -> str:
+    """A story with its steps, as they are listed at the end."""
+    return output.partition(f"\n{story}. ")[2].partition("\n\n")[0]
+
+
+def test_all_stories_happen_for_both_ways_to_deploy(played: Demo) -> None:
+    assert "5 of 5 stories happened" in played.output
+    for number in range(6):
+        spinnaker, trigger = seconds(played.output, number)
+        assert 0 < spinnaker < 120
+        assert 0 < trigger < 120
+
+
+def test_a_bump_reaches_eight_agents_wave_by_wave(played: Demo) -> None:
+    story = told(played.output, 1)
+    assert re.search(r"trigger +one host first +i-[0-9a-f]{17} alone, healthy after \d+\.\d s", story)
+    assert re.search(r"trigger +after the soak, half of them +1 → 4 hosts; began (?!0|1\.)\d+\.\d s after", story)
+    assert re.search(r"trigger +then the rest +4 → 8 hosts", story)
+    assert re.search(r"trigger +8 hosts serve 2\.4\.0, healthy +8 of 8 hosts answer 200 with 2\.4\.0", story)
+    assert re.search(r"trigger +each host downloaded it +S3 gave the artifact to 8 hosts", story)
+
+
+def test_a_sick_version_stops_at_one_host(played: Demo) -> None:
+    story = told(played.output, 2)
+    canary = re.search(r"trigger +one host tries it: not healthy +(i-[0-9a-f]{17}): not healthy within", story)
+    assert canary is not None, story
+    assert re.search(rf"trigger +that host goes back by itself +{canary[1]} runs 2\.4\.0 again after", story)
+    assert re.search(rf"trigger +the other 7 never touched it .* 7 of 8 took no step, {canary[1]} did", story)
+    assert re.search(rf"trigger +nor downloaded it +S3 gave the artifact to {canary[1]}", story)
+
+
+def test_the_agents_logs_say_the_same(played: Demo) -> None:
+    """Judged without the demo's own checks."""
+    logs = [path.read_text() for path in sorted(played.world.glob("hosts/*/agent.log"))]
+    steps = [log.count(" activating fleet=prod/matchmaker version=2.4.0") for log in logs]
+    sick = [log.count(" activating fleet=prod/matchmaker version=2.5.0") for log in logs]
+
+    assert (9, 8) == (len(logs), sum(1 for count in steps if count))
+    assert [0] * 8 == sorted(sick)[:-1]
+    assert max(sick) == 2
+
+
+def test_a_revert_takes_all_hosts_back_without_a_download(played: Demo) -> None:
+    story = told(played.output, 4)
+    assert re.search(r"trigger +8 hosts serve 2\.3\.1, healthy +8 of 8 hosts answer 200 with 2\.3\.1", story)
+    assert re.search(r"trigger +from what hosts keep: no download +nobody asked S3 for the artifact", story)
+    assert re.search(
+        r"trigger +the revert says so +success: rolled back to 2\.3\.1 \(reverts .*\) on 8/8 units in", story
+    )
+
+
+def test_nobody_takes_a_played_bake_for_a_real_one(played: Demo) -> None:
+    closing = " ".join(played.output.partition("seconds from the merge until")[2].split())
+    assert "Gate, which here bakes in 0.7 s and deploys in 0.7 s; a real bake and boot take minutes." in closing
 
 
 def test_each_commit_is_shown_with_its_final_statuses(played: Demo) -> None:
     found = notes(played.output)
-    bump = found["Merge bump-prod-checkout-1.4.2: Bump prod/checkout to 1.4.2"]
     bad = found["Merge bump-prod-checkout-1.5.0: Bump prod/checkout to 1.5.0"]
-    revert = next(note for subject, note in found.items() if subject.startswith("Merge revert-"))
+    sick = found["Merge bump-prod-matchmaker-2.5.0: Bump prod/matchmaker to 2.5.0"]
+    reverts = "".join(note for subject, note in found.items() if subject.startswith("Merge revert-"))
 
-    assert 4 == len(found)
+    assert 9 == len(found)
     assert "pending" not in "".join(found.values())
-    assert re.search(r"success  fairlead/prod/checkout  1\.4\.2 on 2/2 units in \d+ s", bump)
     assert re.search(rf"failure  fairlead/prod/checkout  rolled back to 1\.4\.2 \(reverted by {SHA}\)", bad)
-    assert re.search(rf"success  fairlead/prod/checkout  rolled back to 1\.4\.2 \(reverts {SHA}\)", revert)
+    assert re.search(rf"failure  fairlead/prod/matchmaker  rolled back to 2\.4\.0 \(reverted by {SHA}\)", sick)
+    assert re.search(rf"success  fairlead/prod/checkout  rolled back to 1\.4\.1 \(reverts {SHA}", reverts)
+    assert "success  fairlead/prod/matchmaker  2.3.1 on 8/8 units; drift healed in" in reverts
     assert "success  fairlead/prod/catalog  2.0.3 on 2/2 units; drift healed in" in found["Say what runs where"]
 
 
-def test_the_failure_is_said_on_the_commit_before_anybody_reverts_it(played: Demo) -> None:
+@pytest.mark.parametrize(
+    ("fleet", "sick", "good", "units"),
+    [("prod/checkout", "1.5.0", "1.4.2", "2/2"), ("prod/matchmaker", "2.5.0", "2.4.0", "8/8")],
+)
+def test_the_failure_is_said_before_anybody_reverts_it(
+    played: Demo, fleet: str, sick: str, good: str, units: str
+) -> None:
     story = played.output.partition("== 2.")[2].partition("== 3.")[0]
-    assert re.search(rf"{SHA} failure fairlead/prod/checkout 1\.5\.0 failed: .*; rolled back to 1\.4\.2 on 2/2", story)
+    assert re.search(
+        rf"{SHA} failure {fleet.join(('fairlead/', ''))} {sick} failed: .*; rolled back to {good} on {units}", story
+    )
 
 
 def test_what_stays_up_answers_and_ends_with_ctrl_c(played: Demo) -> None:
-    controller = played.controller
+    controller, ran = played.controller, played.left
     status = [FAIRLEAD, "status", "--config", played.world / "fairlead.toml"]
     answer = subprocess.run(status, capture_output=True, text=True, check=False)
     played.signal(signal.SIGINT)
 
-    assert (0, "8 fleets, 8 ready") == (answer.returncode, answer.stdout.splitlines()[-1])
+    assert (0, "12 fleets, 12 ready") == (answer.returncode, answer.stdout.splitlines()[-1])
     assert 0 == played.end()
     assert not is_there(controller)
+    assert (9 + 12, []) == (len(ran), played.left)
 
 
 def test_a_folder_that_is_in_use_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -167,21 +246,23 @@ def test_a_controller_that_dies_is_missed(tmp_path: Path) -> None:
         os.kill(running.controller, signal.SIGKILL)
 
         assert 1 == running.end()
-        assert "0 of 4 stories happened" in running.output
-        assert "  expected  pipeline in us-east-1, first wave\n" in running.output
+        assert "0 of 5 stories happened" in running.output
+        assert "  expected  Spinnaker: pipeline in us-east-1, first wave\n" in running.output
         assert "  given up  the controller ended by signal 9\n" in running.output
         assert f"the last lines of {running.world / 'controller.log'}" in running.output
         assert "info    pass  family=" in running.output
-        assert "- 4. Somebody changes a group by hand: not played" in running.output
+        assert "- 5. A machine is changed by hand " in running.output
+        assert "✗ 1. A version bump is merged" in running.output
         assert "Traceback" not in running.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_ends_what_it_started(tmp_path: Path, number: int) -> None:
     with demo(tmp_path) as running:
-        controller = running.controller
+        controller, ran = running.controller, running.left
         running.signal(number)
 
         assert 130 == running.end()
         assert not is_there(controller)
+        assert (9 + 12, []) == (len(ran), running.left)
         assert "Traceback" not in running.output

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from adapters.gate.settings import SpinnakerSettings, problems_of
-from desired_state.parser import Parser
 from desired_state.trees import FolderTree
+from fairlead import wiring
+from fairlead_sandbox import processes
 from fairlead_sandbox.example import EXAMPLE
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import World, WorldSettings
@@ -32,7 +32,7 @@ def do(world: World, deed: str, **body: Any) -> requests.Response:
     return requests.post(f"{world.gate.url}/sandbox/{deed}", json=body, timeout=10)
 
 
-def test_the_example_has_two_environments_and_four_services(world: World) -> None:
+def test_spinnakers_half_of_the_example_has_two_environments_and_four_services(world: World) -> None:
     names = {f"{environment}/{service}" for environment in ("staging", "prod") for service in _SERVICES}
 
     assert names == set(world.fleets)
@@ -51,11 +51,9 @@ def test_every_fleet_runs_what_the_repository_says(world: World) -> None:
 
 
 def test_the_example_repository_has_no_problem() -> None:
-    parser = Parser({"spinnaker": SpinnakerSettings}, {"spinnaker": problems_of})
+    desired = wiring.parser().parse(FolderTree(EXAMPLE))
 
-    desired = parser.parse(FolderTree(EXAMPLE))
-
-    assert ((), 8) == (desired.problems, len(desired.fleets))
+    assert ((), 12) == (desired.problems, len(desired.fleets))
 
 
 def test_the_repository_names_this_gate(world: World, tmp_path: Path) -> None:
@@ -150,9 +148,11 @@ def test_up_runs_until_it_is_interrupted(tmp_path: Path) -> None:
             said = next(line for line in process.stdout if line.startswith("  gate"))
             url = said.split()[1]
             assert requests.get(f"{url}/health", timeout=10).json() == {"status": "UP"}
+            ran = [path for path in tmp_path.glob("hosts/*/run/*.pid") if processes.running(path) is not None]
         finally:
             process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
 
     assert process.returncode == 0
+    assert (9 + 12, []) == (len(ran), [path for path in ran if processes.running(path) is not None])
     assert (tmp_path / "world.env").exists()

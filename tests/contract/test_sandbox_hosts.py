@@ -304,6 +304,21 @@ def test_a_service_is_made_sick_by_hand(world: World, host: Host) -> None:
     assert host.healthy()
 
 
+def test_another_release_is_switched_on_by_hand(world: World, host: Host) -> None:
+    with pytest.raises(LookupError, match=f"{host.id} keeps no other release; deploy another version first"):
+        host.switch_by_hand()
+    run(world, host, "2.4.0", Behaviour.HEALTHY)
+    run(world, host, "2.5.0", Behaviour.HEALTHY)
+    eventually(lambda: host.version() == "2.5.0")
+
+    assert "2.4.0" == host.switch_by_hand() == host.current()
+    eventually(lambda: host.version() == "2.4.0")
+
+    done = requests.post(f"{world.gate.url}/sandbox/switch-by-hand", json={"host": host.id}, timeout=10)
+    assert {"done": "2.5.0"} == done.json()
+    eventually(lambda: host.version() == "2.5.0")
+
+
 # -- systemctl -----------------------------------------------------------------------------------------------
 
 

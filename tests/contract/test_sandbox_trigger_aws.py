@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -353,6 +354,18 @@ def test_a_read_of_what_is_known_already_is_not_modified(aws: Aws, bucket: str) 
     put(aws, bucket, b"two")
     answer = aws.client("s3").get_object(Bucket=bucket, Key="orders/prod/mm.json", IfNoneMatch=etag)
     assert answer["Body"].read() == b"two"
+
+
+def test_it_is_known_who_read_which_object(aws: Aws, bucket: str) -> None:
+    put(aws, bucket, b"one")
+    for name in ("i-1", "i-2", "i-1"):
+        session(aws, name, "s3").get_object(Bucket=bucket, Key="orders/prod/mm.json")
+    aws.client("s3").get_object(Bucket=bucket, Key="orders/prod/mm.json")
+    aws.client("s3").list_objects_v2(Bucket=bucket)
+
+    assert {f"s3://{bucket}/orders/prod/mm.json"} == {address for _, address in aws.fetched}
+    readers = Counter(aws.session_of(key) for key, _ in aws.fetched.elements())
+    assert {"i-1": 2, "i-2": 1, "": 1} == readers
 
 
 def test_the_checksum_of_an_upload_is_told_without_reading_it(aws: Aws, bucket: str) -> None:

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from adapters.forges.git_notes import Line
 from fairlead_sandbox.demo.picture import Picture
-from fairlead_sandbox.demo.play import Audience, Told
+from fairlead_sandbox.demo.play import Audience, Half, Told
 from fairlead_sandbox.demo.scene import Scene
 from reconciler.ports import Clock
 
@@ -56,11 +56,15 @@ class Lines:
         for number, one in enumerate(told):
             if self._is_new(number):
                 yield f"== {number}. {one.story.title}"
-            for place, step in enumerate(one.steps):
-                if self._is_new((number, place)):
-                    yield f"   {'done' if place == 0 else 'seen'}: {step.what} ({step.seen})"
+            for half in one.halves:
+                yield from self._steps(number, half)
             if one.missing is not None and self._is_new((number, "missing")):
                 yield f"   MISSING: {one.missing.expected} ({one.missing.seen})"
+
+    def _steps(self, number: int, half: Half) -> Iterator[str]:
+        for place, step in enumerate(half.steps):
+            if self._is_new((number, half.track.by, place)):
+                yield f"   {'done' if place == 0 else 'seen'}, {half.track.by}: {step.what} ({step.seen})"
 
     def _is_new(self, fact: object) -> bool:
         new = fact not in self._known

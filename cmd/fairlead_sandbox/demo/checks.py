@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead_sandbox.demo.scene import Scene
-from fairlead_sandbox.demo.stage import Run, Stage
+from fairlead_sandbox.demo.stage import SPINNAKER, InService, Run, Stage
 from reconciler.record import State
 
 
@@ -27,16 +27,16 @@ class Sight:
 Check = Callable[[Sight], Seen]
 
 
-def all_ready(count: int) -> Check:
-    """So many fleets are known, and each is ready."""
+def all_ready(count: int, by: str) -> Check:
+    """So many fleets are known that this one deploys, and each is ready."""
 
     def check(sight: Sight) -> Seen:
-        ready = [fleet for fleet in sight.scene.fleets if fleet.ready]
-        rest = ", ".join(f"{each.name} {each.stands} ({each.reason})" for each in sight.scene.fleets if not each.ready)
-        so = len(sight.scene.fleets) == count == len(ready)
-        return Seen(
-            so=so, words=f"{len(ready)} of {len(sight.scene.fleets)} fleets ready" + (f"; not: {rest}" * bool(rest))
-        )
+        names = sight.stage.fleets(by)
+        known = [fleet for fleet in sight.scene.fleets if fleet.name in names]
+        ready = [fleet for fleet in known if fleet.ready]
+        rest = ", ".join(f"{each.name} {each.stands} ({each.reason})" for each in known if not each.ready)
+        words = f"{len(ready)} of {len(names)} fleets ready" + (f"; not: {rest}" * bool(rest))
+        return Seen(so=len(known) == count == len(ready), words=words)
 
     return check
 
@@ -82,16 +82,31 @@ def waved(fleet: str, version: str, first: str, second: str, soak: float) -> Che
     return check
 
 
-def serves(fleet: str, version: str) -> Check:
-    """AWS says that this version, and no other, is in service in every region, and the fleet says the same."""
+def nothing_ran(sight: Sight) -> Seen:
+    """Gate was asked for no pipeline at all."""
+    runs = [run for fleet in sight.stage.fleets(SPINNAKER) for run in sight.stage.runs(fleet)]
+    return Seen(so=not runs, words=_runs(runs))
+
+
+def tried_in(fleet: str, version: str, *regions: str) -> Check:
+    """Pipelines of this version were started for these regions and no other."""
 
     def check(sight: Sight) -> Seen:
-        view = sight.scene.fleet(fleet)
-        if view is None or (view.runs, view.healthy) != (version, True):
-            return Seen(so=False, words=f"{fleet} runs {view.runs or 'nothing yet'}" if view else f"no fleet {fleet}")
-        found = sight.stage.versions(fleet)
-        words = ", ".join(f"{region} {'+'.join(sorted(versions)) or 'nothing'}" for region, versions in found.items())
-        return Seen(so=all(versions == {version} for versions in found.values()), words=words)
+        tried = {run.region for run in sight.stage.runs(fleet) if run.version == version}
+        spared = [region for region in sight.stage.world.fleets[fleet].regions if region not in tried]
+        words = f"tried in {', '.join(sorted(tried)) or 'no region'}, never in {', '.join(spared) or 'none'}"
+        return Seen(so=tried == set(regions), words=words)
+
+    return check
+
+
+def serves(fleet: str, version: str) -> Check:
+    """AWS says that this version, and no other, is in service in every region, on healthy instances."""
+
+    def check(sight: Sight) -> Seen:
+        found = {region: sight.stage.in_service(fleet, region) for region in sight.stage.world.fleets[fleet].regions}
+        words = ", ".join(f"{region} {_service(each)}" for region, each in found.items())
+        return Seen(so=all(each.versions == {version} and each.healthy for each in found.values()), words=words)
 
     return check
 
@@ -122,6 +137,10 @@ def nothing_pending(sight: Sight) -> Seen:
     return Seen(
         so=not waiting, words=f"pending: {', '.join(waiting)}" if waiting else f"{statuses} statuses, all final"
     )
+
+
+def _service(found: InService) -> str:
+    return f"{'+'.join(sorted(found.versions)) or 'nothing'}{'' if found.healthy else ' (not healthy)'}"
 
 
 def _runs(runs: list[Run]) -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +17,12 @@ from fairlead_sandbox.demo.keeping import what_to_try
 from fairlead_sandbox.demo.play import Missing, Play
 from fairlead_sandbox.demo.report import notes_as_git_says, print_commits, print_missing, print_summary, print_times
 from fairlead_sandbox.demo.stage import Stage
-from fairlead_sandbox.demo.story import ALL
+from fairlead_sandbox.demo.stories import ALL
+from fairlead_sandbox.world import EXAMPLE_HOSTS
 from reconciler.ports import Clock
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+IN_A_PIPE = 110  # columns
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,7 +35,7 @@ def demo(folder: Path | None, *, keep: bool) -> int:
     code = 1
     try:
         with interruptible():
-            code = perform(place, Console(highlight=False), keep=keep)
+            code = perform(place, _console(), keep=keep)
     except KeyboardInterrupt:
         print("\ninterrupted; everything that was started has ended", file=sys.stderr)
         code = INTERRUPTED
@@ -43,12 +45,19 @@ def demo(folder: Path | None, *, keep: bool) -> int:
     return code
 
 
+def _console() -> Console:
+    """As wide as the terminal; a pipe has no width, and gets one that the tables fit into."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else IN_A_PIPE)
+
+
 def perform(folder: Path, console: Console, *, keep: bool) -> int:
     """All of it on one console."""
     clock = SystemClock()
     began = clock.monotonic()
-    console.print("starting AWS, Gate, a git server and a controller ...")
-    with Stage(folder) as stage:
+    with ExitStack() as parts:
+        hosts = sum(EXAMPLE_HOSTS.values())
+        with waiting(console, f"starting AWS, Gate, a git server, {hosts} hosts with agents and a controller ..."):
+            stage = parts.enter_context(Stage(folder))
         console.print(f"controller: process {stage.controller.pid}, log {stage.controller.log}", soft_wrap=True)
         with audience(console, clock) as watching:
             play = Play(stage, watching, clock)
@@ -76,6 +85,17 @@ def stay_up(stage: Stage, console: Console, clock: Clock) -> Missing | None:
         return None
     print_missing(console, missing, stage.controller)
     return missing
+
+
+@contextmanager
+def waiting(console: Console, said: str) -> Iterator[None]:
+    """A line, on a terminal one that moves."""
+    if not console.is_terminal:
+        console.print(said)
+        yield
+        return
+    with console.status(said):
+        yield
 
 
 @contextmanager

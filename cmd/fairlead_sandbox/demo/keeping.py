@@ -1,13 +1,14 @@
 """What a person can try while the demo stays up."""
 
+from fairlead_sandbox.demo.by_spinnaker import BAD
+from fairlead_sandbox.demo.by_trigger import FLEET
 from fairlead_sandbox.demo.stage import Stage
-from fairlead_sandbox.demo.story import BAD
 from fairlead_sandbox.world import REPOSITORY
 
 
 def what_to_try(stage: Stage) -> str:
     """Commands to copy: each of them does something that the table then shows."""
-    world = stage.world
+    world, host = stage.world, stage.world.hosts(FLEET)[0].id
     return f"""
 The world stays up until Ctrl-C. In another shell, where `fairlead` is on the PATH (. .venv/bin/activate):
 
@@ -20,6 +21,19 @@ The world stays up until Ctrl-C. In another shell, where `fairlead` is on the PA
   fairlead rollback staging/catalog                   # and back
   fairlead bump checkout {BAD} --env prod             # still sick: tried, and rolled back
   fairlead why prod/checkout
+
+  # the agents' half: CI uploads a version, then it is bumped; `behaviour` makes it a sick one
+  curl -X POST $gate/sandbox/build -d '{{"service": "matchmaker", "version": "2.6.0"}}'
+  fairlead bump matchmaker 2.6.0 --env prod           # one host, then half of them, then all
+  curl -X POST $gate/sandbox/build -d '{{"service": "matchmaker", "version": "2.7.0", "behaviour": "unhealthy"}}'
+  tail -f {world.folder}/hosts/*/agent.log
+
+  # a host of prod/matchmaker: another release by hand; its agent is killed; its service answers 503; and well again
+  curl -X POST $gate/sandbox/switch-by-hand -d '{{"host": "{host}"}}'
+  curl -X POST $gate/sandbox/kill-agent -d '{{"host": "{host}"}}'
+  curl -X POST $gate/sandbox/start-agent -d '{{"host": "{host}"}}'
+  curl -X POST $gate/sandbox/make-sick -d '{{"host": "{host}"}}'
+  curl -X POST $gate/sandbox/make-well -d '{{"host": "{host}"}}'
 
   git clone {world.git.url(REPOSITORY)} desired
   cd desired                                          # edit environments/prod/*.yaml, commit, push

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.forges.git_notes import Line
-from fairlead_sandbox.demo.play import Told
-from fairlead_sandbox.demo.scene import CommitView, FleetView, Scene
-from fairlead_sandbox.demo.story import FLEET
+from fairlead_sandbox.demo.play import Half, Told
+from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Scene, UnitView
+from fairlead_sandbox.demo.stories import TOLD_OF
 from reconciler.reasons import Reason
 from reconciler.record import State
 
@@ -19,6 +19,8 @@ STYLES = {State.SUCCESS: "green", State.FAILURE: "red", State.ERROR: "magenta", 
 MARKS = {State.SUCCESS: "✓", State.FAILURE: "✗", State.ERROR: "!", State.PENDING: "●"}
 STANDS = {"Ready": "green", "Reconciling": "yellow", "Held": "magenta", "Stalled": "red", "Diverted": "red"}
 FLEET_LINES = 2  # of one commit
+ROOM = 10  # lines for commits: where there are fewer, fleets that nothing is told of stand in one line
+MANY = 3  # units of a fleet that are shown one by one
 
 
 class Picture:
@@ -29,47 +31,82 @@ class Picture:
 
     def draw(self, scene: Scene, told: Sequence[Told], height: int) -> RenderableType:
         """The whole of it, with as many commits as fit into so many lines."""
-        top = [*self._story_lines(told), Text(), fleet_table(scene.fleets), Text()]
-        left = height - 1 - len(top) - len(scene.fleets)
-        return Group(*top, *islice(chain.from_iterable(map(commit_lines, scene.commits)), max(left, 0)))
+        stories = [*self._story_lines(told), Text()]
+        under = [Text(), *unit_lines(scene.fleets), Text()]
+        left = height - 2 - len(stories) - len(under)
+        shown = scene.fleets if left - len(scene.fleets) >= ROOM else shortened(scene.fleets)
+        commits = islice(chain.from_iterable(map(commit_lines, scene.commits)), max(left - len(shown) - 1, 0))
+        return Group(*stories, fleet_table(shown, len(scene.fleets)), *under, *commits)
 
     def _story_lines(self, told: Sequence[Told]) -> Iterator[RenderableType]:
-        yield Text.assemble(("Fairlead", "bold"), ("  four stories on a world of its own", "dim"))
+        yield Text.assemble(("Fairlead", "bold"), ("  five stories, each for both ways to deploy", "dim"))
         for number, one in enumerate(told):
             if one.happened:
-                yield Text.assemble(("✓ ", "green"), _title(number, one), (f"  {one.seconds:.0f} s", "dim"))
+                yield Text.assemble(("✓ ", "green"), _title(number, one), (f"  {_times(one)}", "dim"))
             elif one.missing is not None:
                 yield Text.assemble(("✗ ", "bold red"), _title(number, one), (f"  {one.missing.expected}", "red"))
             else:
-                yield self._turning(number, one)
+                yield from self._turning(number, one)
 
-    def _turning(self, number: int, one: Told) -> RenderableType:
-        self._spinner.update(
-            text=Text.assemble(
-                (_title(number, one), "bold"),
-                (f"  {one.waits_for} … {one.waiting:.0f} s", "yellow"),
-                overflow="ellipsis",
-                no_wrap=True,
-            )
-        )
-        return self._spinner
+    def _turning(self, number: int, one: Told) -> Iterator[RenderableType]:
+        self._spinner.update(text=Text.assemble((_title(number, one), "bold"), (f"  {one.seconds:.0f} s", "dim")))
+        yield self._spinner
+        for half in one.halves:
+            yield _half_line(half)
+
+
+def _half_line(half: Half) -> Text:
+    at = f"{half.seconds:4.0f} s  "
+    doing = (half.next.what, "yellow") if half.next is not None else ("✓", "green") if half.over else half.track.does
+    last = f"  ({half.steps[-1].what}: {half.steps[-1].seen})" if half.steps else ""
+    head = f"     {half.track.by:<10}"
+    return Text.assemble(head, at, doing, (last, "dim"), overflow="ellipsis", no_wrap=True)
+
+
+def _times(one: Told) -> str:
+    return ", ".join(f"{half.track.by} {half.timed:.1f} s" for half in one.halves if half.timed is not None)
 
 
 def _title(number: int, one: Told) -> str:
-    return f"{number}  {one.story.title}" if number else f"   {one.story.title}"
+    return f"{number}  {one.story.title}"
 
 
-def fleet_table(fleets: Sequence[FleetView]) -> Table:
-    """One line a fleet: nothing wraps, the sentence is cut."""
+def shortened(fleets: Sequence[FleetView]) -> Sequence[FleetView]:
+    """Those that the stories are about, and those that are not ready."""
+    return [fleet for fleet in fleets if fleet.name in TOLD_OF or not fleet.ready]
+
+
+def unit_lines(fleets: Sequence[FleetView]) -> Iterator[Text]:
+    """Each fleet of many units, unit by unit: a mark and the version that it runs."""
+    for fleet in fleets:
+        if len(fleet.units) > MANY:
+            line = Text(f"{fleet.name.partition('/')[2]} ", no_wrap=True, overflow="ellipsis")
+            for unit in sorted(fleet.units, key=lambda unit: unit.name):
+                line.append(" ").append_text(_unit(unit, fleet.wants))  # every one as wide as the version
+            yield line
+
+
+def _unit(unit: UnitView, wants: str) -> Text:
+    if unit.runs == MIXED:
+        return Text(f"◌ {'·' * len(wants)}", style="yellow")  # between two versions
+    if not unit.healthy:
+        return Text(f"✗ {unit.runs}", style="red")
+    return Text(f"● {unit.runs}", style="green" if unit.runs == wants else "yellow")
+
+
+def fleet_table(fleets: Sequence[FleetView], of: int) -> Table:
+    """One line a fleet, of so many that there are: nothing wraps, the sentence is cut."""
     table = Table(box=None, pad_edge=False, header_style="bold dim", expand=True)
     table.add_column("fleet", no_wrap=True)
     table.add_column("wants", no_wrap=True, min_width=5)
-    table.add_column("runs", no_wrap=True, min_width=12)
+    table.add_column("runs", no_wrap=True, overflow="ellipsis", width=13)
     table.add_column("stands", no_wrap=True, min_width=11)
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("s", no_wrap=True, justify="right", min_width=3)
     for fleet in fleets:
-        table.add_row(*_cells(fleet), style="" if fleet.name == FLEET or not fleet.ready else "dim")
+        table.add_row(*_cells(fleet), style="" if fleet.name in TOLD_OF or not fleet.ready else "dim")
+    if len(fleets) < of:
+        table.add_row(f"+ {of - len(fleets)} more", "", "", "Ready", style="dim")
     return table
 
 

@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.ledger.dialects import LedgerError
-from fairlead_sandbox.demo.checks import Seen, Sight
+from fairlead_sandbox.demo.checks import Sight
 from fairlead_sandbox.demo.scene import Scene
 from fairlead_sandbox.demo.stage import Stage
-from fairlead_sandbox.demo.story import Expectation, Story
+from fairlead_sandbox.demo.story import Expectation, Story, Track
 from reconciler.ports import Clock
 
 PAUSE = 0.2  # seconds between two looks
@@ -21,11 +21,56 @@ TROUBLE = (OSError, RuntimeError, LookupError, SQLAlchemyError, LedgerError, Bot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something that was done or seen; `seconds` since the step before it."""
+    """Something that was done or seen, so many seconds after the deed."""
 
     what: str
     seen: str
-    seconds: float
+    at: float
+    timed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """How far a track is. The first step is the deed."""
+
+    track: Track
+    steps: tuple[Step, ...] = ()
+    began: float = 0.0  # on the monotonic clock: when the deed was done
+    waiting: float = 0.0  # seconds, for the next step
+
+    @property
+    def next(self) -> Expectation | None:
+        """What it waits for; None before the deed, and when nothing is left."""
+        left = self.track.expects[len(self.steps) - 1 :] if self.steps else ()
+        return left[0] if left else None
+
+    @property
+    def over(self) -> bool:
+        """All of it was seen."""
+        return len(self.steps) == 1 + len(self.track.expects)
+
+    @property
+    def seconds(self) -> float:
+        """How long after the deed it is."""
+        return (self.steps[-1].at if self.steps else 0.0) + self.waiting
+
+    @property
+    def timed(self) -> float | None:
+        """After how many seconds its timed expectation was seen; None where it was not."""
+        return next((step.at for step in self.steps if step.timed), None)
+
+    def did(self, seen: str, now: float) -> "Half":
+        """The deed is done."""
+        return replace(self, steps=(Step(what=self.track.does, seen=seen, at=0.0),), began=now)
+
+    def saw(self, expectation: Expectation, seen: str, now: float) -> "Half":
+        """What was waited for is so."""
+        step = Step(what=expectation.what, seen=seen, at=now - self.began, timed=expectation.timed)
+        return replace(self, steps=(*self.steps, step), waiting=0.0)
+
+    def waits(self, now: float) -> "Half":
+        """It is not so yet."""
+        return replace(self, waiting=now - self.began - self.steps[-1].at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +84,28 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """How far a story is. `waits_for` is empty once it is over."""
+    """How far a story is."""
 
     story: Story
-    steps: tuple[Step, ...] = ()
-    waits_for: str = ""
-    waiting: float = 0.0  # seconds
+    halves: tuple[Half, ...]
+    began: float  # on the monotonic clock
+    seconds: float = 0.0
     missing: Missing | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long it took until now."""
-        return sum(step.seconds for step in self.steps) + self.waiting
 
     @property
     def happened(self) -> bool:
         """All of it."""
-        return not self.waits_for and self.missing is None and len(self.steps) == 1 + len(self.story.expects)
+        return self.missing is None and len(self.halves) == len(self.story.all_tracks) and self.halves_over
+
+    @property
+    def halves_over(self) -> bool:
+        """All that were begun."""
+        return all(half.over for half in self.halves)
+
+    def with_half(self, place: int, half: Half, now: float) -> "Told":
+        """One half went on."""
+        halves = (*self.halves[:place], half, *self.halves[place + 1 :])
+        return replace(self, halves=halves, seconds=now - self.began)
 
 
 class Audience(Protocol):
@@ -78,9 +128,8 @@ class Play:
         try:
             return all(self._tell(story) for story in stories)
         except TROUBLE as error:
-            waited_for = self.told[-1].waits_for or "the next look"
-            missing = Missing(expected=waited_for, seen=f"{type(error).__name__}: {error}", why="")
-            self.told[-1] = replace(self.told[-1], waits_for="", missing=missing)
+            waited_for = next((_name(half) for half in self._now.halves if not half.over), "the next look")
+            self._miss(Missing(expected=waited_for, seen=f"{type(error).__name__}: {error}", why=""))
             return False
 
     def watch(self) -> Missing:
@@ -90,41 +139,62 @@ class Play:
             self._pause(PAUSE)
         return Missing(expected="the controller runs", seen=f"it {self._stage.controller.ended}", why="")
 
-    def _tell(self, story: Story) -> bool:
-        self.told.append(Told(story=story, waits_for=story.does))
-        self._audience.show(self._stage.look(), self.told)
-        began = self._clock.monotonic()
-        did = story.act(self._stage)
-        self._add(Step(what=story.does, seen=did, seconds=self._clock.monotonic() - began))
-        return all(self._await(expectation) for expectation in story.expects)
+    @property
+    def _now(self) -> Told:
+        return self.told[-1]
 
-    def _await(self, expectation: Expectation) -> bool:
-        """Look until it is so, the controller has ended, or its time is over."""
-        began = self._clock.monotonic()
+    def _tell(self, story: Story) -> bool:
+        """What is told side by side first, then what comes after."""
+        self.told.append(Told(story=story, halves=(), began=self._clock.monotonic()))
+        self._do(story.tracks)
+        if self._await_all() and story.after is not None:
+            self._do((story.after,))
+            self._await_all()
+        return self._now.happened
+
+    def _do(self, tracks: Sequence[Track]) -> None:
+        """Do the deeds right after one another."""
+        first = len(self._now.halves)
+        self.told[-1] = replace(self._now, halves=(*self._now.halves, *(Half(track=track) for track in tracks)))
+        self._audience.show(self._stage.look(), self.told)
+        for place, track in enumerate(tracks, first):
+            self._put(place, self._now.halves[place].did(track.act(self._stage), self._clock.monotonic()))
+
+    def _await_all(self) -> bool:
+        """Look until all is so, the controller has ended, or the time of an expectation is over."""
         while True:
             ended = self._stage.controller.ended
             scene = self._stage.look()
-            seen = expectation.check(Sight(stage=self._stage, scene=scene))
-            waiting = self._clock.monotonic() - began
-            if seen.so:
-                self._add(Step(what=expectation.what, seen=seen.words, seconds=waiting))
-                self._audience.show(scene, self.told)
-                return True
-            why = f"the controller {ended}" if ended else f"waited {waiting:.0f} s" * (waiting > expectation.within)
-            if why:
-                return self._miss(expectation, seen, scene, why)
-            self._now(waits_for=expectation.what, waiting=waiting)
+            for place in range(len(self._now.halves)):
+                self._look(place, Sight(stage=self._stage, scene=scene), ended)
             self._audience.show(scene, self.told)
+            if self._now.halves_over or self._now.missing is not None:
+                return self._now.missing is None
             self._pause(PAUSE)
 
-    def _add(self, step: Step) -> None:
-        self.told[-1] = replace(self.told[-1], steps=(*self.told[-1].steps, step), waits_for="", waiting=0.0)
+    def _look(self, place: int, sight: Sight, ended: str) -> None:
+        """Go on with one half as far as it is so."""
+        half = self._now.halves[place]
+        while (expectation := half.next) is not None:
+            seen, now = expectation.check(sight), self._clock.monotonic()
+            half = half.saw(expectation, seen.words, now) if seen.so else half.waits(now)
+            self._put(place, half)
+            if not seen.so:
+                late = f"waited {half.waiting:.0f} s" * (half.waiting > expectation.within)
+                why = f"the controller {ended}" if ended else late
+                if why:
+                    self._miss(Missing(expected=_name(half), seen=seen.words, why=why))
+                return
 
-    def _now(self, *, waits_for: str, waiting: float) -> None:
-        self.told[-1] = replace(self.told[-1], waits_for=waits_for, waiting=waiting)
+    def _put(self, place: int, half: Half) -> None:
+        self.told[-1] = self._now.with_half(place, half, self._clock.monotonic())
 
-    def _miss(self, expectation: Expectation, seen: Seen, scene: Scene, why: str) -> bool:
-        missing = Missing(expected=expectation.what, seen=seen.words, why=why)
-        self.told[-1] = replace(self.told[-1], waits_for="", missing=missing)
-        self._audience.show(scene, self.told)
-        return False
+    def _miss(self, missing: Missing) -> None:
+        """The first that is missing is told; the other half may only have been waiting."""
+        if self._now.missing is None:
+            self.told[-1] = replace(self._now, missing=missing)
+
+
+def _name(half: Half) -> str:
+    """What a half waits for, with whose it is."""
+    return f"{half.track.by}: {half.next.what if half.next is not None else half.track.does}"

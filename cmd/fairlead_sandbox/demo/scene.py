@@ -16,8 +16,18 @@ from reconciler.reasons import Reason
 from reconciler.record import Record
 
 COMMITS = 12  # the newest ones of `main` that are looked at
+MIXED = "mixed"  # what a unit runs that has no single version in service
 _QUIET = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
 _STANDING = (ConditionType.STALLED, ConditionType.HELD, ConditionType.RECONCILING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitView:
+    """One unit of a fleet: a cluster in a region, or a host."""
+
+    name: str
+    runs: str
+    healthy: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,7 @@ class FleetView:
     reason: Reason
     sentence: str
     seconds: float | None
+    units: tuple[UnitView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +99,13 @@ def _fleet(record: Record, now: datetime) -> FleetView:
         reason=status.reason,
         sentence=status.message,
         seconds=_seconds(record, now),
+        units=tuple(UnitView(name=str(unit.id), runs=_runs(unit), healthy=unit.healthy) for unit in status.units),
     )
 
 
 def _runs(unit: Unit) -> str:
     versions = sorted(version for name, version in unit.components.items() if name.startswith("package/"))
-    return " ".join(versions) or "mixed"
+    return " ".join(versions) or MIXED
 
 
 def _stands(record: Record) -> str:

@@ -1,5 +1,6 @@
 """Where the demo plays: the world, a controller that works on it, and what a person does there."""
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +9,22 @@ from typing import Any, Self
 
 from adapters.clock import SystemClock
 from adapters.ledger.store import Store, open_ledger
+from fairlead_sandbox.builds import Behaviour
+from fairlead_sandbox.demo.agents import AgentLine, lines_of
 from fairlead_sandbox.demo.controller_process import ControllerProcess
 from fairlead_sandbox.demo.scene import Scene, look
 from fairlead_sandbox.gate import GateSettings
-from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
+from fairlead_sandbox.world import EXAMPLE_HOSTS, REPOSITORY, World, WorldSettings
 from reconciler.record import Event
 
 SETTINGS = WorldSettings(
     gate=GateSettings(bake_seconds=0.7, deploy_seconds=0.7, health_seconds=2.5),
     boot_seconds=0.3,
     controller={"active_interval": "1s"},
+    hosts=EXAMPLE_HOSTS,
 )
+PLAIN = 2  # releases that a host keeps: what runs, and what ran before; one that tried a sick version keeps more
+SPINNAKER, TRIGGER, BOTH = "Spinnaker", "trigger", "both"  # who deploys a fleet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,14 @@ class Run:
     ended: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InService:
+    """What a cluster has in service in a region, as AWS says."""
+
+    versions: frozenset[str]
+    healthy: bool  # there is an enabled group, and all that it wants are in service and healthy
+
+
 class Stage:
     """Use it as a context manager: the controller and the world end with it. `commits` are those the story made."""
 
@@ -41,6 +55,9 @@ class Stage:
         self.commits: dict[str, str] = {}  # the story's name of it: its id
         self.controller: ControllerProcess
         self.ledger: Store
+        self.changed_host = ""  # the host that was changed by hand
+        self._heard: dict[str, int] = {}  # by host: the length of its log at the last deed
+        self._fetched: Counter[tuple[str, str]] = Counter()  # what had been downloaded at the last deed
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,6 +68,7 @@ class Stage:
             log = world.folder / "controller.log"
             self.controller = starting.enter_context(ControllerProcess(world.config, world.environment, log))
             self.commits["first"] = world.checkout.head
+            self.listen()
             self._parts = starting.pop_all()
         return self
 
@@ -77,10 +95,37 @@ class Stage:
         wanted = (known.application, known.pipeline)
         return [_run(body, known.parameters) for body in bodies if (body["application"], body["name"]) == wanted]
 
-    def versions(self, fleet: str) -> dict[str, set[str]]:
-        """What the instances in service run, by region, asked of AWS."""
-        known = self.world.fleets[fleet]
-        return {region: self.world.versions(known.cluster, region) for region in known.regions}
+    def in_service(self, fleet: str, region: str) -> InService:
+        """What the fleet's cluster serves in a region, asked of AWS."""
+        cluster = self.world.fleets[fleet].cluster
+        enabled = [group for group in self.world.groups(cluster, region) if group.enabled]
+        healthy = all(group.healthy == group.desired for group in enabled)
+        versions = frozenset(self.world.versions(cluster, region))
+        return InService(versions=versions, healthy=bool(enabled) and healthy)
+
+    def fleets(self, by: str) -> frozenset[str]:
+        """The names of the fleets that Spinnaker deploys, of those that agents do, or of both."""
+        parts = {SPINNAKER: self.world.fleets.keys(), TRIGGER: self.world.trigger.fleets.keys()}
+        return frozenset(name for part, names in parts.items() if by in (part, BOTH) for name in names)
+
+    # -- what agents did -------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """`steps` and `downloaders` tell of what happens from now on."""
+        self._heard = {host.id: len(host.log()) for host in self.world.hosts()}
+        self._fetched = self.world.aws.fetched.copy()
+
+    def steps(self, fleet: str) -> list[AgentLine]:
+        """What the agents of a fleet wrote since the last deed, in the order of time."""
+        logs = ((host.id, host.log()[self._heard[host.id] :]) for host in self.world.hosts(fleet))
+        return sorted((line for host, log in logs for line in lines_of(host, fleet, log)), key=lambda line: line.at)
+
+    def downloaders(self, fleet: str) -> set[str]:
+        """The instances that downloaded an artifact of the fleet's service, of any version, since the last deed."""
+        sources = [each.source.partition("{version}")[0] for each in self.world.trigger.fleets[fleet].artifacts]
+        new = self.world.aws.fetched - self._fetched
+        keys = {key for key, address in new if address.startswith(tuple(sources))}
+        return {self.world.aws.session_of(key) for key in keys}
 
     # -- what a person does --------------------------------------------------------------------------------------
 
@@ -107,6 +152,21 @@ class Stage:
         checkout.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}: {subject}", branch)
         self.commits[name] = checkout.push()
         return self.commits[name]
+
+    def upload(self, service: str, version: str, behaviour: Behaviour = Behaviour.HEALTHY) -> None:
+        """What CI does for a trigger service, before the bump is merged."""
+        self.world.build(service, version, behaviour)
+
+    def switch_by_hand(self, fleet: str) -> str:
+        """Another release that a host keeps becomes its current one, behind the agent's back; gives the instance.
+
+        Raises `LookupError` where no host keeps just one other.
+        """
+        plain = [host for host in self.world.hosts(fleet) if len(host.releases(fleet)) == PLAIN]
+        host = plain[0]
+        host.switch_by_hand(fleet)
+        self.changed_host = host.id
+        return host.id
 
     def change_by_hand(self, fleet: str, region: str, version: str) -> str:
         """Another version on the serving group, outside any pipeline; gives the group's name."""

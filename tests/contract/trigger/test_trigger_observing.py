@@ -50,11 +50,13 @@ def test_tags_are_taken_to_the_letter(rig: Any) -> None:
 def test_before_any_host_reported_nothing_is_concluded(rig: Any) -> None:
     (host,) = rig.launch(1, silent=True)
 
-    observed = rig.observed()
+    unread = rig.observed().missing
+    for region in (EAST, WEST):
+        rig.reports[region] = {}
+    unheard = rig.observed().missing
 
-    assert observed.missing == (
-        f"a report of {host.id} or any other host (does the agent run with fleets: {{prod/mm: ...}}?)",
-    )
+    assert unread == tuple(f"reports/123456789012/{region}/prod" for region in (EAST, WEST))
+    assert unheard == (f"any report (does the agent run on {host.id}, with fleets: {{prod/mm: ...}}?)",)
 
 
 def test_one_host_that_never_reported_beside_others_is_a_unit_that_is_not_well(rig: Any) -> None:

@@ -23,6 +23,29 @@ def test_drift_by_hand_is_healed_under_a_new_attempt(rig, build):
     assert "1.4.1 on 2/2 units; drift healed in 12 s" == rig.said(commit).description
 
 
+def test_what_is_healed_after_a_revert_is_no_news_of_the_reverted_commit(rig, build):
+    rig.deployed("1.4.1")
+    bump = rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+    revert = rig.commit(build.fleet("1.4.1"), "revert", reverts=(bump,))
+    rig.settle()
+    rig.wait(seconds=48)
+    rig.world_of_units.finish()
+    rig.settle()
+    told = rig.said(bump).description
+
+    drift_by_hand(rig, "1.3.9")
+    rig.wait(seconds=12)
+    rig.world_of_units.finish()
+    rig.settle()
+
+    assert "1.4.1 on 2/2 units; drift healed in 12 s" == rig.said(revert).description
+    assert f"rolled back to 1.4.1 (reverted by {revert[:7]}) on 2/2 units in 48 s" == told
+    assert told == rig.said(bump).description
+
+
 def drift_by_hand(rig, version):
     rig.world_of_units.run("us-east-1", {"package/checkout": version})
     rig.ask(Ask.APPROVE)  # any request makes the pass look afresh, as a changed inventory would

@@ -1,0 +1,17 @@
+"""What an agent costs its host."""
+
+from pathlib import Path
+from typing import Any
+
+MOST = 64 * 1024  # KiB
+
+
+def test_an_idle_agent_holds_less_than_64_mib(bench: Any) -> None:
+    """After a deploy through its target groups, with every client that it will ever need but the secrets'."""
+    bench.say(new := bench.release("2.4.0"))
+    bench.wait_done(new)
+
+    status = Path(f"/proc/{bench.host.agent_pid}/status").read_text()
+
+    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert resident < MOST
