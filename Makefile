@@ -9,7 +9,7 @@ PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
-	@echo "make test     run the tests"
+	@echo "make test     run the tests, one process a core (ARGS='-n0 -k word': as you like)"
 	@echo "make check    ruff, mypy --strict, import-linter and the layout laws"
 	@echo "make schemas  write the published JSON Schemas again"
 	@echo "make install  make $(VENV) with everything in it"
@@ -28,7 +28,7 @@ demo: install
 	@$(BIN)/fairlead-sandbox demo $(if $(KEEP),--keep)
 
 test: install
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 Pure: memory in, memory out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from desired_state.digests import target_digest
@@ -65,35 +65,52 @@ def approve(memory: Memory, desired: Release) -> Memory:
 
 def forgive(memory: Memory) -> Memory:
     """`retry`: quarantines, failures and recurring drift are forgotten, the rollout begins again."""
-    return replace(memory, quarantines=(), rollout=None, repairs=())
+    return replace(memory, quarantines=(), rollout=None, repairs=(), rests=())
 
 
 def running_release(desired: Release, observed: Observed) -> Release | None:
-    """What the whole fleet runs, as a release to go back to; None where the units do not agree or run nothing."""
+    """What the whole fleet runs, as a release to go back to.
+
+    None where the units do not agree or run nothing, and where what they run cannot be told from its versions: the
+    values of another configuration, or of none, are not known.
+    """
     ran = {tuple(sorted(unit.components.items())) for unit in observed.units if unit.running}
     if len(ran) != 1:
         return None
     components = dict(next(iter(ran)))
     versions = {package.name: components.get(f"package/{package.name}") for package in desired.fleet.packages}
-    if not components or None in versions.values():
+    if not components or None in versions.values() or not _is_tellable(desired.fleet, components):
         return None
     return Release(fleet=_running_fleet(desired.fleet, components), setting_commit=desired.setting_commit)
+
+
+def _is_tellable(fleet: Fleet, components: dict[str, str]) -> bool:
+    """What is neither a package nor its pin is the same as in the desired spec, which has the values."""
+    return _others(components) == _others(fleet.components)
+
+
+def _others(components: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in components.items() if not name.startswith(("package/", "sha256/"))}
 
 
 def _running_fleet(fleet: Fleet, components: dict[str, str]) -> Fleet:
     if components == dict(fleet.components):
         return fleet
     packages = tuple(
-        replace(package, version=components[f"package/{package.name}"], sha256=None) for package in fleet.packages
+        replace(
+            package,
+            version=components[f"package/{package.name}"],
+            sha256=components.get(f"sha256/{package.name}"),
+        )
+        for package in fleet.packages
     )
-    kept = {f"package/{package.name}": package.version for package in packages}
+    known = {f"package/{package.name}" for package in packages} | {f"sha256/{package.name}" for package in packages}
+    kept = {name: value for name, value in components.items() if name in known} | _others(fleet.components)
     digest = target_digest(kept)
     return replace(
         fleet,
         components=kept,
         packages=packages,
-        config=None,
-        redeploy=None,
         target_digest=digest,
         spec_digest=target_digest({"spec": fleet.spec_digest, "target": digest}),
     )

@@ -13,6 +13,7 @@ from reconciler.pacing import at_once, next_units, out_of_service, waiting
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Situation
+from reconciler.rests import resting
 from reconciler.rollout import is_proven
 from reconciler.work import Hold, Kind, Outcome, Phase
 
@@ -114,6 +115,13 @@ def observe_only(situation: Situation) -> Hold | None:
     )
 
 
+def unequipped(situation: Situation) -> Hold | None:
+    """The controller lacks what such fleets are deployed with: no fault of any version, and nothing to try again."""
+    if not situation.lacks:
+        return None
+    return Hold(reason=Reason.UNEQUIPPED, message=f"{situation.lacks}; it would deploy {_wanted(situation)}")
+
+
 def stuck(situation: Situation) -> Hold | None:
     """What does not end may still act: whatever is wanted now waits until it is seen ended."""
     if situation.stuck is None:
@@ -142,6 +150,20 @@ def heal_off(situation: Situation) -> Hold | None:
     return Hold(reason=Reason.HEAL_OFF, message=f"drift is only reported (heal: off): {describe_drift(situation)}")
 
 
+def cannot_heal(situation: Situation) -> Hold | None:
+    """All that drifts is on units which could not be healed, and which are left alone for a while."""
+    left_alone = resting(situation.memory, situation.target, situation.now)
+    if situation.memory.rollout is not None or situation.in_flight or not situation.drift.units <= left_alone:
+        return None
+    entries = [entry for entry in situation.memory.rests if entry.unit in situation.drift.units]
+    worst, until = max(entries, key=lambda entry: (entry.given_up, entry.tries)), min(entry.until for entry in entries)
+    named = worst.message if worst.unit in worst.message else f"{worst.unit}: {worst.message}"
+    more = f" (+{len(entries) - 1} more)" if len(entries) > 1 else ""
+    message = f"{named}{more}; all others run {_target(situation)}; tried again at {_second(until)}"
+    reason = worst.reason if worst.given_up else Reason.BACKING_OFF
+    return Hold(reason=reason, message=message, until=until, error=worst.given_up)
+
+
 def drift_recurs(situation: Situation) -> Hold | None:
     """Healed again and again: two tools fight over it."""
     if kind_of(situation) is not Kind.HEAL or situation.memory.rollout is not None:
@@ -149,8 +171,9 @@ def drift_recurs(situation: Situation) -> Hold | None:
     since = situation.now - timedelta(days=1)
     recent = [repair for repair in situation.memory.repairs if repair.at > since]
     healed = Counter((repair.unit, repair.component) for repair in recent)
+    left_alone = resting(situation.memory, situation.target, situation.now)
     for difference in situation.drift.differences:
-        if healed[difference.unit, difference.component] >= REPAIRS_A_DAY:
+        if difference.unit not in left_alone and healed[difference.unit, difference.component] >= REPAIRS_A_DAY:
             message = (
                 f"{describe_drift(situation)} came back after {REPAIRS_A_DAY} repairs in a day: something else sets it"
             )
@@ -166,7 +189,8 @@ def in_flight(situation: Situation) -> Hold | None:
         return None
     other = strangers[0].intent
     if doomed(situation):
-        message = f"ending the rollout of {other.fleet.version} before {_wanted(situation)}"
+        where = "" if situation.is_here(strangers[0]) else " where the fleet was before"
+        message = f"ending the rollout of {other.fleet.version}{where} before {_wanted(situation)}"
         return Hold(reason=Reason.ABORTING, message=message)
     message = f"letting the wave of {other.fleet.version} in flight finish before {_wanted(situation)}"
     return Hold(reason=Reason.PROGRESSING, message=message)
@@ -210,11 +234,13 @@ GUARDS: Sequence[Guard] = (
     identity_conflict,
     suspended,
     freeze_window,
+    unequipped,
     observe_only,
     first_sight,
     stuck,
     quarantine_holds,
     heal_off,
+    cannot_heal,
     drift_recurs,
     in_flight,
     soaking,
@@ -270,6 +296,10 @@ def describe_drift(situation: Situation) -> str:
     first, more = situation.drift.differences[0], len(situation.drift.differences) - 1
     have = first.have or "no single version"
     return f"{first.unit} runs {first.component} {have}, not {first.want}" + (f" (+{more} more)" if more else "")
+
+
+def _target(situation: Situation) -> str:
+    return situation.target.fleet.version if situation.target else _wanted(situation)
 
 
 def _wanted(situation: Situation) -> str:

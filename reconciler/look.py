@@ -1,6 +1,9 @@
 """One look at the world: from the feeds where that is enough, by a narrow fresh read where something is at stake."""
 
-from desired_state.model import Fleet
+from collections.abc import Mapping
+from dataclasses import replace
+
+from desired_state.model import Digest, Fleet
 from reconciler.drift import detect_drift
 from reconciler.observed import Observed, Snapshots
 from reconciler.ports import Deployer, Unreadable
@@ -14,6 +17,7 @@ from reconciler.world import World
 def look(record: Record, fleet: Fleet, world: World) -> Sight:
     """What there is to see of the fleet now.
 
+    Work is looked at by the deployer and the selector of the spec that it began with, whatever the fleet is by now.
     A read that fails is a sentence in `Sight.trouble`, never an exception: the pass goes on and says so.
     """
     deployer = world.deployers[fleet.deploy_type]
@@ -21,14 +25,37 @@ def look(record: Record, fleet: Fleet, world: World) -> Sight:
         return _sight(record, fleet, deployer, record.snapshots, ())
     try:
         record = _recover(record, fleet, deployer, world)
-        snapshots = {**record.snapshots, **deployer.refresh(fleet, record.work, record.snapshots)}
+        here = [outcome for outcome in record.work if outcome.intent.fleet.identity_digest == fleet.identity_digest]
+        snapshots = {**record.snapshots, **deployer.refresh(fleet, here, record.snapshots)}
+        elsewhere = _look_elsewhere(record, fleet, world)
     except Unreadable as trouble:
         nothing = Observed(units=())
         return Sight(record=record, snapshots={}, observed=nothing, work=record.work, trouble=str(trouble))
     now = world.clock.now()
-    return _sight(
-        record, fleet, deployer, snapshots, tuple(deployer.check(outcome, snapshots, now) for outcome in record.work)
+    work = tuple(
+        world.deployers[outcome.intent.fleet.deploy_type].check(
+            outcome, elsewhere.get(outcome.intent.fleet.identity_digest, snapshots), now
+        )
+        for outcome in record.work
     )
+    return replace(_sight(record, fleet, deployer, snapshots, work), elsewhere=elsewhere)
+
+
+def _look_elsewhere(record: Record, fleet: Fleet, world: World) -> Mapping[Digest, Snapshots]:
+    """What work is seen by that was started where the fleet was before its account, regions, selector or type changed.
+
+    It keeps the spec that it began with: its own deployer looks, by its own selector. Raises `Unreadable`.
+    """
+    groups: dict[Digest, list[Outcome]] = {}
+    for outcome in record.work:
+        if outcome.intent.fleet.identity_digest != fleet.identity_digest:
+            groups.setdefault(outcome.intent.fleet.identity_digest, []).append(outcome)
+    found = {}
+    for identity, work in groups.items():
+        spec = work[0].intent.fleet
+        fresh = world.deployers[spec.deploy_type].refresh(spec, work, record.snapshots)
+        found[identity] = {**record.snapshots, **fresh}
+    return found
 
 
 def _sight(record: Record, fleet: Fleet, deployer: Deployer, snapshots: Snapshots, work: tuple[Outcome, ...]) -> Sight:

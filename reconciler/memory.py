@@ -72,6 +72,19 @@ class Repair:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """One unit that could not be healed to a release that the fleet runs well: it is left alone for a while."""
+
+    unit: UnitId
+    target_digest: Digest
+    tries: int  # that failed
+    until: datetime
+    given_up: bool  # tried as often as may be: the next try is long off
+    reason: Reason
+    message: str
+
+
 class ConditionType(StrEnum):
     """Ready is always there; the others are present only while they are true (Healthy: while known)."""
 
@@ -130,6 +143,7 @@ class Memory:
     quarantines: tuple[Quarantine, ...] = ()
     attempts: Mapping[str, int] = field(default_factory=dict)  # highest attempt spent, by intent base key
     repairs: tuple[Repair, ...] = ()
+    rests: tuple[Rest, ...] = ()
     finished: Finished | None = None
     proven: tuple[Digest, ...] = ()  # targets that finished here, newest first: going back to one needs no canary
     preemptions: int = 0

@@ -1,23 +1,46 @@
-"""How many units may be taken out of service at once: the rest waits its turn. Pure."""
+"""How many units may be taken out of service at once, and which of them first: the rest waits its turn. Pure."""
+
+from collections.abc import Iterable
 
 from reconciler.drift import at_release
 from reconciler.memory import Rollout
 from reconciler.observed import Unit
 from reconciler.record import Situation
+from reconciler.rests import heals, resting
+from reconciler.work import Kind
+
+
+def by_urgency(units: Iterable[Unit], rollout: Rollout | None) -> tuple[Unit, ...]:
+    """The units in the order in which waves take them: moved ones, broken ones, the rest, and last the silent ones.
+
+    Broken is what says so itself and has something that could be broken: it costs nothing, and may be what the version
+    mends. Otherwise they stay in the order given, so that slices stay what they are while a rollout is under way.
+    """
+    moved = frozenset(rollout.moved if rollout is not None else ())
+    return tuple(sorted(units, key=lambda unit: _urgency(unit, unit.id in moved)))
+
+
+def _urgency(unit: Unit, moved: bool) -> int:
+    if moved:
+        return 0
+    if unit.unheard:
+        return 3
+    return 2 if unit.healthy or not unit.components else 1
 
 
 def waiting(situation: Situation, rollout: Rollout) -> list[Unit]:
     """Members that are not at the release and on which nothing is in flight, most urgent first.
 
-    Units already moved come first, then broken ones, then the rest (DESIGN 3.1).
+    Units already moved come first, then broken ones, then the rest (DESIGN 3.1). After a failure on one unit no other
+    is taken until it is at the release.
     """
-    busy = _busy(situation)
-    units = [
-        unit
-        for unit in situation.observed.units
-        if unit.id in rollout.members and unit.id not in busy and not at_release(unit, rollout.release)
-    ]
-    return sorted(units, key=lambda unit: (unit.id not in rollout.moved, unit.healthy, unit.id))
+    busy, members, moved = _busy(situation), frozenset(rollout.members), frozenset(rollout.moved)
+    if _failing(situation, rollout):
+        members &= moved | rollout.failures.keys()
+    if heals(situation.memory, rollout):
+        members -= resting(situation.memory, rollout.release, situation.now)
+    units = [unit for unit in _behind(situation, rollout) if unit.id in members and unit.id not in busy]
+    return sorted(units, key=lambda unit: (unit.id not in moved, unit.healthy, unit.id))
 
 
 def next_units(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
@@ -31,9 +54,17 @@ def next_units(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
     if limit is None:
         return tuple(units)
     room = limit - len(out_of_service(situation))
-    serving = [unit for unit in units if unit.healthy][: max(0, room)]
-    broken = [unit for unit in units if not unit.healthy and (room >= 0 or not unit.unheard)]
-    return tuple(unit for unit in units if unit in serving or unit in broken)
+    serving = {unit.id for unit in [unit for unit in units if unit.healthy][: max(0, room)]}
+    chosen = tuple(unit for unit in units if unit.id in serving or _is_broken(unit) or (unit.unheard and room >= 0))
+    return chosen or (_way_out(situation, rollout) if units else ())
+
+
+def _way_out(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
+    """Where broken units leave no room for any of the wave, one of them joins it: the version may be what mends it."""
+    if situation.in_flight or _failing(situation, rollout):
+        return ()
+    members = frozenset(rollout.members)
+    return tuple(unit for unit in _behind(situation, rollout) if _is_broken(unit) and unit.id not in members)[:1]
 
 
 def out_of_service(situation: Situation) -> frozenset[str]:
@@ -46,6 +77,19 @@ def at_once(situation: Situation, rollout: Rollout) -> int | None:
     """The limit of the wave in work; None: there is none."""
     waves = situation.waves
     return waves[min(rollout.wave, len(waves)) - 1].at_once if waves else None
+
+
+def _behind(situation: Situation, rollout: Rollout) -> list[Unit]:
+    return [unit for unit in situation.observed.units if not at_release(unit, rollout.release)]
+
+
+def _failing(situation: Situation, rollout: Rollout) -> bool:
+    """The version failed on a unit that is still not at it. Going back stops for nobody."""
+    return rollout.kind is Kind.DEPLOY and any(unit.id in rollout.failures for unit in _behind(situation, rollout))
+
+
+def _is_broken(unit: Unit) -> bool:
+    return not unit.healthy and not unit.unheard
 
 
 def _busy(situation: Situation) -> frozenset[str]:

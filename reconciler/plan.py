@@ -3,6 +3,7 @@
 The next wave is computed, not remembered; the same situation gives the same plan.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from reconciler.observed import Unit
 from reconciler.pacing import next_units
 from reconciler.reasons import Reason
 from reconciler.record import Situation
+from reconciler.rests import resting
 from reconciler.standing import standing_of
 from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan
 
@@ -47,10 +49,16 @@ def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
         return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)
     starts = (*repeated_starts(situation, pace), *new_starts(situation, memory, memory.rollout, pace))
     attempts = {**memory.attempts, **{attempts_key(intent): intent.attempt for intent in starts}}
-    moved = tuple(dict.fromkeys((*memory.rollout.moved, *(intent.unit for intent in starts))))
-    memory = replace(memory, attempts=attempts, rollout=replace(memory.rollout, moved=moved))
+    memory = replace(memory, attempts=attempts, rollout=_with_started(memory.rollout, starts))
     standing = standing_of(situation, memory, aborts)
     return Decision(plan=Plan(starts=starts, aborts=aborts, standing=standing), memory=memory)
+
+
+def _with_started(rollout: Rollout, starts: Iterable[Intent]) -> Rollout:
+    """Units on which something is started are moved, and belong to the wave."""
+    units = [intent.unit for intent in starts]
+    moved, members = dict.fromkeys((*rollout.moved, *units)), dict.fromkeys((*rollout.members, *units))
+    return replace(rollout, moved=tuple(moved), members=tuple(members))
 
 
 def due_aborts(situation: Situation, hold: Hold | None, pace: Pace) -> tuple[Outcome, ...]:
@@ -68,7 +76,8 @@ def _asked_lately(situation: Situation, outcome: Outcome, pace: Pace) -> bool:
 def begin(situation: Situation) -> Memory:
     """The memory with a rollout in progress, where drift, or work that nobody follows, calls for one."""
     memory, target = situation.memory, situation.target
-    if memory.rollout is not None or target is None or not (situation.drift or situation.in_flight):
+    urgent = situation.drift.units - resting(memory, target, situation.now)
+    if memory.rollout is not None or target is None or not (urgent or situation.in_flight):
         return memory
     kind = kind_of(situation)
     rollout = Rollout(
@@ -83,6 +92,7 @@ def begin(situation: Situation) -> Memory:
     repairs = tuple(
         Repair(unit=difference.unit, component=difference.component, have=difference.have, at=situation.now)
         for difference in situation.drift.differences
+        if difference.unit in urgent
     )
     return replace(memory, rollout=rollout, repairs=(*memory.repairs, *repairs))
 

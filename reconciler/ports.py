@@ -38,6 +38,14 @@ class Lease(Protocol):
 class Deployer(Protocol):
     """How one type of fleet is observed and converged (DESIGN 10, with `waves`, `refresh`, `running` and `uphold`)."""
 
+    @property
+    def lacks(self) -> str:
+        """A sentence on what this controller was not given and cannot act without, with the fix; "" where it can act.
+
+        Its fleets are then observed, and held where they drift.
+        """
+        ...
+
     def validate(self, fleet: Fleet) -> Iterable[str]:
         """What is wrong with the fleet's `deploy`, as sentences `dotted.path: what is wrong, what would be right`."""
         ...
@@ -47,12 +55,16 @@ class Deployer(Protocol):
         ...
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
-        """The slices in order, by unit id; disjoint, together all units. Pure."""
+        """The slices in order, by unit id; disjoint, together all units. Pure.
+
+        Observed units come in the order in which they are to be taken, the most urgent first.
+        """
         ...
 
     def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
-        """A narrow, fresh read of this fleet and of the work in flight. Raises `Unreadable`.
+        """A narrow, fresh read of this fleet and of the work in flight on its machines. Raises `Unreadable`.
 
+        Work that began before account, regions, selector or type changed is read by its own spec, in a call of its own.
         `known` is what the feeds read last, where that says what else is worth a look.
         """
         ...

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     DRIFT_RECURS = "DriftRecurs"
     HEAL_OFF = "HealOff"
     OBSERVE_ONLY = "ObserveOnly"
+    UNEQUIPPED = "Unequipped"  # the controller lacks what such fleets are deployed with
     QUARANTINED = "Quarantined"
     AWAITING_OBSERVATION = "AwaitingObservation"
     MAX_UNAVAILABLE = "MaxUnavailable"  # as many units are out of service as may be at once

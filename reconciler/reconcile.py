@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from desired_state.model import FleetName
+from desired_state.model import Digest, FleetName
 from reconciler.guards import first_hold
 from reconciler.look import look
 from reconciler.observed import Snapshots
@@ -17,7 +17,7 @@ from reconciler.plan import Decision, decide
 from reconciler.ports import Deployer, Lease, LeaseLost
 from reconciler.reasons import Reason
 from reconciler.record import Situation
-from reconciler.stock import take_stock
+from reconciler.stock import Sight, take_stock
 from reconciler.summary import promise, summarize
 from reconciler.work import Hold, Outcome, Plan
 from reconciler.world import World
@@ -32,14 +32,13 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
     record = world.ledger.load(name)
     if record is None or record.desired is None:
         return None  # nothing was ever soundly declared under this name
-    deployer = world.deployers[record.desired.deploy_type]
 
     sight = look(record, record.desired, world)
-    situation = take_stock(sight, deployer, world.clock.now(), world.observe_only)
+    situation = take_stock(sight, world.deployers, world.clock.now(), world.observe_only)
     decision = decide(situation, first_hold(situation), world.pace)
 
     intended = world.ledger.intend(lease, record, promise(situation, decision, world.public_url))
-    deeds = act(situation, decision.plan, sight.snapshots, deployer, lease)
+    deeds = act(situation, decision.plan, sight, world, lease)
 
     result = summarize(situation, told(decision, deeds, situation.now), deeds.outcomes, world.pace, world.public_url)
     world.ledger.save(lease, intended, result)
@@ -54,17 +53,19 @@ class Deeds:
     trouble: str = ""
 
 
-def act(situation: Situation, plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Deeds:
+def act(situation: Situation, plan: Plan, sight: Sight, world: World, lease: Lease) -> Deeds:
     """Do what the plan says, ends before starts. The deployer asks the lease right before every side effect.
 
     Where the lease grows too short for more, what was done is given, to be written down in what is left of it; the rest
     is intended, and a later pass looks for it. Raises `LeaseLost` where nothing was done.
     """
+    deployer = world.deployers[situation.desired.fleet.deploy_type]
     if not plan.acts:
-        return Deeds(trouble=_uphold(situation, plan, snapshots, deployer, lease))
+        return Deeds(trouble=_uphold(situation, plan, sight.snapshots, deployer, lease))
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(_acts(plan, snapshots, deployer, lease))
+        outcomes.extend(_ends_elsewhere(situation, plan, sight, world, lease))
+        outcomes.extend(_acts(situation, plan, sight.snapshots, deployer, lease))
     except LeaseLost:
         if not outcomes:
             raise
@@ -78,9 +79,23 @@ def _uphold(situation: Situation, plan: Plan, snapshots: Snapshots, deployer: De
     return deployer.uphold(situation.desired.fleet, plan.standing, snapshots, lease)
 
 
-def _acts(plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease) -> Iterator[Outcome]:
-    if plan.aborts:
-        yield from deployer.abort(plan.aborts, plan.standing, snapshots, lease)
+def _ends_elsewhere(situation: Situation, plan: Plan, sight: Sight, world: World, lease: Lease) -> Iterator[Outcome]:
+    """Work on the machines that the fleet was on before is ended by its own deployer. Nothing else is said there."""
+    groups: dict[Digest, list[Outcome]] = {}
+    for outcome in plan.aborts:
+        if not situation.is_here(outcome):
+            groups.setdefault(outcome.intent.fleet.identity_digest, []).append(outcome)
+    for identity, aborts in groups.items():
+        deployer = world.deployers[aborts[0].intent.fleet.deploy_type]
+        yield from deployer.abort(aborts, None, sight.elsewhere.get(identity, {}), lease)
+
+
+def _acts(
+    situation: Situation, plan: Plan, snapshots: Snapshots, deployer: Deployer, lease: Lease
+) -> Iterator[Outcome]:
+    aborts = [outcome for outcome in plan.aborts if situation.is_here(outcome)]
+    if aborts:
+        yield from deployer.abort(aborts, plan.standing, snapshots, lease)
     if plan.starts and plan.standing is not None:
         yield from deployer.start(plan.starts, plan.standing, snapshots, lease)
 

@@ -89,6 +89,7 @@ class Situation:
     now: datetime
     trouble: str = ""  # why nothing could be read, as a sentence
     observe_only: bool = False
+    lacks: str = ""  # what keeps the deployer from acting at all, as a sentence; then the fleet is only observed
 
     @property
     def in_flight(self) -> tuple[Outcome, ...]:
@@ -97,9 +98,17 @@ class Situation:
 
     @property
     def strangers(self) -> tuple[Outcome, ...]:
-        """Work in flight towards something that is not the target any more."""
+        """Work in flight towards something that is not the target any more, or on machines that are not the fleet's."""
         wanted = self.target.target_digest if self.target else None
-        return tuple(outcome for outcome in self.in_flight if outcome.intent.fleet.target_digest != wanted)
+        return tuple(
+            outcome
+            for outcome in self.in_flight
+            if outcome.intent.fleet.target_digest != wanted or not self.is_here(outcome)
+        )
+
+    def is_here(self, outcome: Outcome) -> bool:
+        """False for work where the fleet was before its account, regions, selector or type changed."""
+        return outcome.intent.fleet.identity_digest == self.desired.fleet.identity_digest
 
     @property
     def stuck(self) -> Outcome | None:

@@ -8,9 +8,10 @@ from random import Random
 from desired_state.model import Digest, Setting
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
-from reconciler.observed import Observed, Unit, Wave
+from reconciler.observed import Observed, Unit, UnitId, Wave
 from reconciler.quarantine import NEEDS_A_PERSON, quarantine
 from reconciler.reasons import Reason
+from reconciler.rests import heals, rest, resting
 from reconciler.work import Failure, Kind, Outcome, Phase, Release
 
 UNWELL_FOR = timedelta(minutes=2)  # a blip while soaking starts the soak again; longer than this is a failure
@@ -29,7 +30,10 @@ def backoff(failures: int, seed: str) -> timedelta:
 
 
 def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datetime) -> Memory:
-    """Fold ended work into the rollout: a failing target is counted to its quarantine, a bad road only delays."""
+    """Fold ended work into the rollout: a failing target is counted to its quarantine, a bad road only delays.
+
+    What was aborted is not moved any more: its unit is admitted again by a new start alone.
+    """
     for outcome in ended:
         rollout = memory.rollout
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
@@ -38,11 +42,16 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
             memory = replace(memory, rollout=replace(rollout, setbacks=0))
         elif outcome.phase is Phase.FAILED:
             memory = _count_failure(memory, rollout, outcome, desired, now)
+        elif outcome.phase is Phase.ABORTED:
+            moved = tuple(unit for unit in rollout.moved if unit != outcome.intent.unit)
+            memory = replace(memory, rollout=replace(rollout, moved=moved))
     return memory
 
 
 def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: Release, now: datetime) -> Memory:
     reason = outcome.reason or Reason.PIPELINE_FAILED
+    if heals(memory, rollout) and outcome.failure is not Failure.TRANSIENT:
+        return rest(memory, rollout, outcome, reason, now, lambda tries: backoff(tries, outcome.intent.key))
     if outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON:
         return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
     if outcome.failure is Failure.TRANSIENT:
@@ -72,7 +81,8 @@ def advance(
             return finish(memory, rollout, len(observed.units), now)
         wave = waves[rollout.wave - 1]
         rollout = _with_members(rollout, wave, observed, last=rollout.wave == len(waves))
-        members = [unit for unit in observed.units if unit.id in rollout.members]
+        awaited = frozenset(rollout.members) - _left_alone(memory, rollout, now)
+        members = [unit for unit in observed.units if unit.id in awaited]
         if _busy(in_flight) or not all(at_release(unit, rollout.release) for unit in members):
             return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=None))
         if not all(unit.healthy for unit in members):
@@ -95,6 +105,10 @@ def _with_members(rollout: Rollout, wave: Wave, observed: Observed, *, last: boo
     return replace(rollout, members=members)
 
 
+def _left_alone(memory: Memory, rollout: Rollout, now: datetime) -> frozenset[UnitId]:
+    return resting(memory, rollout.release, now) if heals(memory, rollout) else frozenset()
+
+
 def _busy(in_flight: Sequence[Outcome]) -> bool:
     return any(not outcome.phase.ended for outcome in in_flight)
 
@@ -109,6 +123,8 @@ def _unwell(memory: Memory, rollout: Rollout, members: Sequence[Unit], desired: 
     since = rollout.unwell_since or now
     if now - since < UNWELL_FOR:
         return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=since))
+    if heals(memory, rollout):  # drift is healed; that a unit is not well is its own matter, and is said
+        return finish(memory, rollout, len(members), now)
     sick = next(unit for unit in members if not unit.healthy)
     message = f"{sick.id} stayed unhealthy at {rollout.release.fleet.version}: {sick.message or 'no reason known'}"
     return quarantine(memory, rollout.release, desired, reason=Reason.HEALTH_CHECK_FAILED, message=message, now=now)

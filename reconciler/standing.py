@@ -21,7 +21,12 @@ def standing_of(situation: Situation, memory: Memory, aborts: Collection[Outcome
     """
     if not memory.adopted or situation.observe_only or situation.trouble or situation.observed.missing:
         return None
+    gone = not situation.record.present  # nobody more is admitted, only those of `aborts` are left out
+    if gone and not _ending(situation, aborts):
+        return None
     if memory.rollout is not None:
+        if memory.rollout.release.fleet.identity_digest != situation.desired.fleet.identity_digest:
+            return None  # it began on other machines
         return _rolling(situation, memory, memory.rollout, aborts)
     ending = _ending(situation, aborts)
     if ending:
@@ -65,7 +70,7 @@ def _standing(situation: Situation, memory: Memory, target: Release, admitted: f
 
 def _ending(situation: Situation, aborts: Collection[Outcome]) -> list[Outcome]:
     asked = [outcome for outcome in situation.in_flight if outcome.phase is Phase.ABORTING]
-    return [*asked, *aborts]
+    return [outcome for outcome in (*asked, *aborts) if situation.is_here(outcome)]
 
 
 def _release_of(outcome: Outcome) -> Release:

@@ -1,15 +1,19 @@
 """Taking stock: from what was known and what was seen to a `Situation`, by one chain of pure steps."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from desired_state.model import Digest
 from reconciler.adoption import heed_requests, meet
 from reconciler.drift import detect_drift
 from reconciler.memory import Memory
 from reconciler.observed import Observed, Snapshots, Wave
+from reconciler.pacing import by_urgency
 from reconciler.ports import Deployer
 from reconciler.quarantine import choose_target, lift
 from reconciler.record import Record, Situation
+from reconciler.rests import well_again, without_the_gone
 from reconciler.rollout import advance, count, make_room, settle_in_sync, take_over
 from reconciler.work import Kind, Outcome, Phase, Release
 
@@ -26,9 +30,10 @@ class Sight:
     observed: Observed
     work: tuple[Outcome, ...]
     trouble: str = ""
+    elsewhere: Mapping[Digest, Snapshots] = field(default_factory=dict)  # by the identity of work that runs elsewhere
 
 
-def take_stock(sight: Sight, deployer: Deployer, now: datetime, observe_only: bool) -> Situation:
+def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, observe_only: bool) -> Situation:
     """Everything that a decision needs, from one look at the world.
 
     Raises `ValueError` for a record without a desired spec: there is nothing to compare with.
@@ -37,8 +42,9 @@ def take_stock(sight: Sight, deployer: Deployer, now: datetime, observe_only: bo
     if record.desired is None or record.setting is None:
         raise ValueError(f"{record.name} never had a sound spec")
     desired = Release(fleet=record.desired, setting_commit=record.setting.commit)
-    work = tuple(stamp(record, settle_unknown(outcome, now), now) for outcome in sight.work)
-    memory = learn(desired, sight, work, deployer, now)
+    lacks = deployers[desired.fleet.deploy_type].lacks
+    work = stamped(record, (settle_unknown(outcome, now) for outcome in sight.work), now)
+    memory = learn(desired, sight, work, deployers, now)
     target = choose_target(memory, desired, record.setting)
     return Situation(
         record=record,
@@ -47,15 +53,18 @@ def take_stock(sight: Sight, deployer: Deployer, now: datetime, observe_only: bo
         target=target,
         observed=sight.observed,
         drift=detect_drift(target or desired, sight.observed),
-        waves=waves_of(memory, target or desired, sight.observed, deployer),
+        waves=waves_of(memory, target or desired, sight.observed, deployers),
         work=work,
         now=now,
         trouble=sight.trouble,
-        observe_only=observe_only,
+        observe_only=observe_only or bool(lacks),
+        lacks="" if observe_only else lacks,
     )
 
 
-def learn(desired: Release, sight: Sight, work: tuple[Outcome, ...], deployer: Deployer, now: datetime) -> Memory:
+def learn(
+    desired: Release, sight: Sight, work: tuple[Outcome, ...], deployers: Mapping[str, Deployer], now: datetime
+) -> Memory:
     """What the record's memory becomes by what was seen. Nothing is learnt from a look that failed."""
     record = sight.record
     memory = _recent_repairs(lift(record.memory, desired, now), now)
@@ -66,12 +75,14 @@ def learn(desired: Release, sight: Sight, work: tuple[Outcome, ...], deployer: D
     memory = heed_requests(memory, record, desired, sight.observed)
     memory = meet(memory, desired, sight.observed, detect_drift(desired, sight.observed))
     memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
+    memory = without_the_gone(memory, sight.observed)
     in_flight = tuple(outcome for outcome in work if not outcome.phase.ended)
-    if memory.rollout is not None:
-        waves = waves_of(memory, memory.rollout.release, sight.observed, deployer)
+    if memory.rollout is not None and _is_here(memory.rollout.release, desired):
+        waves = waves_of(memory, memory.rollout.release, sight.observed, deployers)
         memory = advance(memory, waves, sight.observed, in_flight, desired, now)
     target = choose_target(memory, desired, record.setting)
     memory = make_room(take_over(memory, target, record.setting, now), target, in_flight)
+    memory = well_again(memory, target, sight.observed)
     return memory if in_flight else settle_in_sync(memory, target, sight.observed, now)
 
 
@@ -83,19 +94,31 @@ def settle_unknown(outcome: Outcome, now: datetime) -> Outcome:
     return outcome
 
 
-def stamp(record: Record, outcome: Outcome, now: datetime) -> Outcome:
-    """The outcome with the time at which its phase was first seen."""
-    known = next((known for known in record.work if known.intent.key == outcome.intent.key), None)
+def stamped(record: Record, work: Iterable[Outcome], now: datetime) -> tuple[Outcome, ...]:
+    """The outcomes with the times at which their phases were first seen."""
+    known = {outcome.intent.key: outcome for outcome in record.work}
+    return tuple(_stamp(known.get(outcome.intent.key), outcome, now) for outcome in work)
+
+
+def _stamp(known: Outcome | None, outcome: Outcome, now: datetime) -> Outcome:
     if known is not None and known.phase is outcome.phase:
         return replace(outcome, since=outcome.since or known.since)
     return replace(outcome, since=now)
 
 
-def waves_of(memory: Memory, release: Release, observed: Observed, deployer: Deployer) -> tuple[Wave, ...]:
+def _is_here(release: Release, desired: Release) -> bool:
+    """What the fleet's units run says nothing of a release that began on other machines."""
+    return release.fleet.identity_digest == desired.fleet.identity_digest
+
+
+def waves_of(
+    memory: Memory, release: Release, observed: Observed, deployers: Mapping[str, Deployer]
+) -> tuple[Wave, ...]:
     """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak."""
     rollout = memory.rollout
     fleet = rollout.release.fleet if rollout is not None else release.fleet
-    waves = deployer.waves(fleet, observed)
+    observed = replace(observed, units=by_urgency(observed.units, rollout))
+    waves = deployers[fleet.deploy_type].waves(fleet, observed)
     if rollout is None or rollout.kind is Kind.DEPLOY:
         return waves
     at_once = waves[-1].at_once if waves else None

@@ -9,6 +9,12 @@ from adapters.agent_protocol.orders import Artifact, ConfigFile
 
 OURS = ".fairlead"  # how the agent's own files in a release's folder begin
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}")
+_ROOT = re.compile(r"/[^\0-\x1f]*[^\0-\x1f/]")
+_SYSTEMS = re.compile(  # these themselves: they are not one service's
+    r"bin|boot|dev|etc|home|lib(32|64|x32)?|lost\+found|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var"
+    r"|usr/(bin|lib(32|64|x32)?|libexec|local|sbin|share|src)|var/(cache|lib|local|log|run|spool|tmp)"
+)
+_CLOSED = re.compile(r"(bin|boot|dev|etc|proc|sbin|sys|usr/s?bin|var/lib/(dpkg|fairlead-agent))(/.*)?")  # and all below
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
@@ -27,6 +33,17 @@ def inner_path(path: str) -> str:
     if parts[0].startswith(OURS):
         raise Malformed(f"a path on the host must not begin with {OURS}, which is the agent's own")
     return path
+
+
+def own_root(root: str) -> str:
+    """The folder of a fleet on its hosts: absolute, and none that belongs to the system. Raises `Malformed`."""
+    parts = [part for part in root.split("/") if part not in {"", "."}]
+    if _ROOT.fullmatch(root) is None or ".." in parts or not parts:
+        raise Malformed("root must be an absolute path without .., and not / itself, like /srv/checkout")
+    plain = "/".join(parts)
+    if _SYSTEMS.fullmatch(plain) or _CLOSED.fullmatch(plain):
+        raise Malformed(f"root must not be {root[:200]}, which is the system's; give a folder like /srv/checkout")
+    return root
 
 
 def check_places(artifacts: Sequence[Artifact], config: ConfigFile | None) -> None:

@@ -23,7 +23,7 @@ from adapters.agent_protocol.orders import (
     Release,
     Run,
 )
-from adapters.agent_protocol.places import check_places, inner_path, plain_name
+from adapters.agent_protocol.places import check_places, inner_path, own_root, plain_name
 from adapters.agent_protocol.refusals import RefusalReason, Refused
 from adapters.agent_protocol.signing import BadKey, SigningKey, is_signed, public_key
 from adapters.agent_protocol.strict_json import read_json
@@ -34,7 +34,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _FORMATS = frozenset({"deb", "archive", "file"})
 _SOURCE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s].*")
-_ROOT = re.compile(r"/[^\0-\x1f]*[^\0-\x1f/]")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,255}")  # systemd.unit(5); a leading - would be an option
 _HTTP = re.compile(r"https?://[^\s]+")
 _TCP = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
@@ -220,11 +219,8 @@ def _config(fields: Fields) -> ConfigFile:
 
 
 def _lifecycle(fields: Fields) -> Lifecycle:
-    root = fields.filled("root")
-    if _ROOT.fullmatch(root) is None or ".." in root.split("/"):
-        raise Malformed("root must be an absolute path without .., and not / itself")
     return Lifecycle(
-        root=root,
+        root=own_root(fields.filled("root")),
         run=fields.part("run", _run),
         health=fields.part("health", _health),
         drain=fields.maybe("drain", _drain),

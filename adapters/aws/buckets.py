@@ -30,19 +30,32 @@ class Bucket:
         self._tags = tags
         self._acts = not dry_run
 
-    def ensure(self) -> Did:
-        """Make it, or finish what an earlier run of ours began. Raises `Unreadable`."""
+    def ensure(self) -> tuple[Did, str]:
+        """Make it, or finish what an earlier run of ours began. Raises `Unreadable`.
+
+        Of one that is not ours by its tags, and is not as ours would be, a sentence tells it: somebody may want it so,
+        or whoever made it for us died before the tags.
+        """
         with readable(f"the bucket {self._name} (to make it)", "s3"):
             if not self._is_there():
                 if self._acts:
                     self._make()
                     self._finish()
-                return Did.MADE
-            if not self._is_ours() or self._is_finished():
-                return Did.KEPT
+                return Did.MADE, ""
+            if self._is_finished():
+                return Did.KEPT, ""
+            if not self._is_ours():
+                return Did.KEPT, self._left()
             if self._acts:
                 self._finish()
-            return Did.CHANGED
+            return Did.CHANGED, ""
+
+    def _left(self) -> str:
+        tags = ", ".join(f"{key}={value}" for key, value in sorted(self._tags.items()))
+        return (
+            f"the bucket {self._name} has no tags {tags} and is left as it is, though it does not block all public "
+            "access or does not keep old versions; set that, or the tags where it is ours, and run this again"
+        )
 
     def _is_there(self) -> bool:
         try:

@@ -88,8 +88,14 @@ class Layer:
         attributes: Mapping[str, str],
         tags: Mapping[str, str],
         policy: Mapping[str, Any] | None = None,
-    ) -> Did:
-        """A queue with these attributes and this policy. Of one that is there, what differs is set."""
+        *,
+        mark: tuple[str, str],
+    ) -> tuple[Did, str]:
+        """A queue with these attributes and this policy.
+
+        Of one that is there and has the tag `mark`, what differs is set. Of another a sentence tells it: its maker
+        looks after it.
+        """
         wanted = {**attributes, **({"Policy": json.dumps(policy)} if policy is not None else {})}
         with self._making(name):
             url = self._url(name)
@@ -97,12 +103,24 @@ class Layer:
                 if self._acts:
                     encrypted = {**wanted, "SqsManagedSseEnabled": "true"}
                     self._sqs.create_queue(QueueName=name, Attributes=encrypted, tags=dict(tags))
-                return Did.MADE
+                return Did.MADE, ""
             asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=sorted(wanted))
             other = {key: wanted[key] for key in wanted if not _same(key, wanted[key], asked.get("Attributes", {}))}
+            if other and self.tags(url).get(mark[0]) != mark[1]:
+                return Did.KEPT, _left(name, mark, other)
             if other and self._acts:
                 self._sqs.set_queue_attributes(QueueUrl=url, Attributes=other)
-        return Did.CHANGED if other else Did.KEPT
+        return (Did.CHANGED if other else Did.KEPT), ""
+
+    def policy(self, name: str) -> Mapping[str, Any]:
+        """Who may send to the queue, as its policy says; empty where there is none, or no queue."""
+        with readable(f"the queue {name}", "sqs"):
+            url = self._url(name)
+            if url is None:
+                return {}
+            asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+        found: Mapping[str, Any] = json.loads(asked.get("Attributes", {}).get("Policy") or "{}")
+        return found
 
     def queues(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Name and address of every queue whose name begins so."""
@@ -151,6 +169,13 @@ class Layer:
                     f"the queue {name} was deleted a moment ago, and SQS makes no new one for a minute; run this again"
                 )
                 raise Unreadable(said) from error
+
+
+def _left(name: str, mark: tuple[str, str], other: Mapping[str, str]) -> str:
+    return (
+        f"the queue {name} has no tag {'='.join(mark)} and is left as it is, though its {' and '.join(sorted(other))} "
+        "should be otherwise; mend it where it was made, or delete it and run this again"
+    )
 
 
 def _same(key: str, wanted: str, has: Mapping[str, str]) -> bool:

@@ -45,6 +45,7 @@ class Step:
     name: str
     region: str
     did: Did
+    note: str = ""  # a sentence on what was left as it is though it should be otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,23 +67,33 @@ def ensure(
 ) -> Iterator[Step]:
     """Make what these environments lack, and remove what their gone instances left; gives every step as it is done.
 
-    `fleets` are all that are known, also those of other environments: an instance may be of both. `as_controller`: with
-    the environment's role, else with the identity that runs this. `dry_run`: only look. Raises `Unreadable`.
+    `fleets` are all that are known, also those of other environments: an instance may be of both. `as_controller`: each
+    environment with its own role, else all with the identity that runs this. `dry_run`: only look. Raises `Unreadable`.
     """
     for environment in {fleet.environment.name: fleet.environment for fleet in fleets}.values():
         if environment.name in environments:
             yield _bucket(sessions, environment, environment.role if as_controller else None, dry_run)
-    for place, those in sorted(_by_place(fleets, as_controller).items(), key=str):
-        if any(fleet.environment.name in environments for fleet in those):
-            yield from _Region(sessions, *place, those, environments, dry_run).ensure()
+    for (account, region), those in sorted(_by_place(fleets).items()):
+        for role, names in sorted(_by_role(those, environments, as_controller).items(), key=str):
+            yield from _Region(sessions, account, region, role, those, names, dry_run).ensure()
 
 
-def _by_place(fleets: Iterable[Served], as_controller: bool) -> dict[tuple[str, str, str | None], list[Served]]:
-    found: dict[tuple[str, str, str | None], list[Served]] = defaultdict(list)
+def _by_place(fleets: Iterable[Served]) -> dict[tuple[str, str], list[Served]]:
+    found: dict[tuple[str, str], list[Served]] = defaultdict(list)
     for fleet in fleets:
-        place = fleet.environment
-        for region in place.regions:
-            found[place.account, region, place.role if as_controller else None].append(fleet)
+        for region in fleet.environment.regions:
+            found[fleet.environment.account, region].append(fleet)
+    return found
+
+
+def _by_role(
+    fleets: Iterable[Served], environments: Collection[str], as_controller: bool
+) -> dict[str | None, set[str]]:
+    """The environments that each identity is to act on."""
+    found: dict[str | None, set[str]] = defaultdict(set)
+    for place in (fleet.environment for fleet in fleets):
+        if place.name in environments:
+            found[place.role if as_controller else None].add(place.name)
     return found
 
 
@@ -90,12 +101,12 @@ def _bucket(sessions: Sessions, environment: Environment, role: str | None, dry_
     region, name = environment.regions[0], environment.trigger["bucket"]
     s3 = sessions.client("s3", region, role=role, account=environment.account)
     tags = {MANAGED: OURS, ENVIRONMENT: environment.name}
-    did = Bucket(s3, name, region, tags, dry_run=dry_run).ensure()
-    return Step(kind=Kind.BUCKET, name=name, region=region, did=did)
+    did, note = Bucket(s3, name, region, tags, dry_run=dry_run).ensure()
+    return Step(kind=Kind.BUCKET, name=name, region=region, did=did, note=note)
 
 
 class _Region:
-    """One account and region, seen by one identity."""
+    """One account and region, seen by one identity. It acts on its environments, and knows the fleets of all."""
 
     def __init__(
         self,
@@ -126,9 +137,7 @@ class _Region:
             self._subscribed[fleet.name] = self._layer.subscriptions(self._topic(fleet))
         for name in self._environments:
             queue = reports_queue_name(name)
-            yield self._step(
-                Kind.QUEUE, queue, self._layer.queue(queue, FOR_REPORTS, {MANAGED: OURS, ENVIRONMENT: name})
-            )
+            yield self._queue(queue, FOR_REPORTS, {MANAGED: OURS, ENVIRONMENT: name})
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             for steps in pool.map(self._connect, *self._members):
                 yield from steps
@@ -154,15 +163,30 @@ class _Region:
         """The instance's queue, which takes messages from its fleets' topics, and the subscriptions."""
         name = agent_queue_name(host)
         address = queue_arn(self._account, self._region, name)
-        policy = queue_policy(address, self._account, sorted(self._topic(fleet) for fleet in fleets))
+        topics = {self._topic(fleet) for fleet in fleets} | self._known_topics(name)
+        policy = queue_policy(address, self._account, sorted(topics))
         mine = [fleet for fleet in fleets if self._is_acted_on(fleet)]
         tags = {MANAGED: OURS, ENVIRONMENT: mine[0].environment.name, HOST: host}
-        steps = [self._step(Kind.QUEUE, name, self._layer.queue(name, FOR_AGENTS, tags, policy))]
+        steps = [self._queue(name, FOR_AGENTS, tags, policy)]
         for fleet in mine:
             known = address in self._subscribed[fleet.name]
             did = Did.KEPT if known else self._layer.subscribe(self._topic(fleet), address)
             steps.append(self._step(Kind.SUBSCRIPTION, f"{topic_name(fleet.name)} to {name}", did))
         return steps
+
+    def _known_topics(self, queue: str) -> set[str]:
+        """Topics of fleets that the queue listens to already: of another repository, or of a file that is wrong now."""
+        ours = self._topic_named(topic_name(""))
+        statements = self._layer.policy(queue).get("Statement", ())
+        sources = [one.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn", ()) for one in statements]
+        named = {arn for source in sources for arn in ([source] if isinstance(source, str) else source)}
+        return {arn for arn in named if arn.startswith(ours)}
+
+    def _queue(
+        self, name: str, attributes: Mapping[str, str], tags: Mapping[str, str], policy: Mapping[str, Any] | None = None
+    ) -> Step:
+        did, note = self._layer.queue(name, attributes, tags, policy, mark=(MANAGED, OURS))
+        return Step(kind=Kind.QUEUE, name=name, region=self._region, did=did, note=note)
 
     def _remove_leftovers(self) -> Iterator[Step]:
         """Queues of ours whose instance is gone. Subscriptions go first: those of a queue that is gone would stay."""
@@ -196,7 +220,10 @@ class _Region:
         return fleet.environment.name in self._environments
 
     def _topic(self, fleet: Served) -> str:
-        return topic_arn(self._account, self._region, topic_name(fleet.name))
+        return self._topic_named(topic_name(fleet.name))
+
+    def _topic_named(self, name: str) -> str:
+        return topic_arn(self._account, self._region, name)
 
     def _step(self, kind: Kind, name: str, did: Did) -> Step:
         return Step(kind=kind, name=name, region=self._region, did=did)

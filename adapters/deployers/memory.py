@@ -53,6 +53,7 @@ class InMemory:
     """Implements `reconciler.ports.Deployer`."""
 
     settings_model = MemorySettings
+    lacks = ""  # a test may say what
 
     def __init__(self, clock: Clock, units: Iterable[str] = ()) -> None:
         self._clock = clock

@@ -9,9 +9,9 @@ The Spinnaker account and pipelines are the users' own: what a pipeline is calle
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
@@ -19,7 +19,8 @@ from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
 from adapters.aws.sessions import Sessions
-from adapters.deployers.means import Means
+from adapters.aws.together import read_together
+from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import feed_of, of_body
@@ -48,10 +49,12 @@ class Spinnaker:
     """The deployer of type `spinnaker`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = SpinnakerSettings
+    lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
-    def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock) -> None:
+    def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock, read_within: timedelta = READ_WITHIN) -> None:
         self._sessions = sessions
+        self._read_within = read_within
         self._gates = gates
         self._clock = clock
         self._reader = InventoryReader(sessions)
@@ -59,7 +62,7 @@ class Spinnaker:
     @classmethod
     def of(cls, means: Means) -> Self:
         """Out of the controller's means."""
-        return cls(sessions=means.sessions, gates=means.gates, clock=means.clock)
+        return cls(sessions=means.sessions, gates=means.gates, clock=means.clock, read_within=means.read_within)
 
     def validate(self, fleet: Fleet) -> Iterable[str]:
         """Sentences on what is wrong; one that begins with `warning: ` stops nothing."""
@@ -227,11 +230,13 @@ class Spinnaker:
                 feed = inventory_feed(one.environment.account, region)
                 place = Place(one.environment.account, region, one.environment.role)
                 wanted.setdefault(feed, (place, set()))[1].add(cluster_in(one, settings, region))
-        with ThreadPoolExecutor(max_workers=len(wanted)) as regions:
-            yield from zip(wanted, regions.map(self._narrow, wanted.items()), strict=True)
+        reads = {
+            f"the server groups of {place}": partial(self._narrow, feed, place, clusters)
+            for feed, (place, clusters) in wanted.items()
+        }
+        yield from zip(wanted, read_together(reads, self._read_within), strict=True)
 
-    def _narrow(self, wanted: tuple[str, tuple[Place, set[str]]]) -> Snapshot:
-        feed, (place, clusters) = wanted
+    def _narrow(self, feed: str, place: Place, clusters: set[str]) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
         body = self._reader.read_clusters(place, clusters).part(clusters)
         return Snapshot(feed=feed, body=body, read_at=read_at)

@@ -4,10 +4,10 @@ One signed order a fleet lies in S3 and says what every instance runs. To start 
 to leave them out; agents follow the highest sequence and report what they observe. `trigger.feeds` names the snapshots.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 from adapters.agent_protocol.orders import next_sequence
@@ -15,7 +15,8 @@ from adapters.agent_protocol.signing import SigningKey
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.sessions import Sessions
 from adapters.aws.targets import region_of_group, unhealthy_targets
-from adapters.deployers.means import Means
+from adapters.aws.together import read_together
+from adapters.deployers.means import READ_WITHIN, Means
 from adapters.trigger.feeds import (
     find_host,
     hosts_body,
@@ -29,11 +30,12 @@ from adapters.trigger.feeds import (
 from adapters.trigger.judging import STAGING, WITHOUT, Case, is_admitted, judge, moved, tickets
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, observe, sick_targets, spread
 from adapters.trigger.placed import Placed, half_spent, placed_of, spot_of
-from adapters.trigger.publishing import Published, Publisher, Undone
+from adapters.trigger.publishing import NO_KEY, Published, Publisher, Undone
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.rules import problems_of
 from adapters.trigger.settings import TriggerSettings, settings_of
 from adapters.trigger.starting import settled_before, undone, without
+from adapters.trigger.strangers import spared
 from adapters.trigger.waves import waves_of
 from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
@@ -48,16 +50,20 @@ class Trigger:
     settings_model = TriggerSettings
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
-    def __init__(self, *, sessions: Sessions, clock: Clock, signing: SigningKey | None) -> None:
+    def __init__(
+        self, *, sessions: Sessions, clock: Clock, signing: SigningKey | None, read_within: timedelta = READ_WITHIN
+    ) -> None:
         self._sessions = sessions
+        self._read_within = read_within
         self._clock = clock
         self._reader = InventoryReader(sessions)
         self._publisher = Publisher(sessions=sessions, clock=clock, key=signing)
+        self.lacks = "" if signing is not None else NO_KEY
 
     @classmethod
     def of(cls, means: Means) -> Self:
         """Out of the controller's means."""
-        return cls(sessions=means.sessions, clock=means.clock, signing=means.signing)
+        return cls(sessions=means.sessions, clock=means.clock, signing=means.signing, read_within=means.read_within)
 
     def validate(self, fleet: Fleet) -> Iterable[str]:
         """Sentences on what is wrong; one that begins with `warning: ` stops nothing."""
@@ -80,7 +86,7 @@ class Trigger:
         return observe(fleet, settings, hosts, snapshots)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
-        """Slices of the hosts as observed, the last over everything."""
+        """Slices of the hosts in the order observed, the last over everything."""
         return waves_of(settings_of(fleet), [unit.id for unit in observed.units])
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
@@ -89,7 +95,10 @@ class Trigger:
         One of another target is replaced by the next order, and one that is older than any work takes has ended.
         Raises `Unreadable`.
         """
-        order = self._publisher.read(fleet).order
+        (placed,) = read_together(
+            {f"the order of {fleet.name}": lambda: self._publisher.read(fleet)}, self._read_within
+        )
+        order = placed.order
         if order is None or order.admitted is None or order.target.digest != fleet.target_digest:
             return {}
         if self._clock.now() >= order.issued + lasts_at_most(settings_of(fleet), STAGING):
@@ -105,11 +114,13 @@ class Trigger:
     def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's instances, its order, and its target groups, freshly read. Raises `Unreadable`."""
         others = [outcome.intent.fleet for outcome in work if not outcome.phase.ended]
-        places = _places(fleet, others)
-        with ThreadPoolExecutor(max_workers=len(places) + 2) as pool:
-            reads = [pool.submit(self._hosts, *each) for each in places.items()]
-            reads += [pool.submit(self._order, fleet), pool.submit(self._targets, fleet, known)]
-            return {snapshot.feed: snapshot for snapshot in (read.result() for read in reads)}
+        reads: dict[str, Callable[[], Snapshot]] = {
+            f"the instances of {place}": partial(self._hosts, place, spec)
+            for place, spec in _places(fleet, others).items()
+        }
+        reads[f"the order of {fleet.name}"] = partial(self._order, fleet)
+        reads[f"the target groups of {fleet.name}"] = partial(self._targets, fleet, known)
+        return {snapshot.feed: snapshot for snapshot in read_together(reads, self._read_within)}
 
     def _hosts(self, place: Place, spec: Fleet) -> Snapshot:
         read_at = self._clock.now()
@@ -220,7 +231,8 @@ class Trigger:
     def _publish(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> Published:
         fleet = standing.target.fleet
         placed = self._placed(fleet, snapshots)
-        return self._publisher.publish(standing, placed, reported_sequences(fleet, snapshots), lease)
+        spoken = spared(standing, list(seen_hosts(fleet, snapshots)))
+        return self._publisher.publish(spoken, placed, reported_sequences(fleet, snapshots), lease)
 
     def _renew(self, fleet: Fleet, snapshots: Snapshots, lease: Lease) -> Published | None:
         """Sign again what lies there, where half of its life is spent. None: there is nothing to sign.

@@ -6,9 +6,11 @@ them: a crash between the two brings them again, and twice is once.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.agent_protocol.addresses import reports_queue_name
 from adapters.agent_protocol.fields import Malformed
@@ -20,7 +22,7 @@ from adapters.feeds.pacing import Pacing
 from adapters.ledger.reports import HostReport
 from adapters.trigger.feeds import reports_feed
 from adapters.trigger.settings import settings_of
-from desired_state.model import Fleet, FleetName
+from desired_state.model import Fleet, FleetName, Sha
 from reconciler.loop import Log
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.record import Record
@@ -47,6 +49,7 @@ class ReportsLedger(Ledger, Protocol):
         fleets: Collection[FleetName],
         read_at: datetime | None,
     ) -> tuple[FleetName, ...]: ...
+    def heads(self) -> Mapping[str, Sha]: ...
     def silent_hosts(self, feed: str, since: datetime) -> Sequence[tuple[FleetName, str]]: ...
     def forget_hosts(self, lease: Lease, feed: str, gone: Iterable[tuple[FleetName, str]]) -> None: ...
 
@@ -64,6 +67,29 @@ class Place(NamedTuple):
         return reports_feed(*self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """Who reports into which queue, as of these heads. Queues are looked at without a pause: what they cost counts."""
+
+    heads: Mapping[str, Sha]
+    queues: Mapping[str, Sequence[Fleet]]  # by `<account>/<region>/<environment>`
+    silence: Mapping[str, Silence]
+    passing: bool  # some are there only for work that is still to end
+
+    @classmethod
+    def of(cls, heads: Mapping[str, Sha], managed: Mapping[FleetName, Fleet], working: Iterable[Fleet]) -> Self:
+        """Those that are managed, and those that are not any more while work of theirs is still to end."""
+        left = {fleet.name: fleet for fleet in working if fleet.name not in managed}
+        queues: dict[str, list[Fleet]] = defaultdict(list)
+        for fleet in (*managed.values(), *left.values()):
+            for name in names_of(fleet):
+                queues[name].append(fleet)
+        silence = {
+            name: {fleet.name: settings_of(fleet).silent_after for fleet in fleets} for name, fleets in queues.items()
+        }
+        return cls(heads=heads, queues=queues, silence=silence, passing=bool(left))
+
+
 class Reports:
     """Reads reports by name, `<account>/<region>/<environment>`."""
 
@@ -77,10 +103,11 @@ class Reports:
         self._queues: dict[tuple[Place, str | None], SqsQueue] = {}
         self._told: set[tuple[str, str]] = set()
         self._tidied: dict[Place, float] = {}
+        self._census: Census | None = None
 
     def names(self) -> frozenset[str]:
         """Every `<account>/<region>/<environment>` in which a trigger fleet lives."""
-        return frozenset(name for fleet in self._fleets() for name in names_of(fleet))
+        return frozenset(self._counted().queues)
 
     def run(self, name: str, lease: Lease) -> datetime | None:
         """Drain one queue into the ledger; gives the time of the next look, None where no fleet is.
@@ -88,12 +115,12 @@ class Reports:
         Raises `LeaseLost`.
         """
         place = Place(*name.split("/"))
-        fleets = [fleet for fleet in self._fleets() if name in names_of(fleet)]
-        if not fleets:
+        census = self._counted()
+        if name not in census.queues:
             self._ledger.record_reports(lease, place.feed, (), (), None)
             return None
         try:
-            found = self._drain(place, fleets, lease)
+            found = self._drain(place, census.queues[name], census.silence[name], lease)
         except Unreadable as trouble:
             self._ledger.record_trouble(lease, place.feed, str(trouble))
             return self._pacing.failed(name)
@@ -101,11 +128,10 @@ class Reports:
         self._pacing.succeeded(name)
         return self._clock.now() + (GATHER if found else timedelta(0))  # who found nothing has waited long enough
 
-    def _drain(self, place: Place, fleets: Sequence[Fleet], lease: Lease) -> bool:
+    def _drain(self, place: Place, fleets: Sequence[Fleet], silence: Silence, lease: Lease) -> bool:
         """False where nothing was in it."""
         queue = self._queue(place, min((fleet.environment.role for fleet in fleets), key=str))
         look = queue.look(self._wait, self._clock)
-        silence = {fleet.name: settings_of(fleet).silent_after for fleet in fleets}
         said = list(self._believed(look.messages, silence))
         self._ledger.record_reports(lease, place.feed, said, silence, look.until)
         queue.delete(look.messages)
@@ -157,16 +183,19 @@ class Reports:
         if gone:
             self._ledger.forget_hosts(lease, place.feed, gone)
 
-    def _fleets(self) -> Sequence[Fleet]:
-        """Those that are managed, and those that are not any more while work of theirs is still to end."""
-        known = {}
-        for outcome in self._ledger.work_in_flight():
-            if outcome.intent.fleet.deploy_type == DEPLOY_TYPE:
-                known[outcome.intent.fleet.name] = outcome.intent.fleet
-        for record in self._ledger.fleets():
-            if record.present and record.desired is not None and record.desired.deploy_type == DEPLOY_TYPE:
-                known[record.name] = record.desired
-        return list(known.values())
+    def _counted(self) -> Census:
+        """Counted again when a head has moved, and while there are some that are to leave."""
+        heads = self._ledger.heads()  # before the fleets: what changes meanwhile is seen the next time
+        known = self._census
+        if known is None or known.passing or known.heads != heads:
+            managed = {
+                record.name: record.desired
+                for record in self._ledger.fleets()
+                if record.present and record.desired is not None and record.desired.deploy_type == DEPLOY_TYPE
+            }
+            working = (outcome.intent.fleet for outcome in self._ledger.work_in_flight())
+            known = self._census = Census.of(heads, managed, working)
+        return known
 
 
 def names_of(fleet: Fleet) -> Iterator[str]:

@@ -99,6 +99,12 @@ class Records:
             return None
         return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
 
+    def heads(self) -> Mapping[str, Sha]:
+        """The last read head of each repository. What is declared changes with them only: a cheap question."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(repositories.c.name, repositories.c.head))
+            return {row.name: row.head for row in rows}
+
     def set_by(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
         """How many declared fleets each of these commits sets; commits that set none are left out."""
         found: dict[Sha, int] = {}

@@ -90,18 +90,27 @@ def find_host(fleet: Fleet, unit: UnitId, snapshots: Snapshots) -> Seen | None:
 
 
 def reports_of(fleet: Fleet, snapshots: Snapshots) -> list[Body]:
-    """What all hosts of the fleet said last, also those that are gone."""
+    """What the fleet's hosts said last.
+
+    Any instance that may send reports can name any fleet in them: where EC2 was asked, only those count that it shows
+    with the fleet's tags. Where it was not, as before the first look, all do.
+    """
     found: list[Body] = []
     for region in fleet.environment.regions:
-        snapshot = _reports(fleet, region, snapshots)
-        found += _hosts(snapshot).values() if snapshot else []
+        reports = _reports(fleet, region, snapshots)
+        shown = snapshots.get(inventory_feed(fleet.environment.account, region))
+        members = _hosts(shown) if shown is not None else None
+        said = _hosts(reports).items() if reports is not None else ()
+        found += [report for host, report in said if members is None or host in members]
     return found
 
 
 def reported_sequences(fleet: Fleet, snapshots: Snapshots) -> list[int]:
-    """The sequences that hosts follow, also those of hosts that are gone.
+    """The sequences that the fleet's hosts follow.
 
-    A host that has accepted another order of the very same number takes no further one of it: that number is used up.
+    One that is gone is not asked: should it come back and know of a higher one, it refuses what lies there, and then it
+    counts. A host that has accepted another order of the very same number takes no further one of it: that number is
+    used up.
     """
     return [_highest(report) for report in reports_of(fleet, snapshots)]
 

@@ -20,6 +20,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Failure, Intent, Outcome, Phase
 
 STAGING = timedelta(minutes=10)  # allowed for downloads, before a host is touched
+STAGE_OF_DOWNLOADS = "staging"  # as the agent reports it
 BOOT = timedelta(minutes=10)  # allowed to a fresh instance before its silence counts
 WITHOUT = "without:"  # begins the ticket of an aborted intent: the sequence of the order that leaves it out
 _OF_THE_HOST = frozenset({RefusalReason.UNKNOWN_KEY, RefusalReason.NOT_YET})  # a sound order, and a host set up wrong
@@ -181,10 +182,8 @@ def _still(case: Case, said: str) -> Outcome:
     host, started = case.host, case.outcome.since or case.intent.created_at
     if host is None:
         return case.outcome
-    if host.reports_read_at is not None and is_outdated(host.reports_read_at, case.now, case.settings):
-        return moved(
-            case.outcome, Phase.RUNNING, case.now, f"no reports were read since {_clock(host.reports_read_at)}"
-        )
+    if unread := _unread(case, host):
+        return moved(case.outcome, Phase.RUNNING, case.now, unread)
     if _refuses(case):
         refused = outstanding_refusal(host) or NOTHING
         why = f"{host.id} refuses the order ({refused.get('reason')}): {refused.get('message')}"
@@ -192,10 +191,25 @@ def _still(case: Case, said: str) -> Outcome:
     if is_silent(host, case.settings, _patient_from(host, started)):
         return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, _silence(host), case.now)
     if case.now >= started + lasts_at_most(case.settings, STAGING):
-        reason = Reason.DEADLINE_EXCEEDED if host.report is not None else Reason.HOST_SILENT
-        why = f"{host.id} took longer than {_minutes(case)}: {said}" if host.report is not None else _silence(host)
-        return failed(case.outcome, Failure.UNHEALTHY, reason, why, case.now)
+        return _too_late(case, host, said)
     return moved(case.outcome, Phase.RUNNING, case.now, said)
+
+
+def _unread(case: Case, host: Seen) -> str:
+    """Why nothing can be told from the host's silence, or nothing."""
+    if host.reports_read_at is None:
+        return f"no reports of {host.id}'s region were read yet"
+    outdated = is_outdated(host.reports_read_at, case.now, case.settings)
+    return f"no reports were read since {_clock(host.reports_read_at)}" if outdated else ""
+
+
+def _too_late(case: Case, host: Seen, said: str) -> Outcome:
+    """While it stages the host was not touched: a slow road is no fault of the version."""
+    if host.report is None:
+        return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, _silence(host), case.now)
+    failure = Failure.TRANSIENT if case.work.get("stage") == STAGE_OF_DOWNLOADS else Failure.UNHEALTHY
+    why = f"{host.id} took longer than {_minutes(case)}: {said}"
+    return failed(case.outcome, failure, Reason.DEADLINE_EXCEEDED, why, case.now)
 
 
 def _refuses(case: Case) -> bool:

@@ -29,7 +29,7 @@ def observe(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snap
     missing = [feed for feed in feeds if feed not in snapshots]
     read_at = min((snapshots[feed].read_at for feed in feeds if feed in snapshots), default=None)
     if not missing:
-        missing = [*_unheard(fleet, hosts, snapshots), *_unread(fleet, settings, snapshots)]
+        missing = [*_unheard(fleet, hosts, snapshots), *_unread(fleet, settings, hosts, snapshots)]
     sick = sick_targets(fleet, snapshots)
     units = tuple(unit_of(host, settings, sick.get(host.id, "")) for host in hosts)
     return Observed(
@@ -155,19 +155,19 @@ def _unheard(fleet: Fleet, hosts: Sequence[Seen], snapshots: Snapshots) -> Itera
     if not hosts or any(host.report is not None for host in hosts):
         return
     place = fleet.environment
-    feeds = [reports_feed(place.account, region, place.name) for region in place.regions]
-    unread = [feed for feed in feeds if feed not in snapshots]
-    yield from unread
-    if not unread:
+    if any(reports_feed(place.account, region, place.name) in snapshots for region in place.regions):
         yield f"any report (does the agent run on {hosts[0].id}, with fleets: {{{fleet.name}: ...}}?)"
 
 
-def _unread(fleet: Fleet, settings: TriggerSettings, snapshots: Snapshots) -> Iterator[str]:
-    look = snapshots.get(order_feed(fleet.name))
-    for region in fleet.environment.regions:
-        feed = reports_feed(fleet.environment.account, region, fleet.environment.name)
+def _unread(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snapshots: Snapshots) -> Iterator[str]:
+    """Queues into which hosts may have reported, and that nobody has read, or not for long."""
+    look, place = snapshots.get(order_feed(fleet.name)), fleet.environment
+    for region in place.regions:
+        feed = reports_feed(place.account, region, place.name)
         known = snapshots.get(feed)
-        if look is not None and known is not None and is_outdated(known.read_at, look.read_at, settings):
+        if known is None and any(host.zone.startswith(region) for host in hosts):
+            yield feed
+        elif look is not None and known is not None and is_outdated(known.read_at, look.read_at, settings):
             yield f"{feed} since {known.read_at:%H:%M:%S} UTC"
 
 

@@ -5,6 +5,7 @@ The body: `{address, etag, sequence, trouble, commit, digest, all, attempts, bas
 instance with its attempt, `all` says that any other is admitted too, at attempt 1.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +43,7 @@ class Placed:
     order: Order | None = None  # None: nothing of ours
     sequence: int = 0  # as the object claims, whoever wrote it
     trouble: str = ""  # why what lies there is not ours
+    sha256: str = ""  # of the object's bytes, where they were just read and are ours
 
     def body(self) -> dict[str, Any]:
         """The snapshot's body."""
@@ -97,7 +99,8 @@ def read_placed(s3: Any, spot: Spot, fleet: str, key: SigningKey | None) -> Plac
     except Refused as refused:
         said = f"{spot} held no order of ours ({refused.reason}: {_of_ours(refused)})"
         return Placed(address=str(spot), etag=stored.etag, sequence=refused.sequence, trouble=said)
-    return Placed(address=str(spot), etag=stored.etag, order=order, sequence=order.sequence)
+    digest = hashlib.sha256(stored.body or b"").hexdigest()
+    return Placed(address=str(spot), etag=stored.etag, order=order, sequence=order.sequence, sha256=digest)
 
 
 def _believed(stored: Stored, fleet: str, key: SigningKey | None) -> Order:

@@ -1,7 +1,7 @@
 """Writing a fleet's order: composed of what stands, signed, put where the one that was seen still lies, and hinted at.
 
 Nobody's order is overwritten unseen. Who loses the race writes nothing and looks again in the next pass; who finds its
-own words there (an answer was lost, a request was repeated) takes them as its own.
+own words there (an answer was lost) takes them as its own.
 """
 
 import hashlib
@@ -61,7 +61,10 @@ class Publisher:
 
     def read(self, fleet: Fleet) -> Placed:
         """The order as it lies in S3 now. Raises `Unreadable`."""
-        return read_placed(self._s3(fleet.environment), spot_of(fleet), fleet.name, self._key)
+        return self._read(fleet, once=False)
+
+    def _read(self, fleet: Fleet, *, once: bool) -> Placed:
+        return read_placed(self._s3(fleet.environment, once=once), spot_of(fleet), fleet.name, self._key)
 
     def look(self, fleet: Fleet) -> Placed:
         """The same, where not to be able to look keeps from writing. Raises `Undone`."""
@@ -164,7 +167,8 @@ class Publisher:
             return Published(order=known, said=said)
         order = replace(order, sequence=next_sequence([placed.sequence, *reported]))
         body = self._signed(order)
-        spot, s3 = spot_of(fleet), self._s3(fleet.environment)
+        digest = hashlib.sha256(body).hexdigest()
+        spot, s3 = spot_of(fleet), self._s3(fleet.environment, once=True)
         lease.check()
         try:
             written = put_if_same(s3, spot.bucket, spot.key, body, placed.etag) is not None
@@ -172,8 +176,8 @@ class Publisher:
         except Unreadable as trouble:
             lost = str(trouble)
         if lost:
-            order = self._found(fleet, order, lost)
-        return Published(order=order, sha256=hashlib.sha256(body).hexdigest(), replaced=placed.trouble, said=said)
+            order, digest = self._found(fleet, order, lost)
+        return Published(order=order, sha256=digest, replaced=placed.trouble, said=said)
 
     def _stands(self, known: Order, order: Order, reported: Sequence[int]) -> bool:
         """It says so already, hosts do not think it old, and it has long to live."""
@@ -193,15 +197,16 @@ class Publisher:
             raise Undone(f"{said}; shorten its configuration", Failure.REFUSED)
         return body
 
-    def _found(self, fleet: Fleet, order: Order, lost: str) -> Order:
-        """Was it us all the same? An answer can be lost, and a repeated request loses against itself."""
+    def _found(self, fleet: Fleet, order: Order, lost: str) -> tuple[Order, str]:
+        """Was it us all the same, or somebody who says the same? An answer can be lost. The order, and its SHA-256."""
         try:
-            found = self.read(fleet).order
+            placed = self._read(fleet, once=True)
         except Unreadable as trouble:
             raise Undone(str(trouble)) from trouble
+        found = placed.order
         if found is None or found.meaning != order.meaning or found.sequence < order.sequence:
             raise Undone(f"{lost}; it is looked at again")
-        return found
+        return found, placed.sha256
 
     def _hint_in(self, environment: Environment, region: str, fleet: str, text: str) -> str:
         try:
@@ -210,8 +215,8 @@ class Publisher:
             return str(trouble)
         return publish(sns, topic_arn(environment.account, region, topic_name(fleet)), text)
 
-    def _s3(self, environment: Environment) -> Any:
-        return self._client("s3", environment, environment.regions[0])
+    def _s3(self, environment: Environment, *, once: bool = False) -> Any:
+        return self._client("s3", environment, environment.regions[0], once=once)
 
-    def _client(self, service: str, environment: Environment, region: str) -> Any:
-        return self._sessions.client(service, region, role=environment.role, account=environment.account)
+    def _client(self, service: str, environment: Environment, region: str, *, once: bool = False) -> Any:
+        return self._sessions.client(service, region, role=environment.role, account=environment.account, once=once)

@@ -4,7 +4,7 @@ A sentence begins with its `dotted.path: `; one that begins with `warning: ` sto
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from adapters.trigger.settings import TriggerSettings, settings_of
 from desired_state.model import Fleet, Package
 
 LARGEST_RELEASE = LARGEST // 3  # bytes: two releases and thousands of instance ids fit into one order
+SOON = timedelta(seconds=150)  # two and a half times the heartbeat that agents have unless they are told otherwise
 _ANY = "0" * 64
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
         yield f"{path}: {str(detail['msg']).removeprefix('Value error, ')}"
         return
     found = [*_environment(fleet), *_packages(fleet), *_config(fleet), *_regions("deploy", fleet.deploy)]
-    found += [*_waves(settings), *_pace(settings), *_groups(fleet, settings)]
+    found += [*_waves(settings), *_pace(settings), *_hearing(settings), *_groups(fleet, settings)]
     yield from found
     if all(said.startswith("warning: ") for said in found):
         yield from _as_hosts_read_it(fleet)
@@ -119,6 +120,13 @@ def _waves(settings: TriggerSettings) -> Iterator[str]:
 def _pace(settings: TriggerSettings) -> Iterator[str]:
     if settings.min_healthy == "100%":
         yield "deploy.min_healthy: no host could ever be changed; say less than 100%"
+
+
+def _hearing(settings: TriggerSettings) -> Iterator[str]:
+    """Agents of their own accord speak every minute, and one word may be lost."""
+    if settings.silent_after < SOON:
+        said = f"{settings.silent_after.total_seconds():g}s is short beside the agents' heartbeat of a minute"
+        yield f"warning: deploy.silent_after: {said}; set `heartbeat` in agent.yaml to a third of it or less"
 
 
 def _groups(fleet: Fleet, settings: TriggerSettings) -> Iterator[str]:

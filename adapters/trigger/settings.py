@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from adapters.agent_protocol.places import own_root
 from desired_state.durations import Duration
 from desired_state.model import Fleet
 
@@ -32,10 +33,11 @@ def _share(value: Any) -> int | str:
     raise ValueError("must be a number of hosts from 1 or a share like 25%")
 
 
-def _absolute(value: str) -> str:
-    if re.fullmatch(r"/[^\0-\x1f]*[^\0-\x1f/]", value) is None or ".." in value.split("/"):
-        raise ValueError("must be an absolute path without .. that is not / itself, like /srv/checkout")
-    return value
+def _own_root(value: str) -> str:
+    try:
+        return own_root(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("root ")) from None
 
 
 def _audible(value: timedelta) -> timedelta:
@@ -67,7 +69,7 @@ Share = Annotated[
     BeforeValidator(_share),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]}),
 ]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+OwnRoot = Annotated[str, AfterValidator(_own_root)]
 Text = Annotated[str, AfterValidator(_filled)]
 
 
@@ -128,7 +130,7 @@ class Wave(_Settings):
 class TriggerSettings(_Settings):
     """`deploy` of a fleet whose hosts run the agent."""
 
-    root: AbsolutePath = Field(description="the folder on the host that Fairlead owns, like /srv/checkout")
+    root: OwnRoot = Field(description="the folder on the host that Fairlead owns, like /srv/checkout")
     select: Select = Field(description="which instances belong to the fleet, like {tags: {service: checkout}}")
     run: Run = Field(description="what is started, like {unit: checkout.service}")
     drain: Drain | None = Field(None, description="How traffic leaves a host first")

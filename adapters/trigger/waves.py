@@ -1,5 +1,6 @@
 """Waves over hosts, and how many of them may be out of service at once. Pure.
 
+Slices are cut in the order given: the reconciler has put moved and broken hosts first, and silent ones last.
 Numbers are cumulative over present hosts; a share is rounded up, at least one. The last wave is everything: who joined
 or moved between slices while the rollout ran is in it too, so that none is left out. An empty slice passes by itself,
 and stays, so that a rollout's number of waves does not change with its hosts.

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         """How long a start of unknown fate rests: the lease it was made under, and a request that was on its way."""
         return self.lease + self.request_timeout + timedelta(seconds=5)
 
+    @property
+    def read_within(self) -> timedelta:
+        """How long a pass may look at AWS. It looks twice where a ledger is new, and then has to write what it saw."""
+        return self.lease * 2 / 5
+
     @classmethod
     def settings_customise_sources(
         cls,

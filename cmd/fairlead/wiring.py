@@ -154,7 +154,13 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
     """Join the adapters to the ports."""
     clock = SystemClock()
     sessions, spinnakers = Sessions(clock=clock), gates(settings)
-    means = Means(sessions=sessions, gates=spinnakers, clock=clock, signing=signing(settings))
+    means = Means(
+        sessions=Sessions.within_a_pass(clock, settings.request_timeout),
+        gates=spinnakers,
+        clock=clock,
+        read_within=settings.read_within,
+        signing=signing(settings),
+    )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
     store = ledger(settings, clock)
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}

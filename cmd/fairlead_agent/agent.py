@@ -23,6 +23,7 @@ from fairlead_agent.journal import Journal
 from fairlead_agent.listening import Listener
 from fairlead_agent.log import Log
 from fairlead_agent.orders import Orders
+from fairlead_agent.outputs import adopt
 from fairlead_agent.reach import Reach, runner
 from fairlead_agent.reporting import Numbers, Sender
 from fairlead_agent.settings import Settings
@@ -33,6 +34,7 @@ AFTER_SURPRISE = 5.0  # seconds
 FIRST_LOOK = 30.0  # seconds; without any look a fleet goes on with what it remembers
 LEAVE = 20.0  # seconds that threads have to end; systemd would wait for 30
 LAST_WORD = 5.0  # seconds that the last reports have to go
+SELDOM = 60.0  # seconds; a heartbeat that is rarer comes near to what controllers call silence
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -79,7 +81,7 @@ class Agent:
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
             journal=journal,
-            hands=Reach(settings.rehearsal, around.cloud, around.identity),
+            hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet),
             elsewhere=elsewhere,
             post=self._sender.post,
         )
@@ -88,14 +90,16 @@ class Agent:
     def run(self, ending: Event) -> None:
         """Live until `ending` is set. Work that is under way is interrupted then, and resumed by the next agent."""
         self._around.log("begins", version=agent_version(), host=self._around.identity.host)
+        if self._around.settings.heartbeat > SELDOM:
+            fix = "keep it well below `deploy.silent_after` of every fleet, which is 3m by default"
+            self._around.log("seldom-heard", heartbeat=f"{self._around.settings.heartbeat:g}s", fix=fix)
+        adopt()
         threads = [Thread(target=self._work, args=(each, ending), name=each.fleet) for each in self.workers]
         beside = [Thread(target=self._listen, args=(ending,)), Thread(target=self._send, args=(ending,))]
         for thread in (*threads, *beside):
             thread.daemon = True  # one that hangs in a call does not keep the process
             thread.start()
-        ending.wait()
-        for worker in self.workers:
-            worker.end()
+        self._end_workers(ending)
         until = self._around.clock.monotonic() + LEAVE
         for thread in threads:
             thread.join(max(0.0, until - self._around.clock.monotonic()))
@@ -104,13 +108,20 @@ class Agent:
         last.join(LAST_WORD)
         self._around.log("ends", version=agent_version())
 
-    def run_once(self) -> bool:
-        """Look once, converge, report; whether all fleets are where they should be."""
+    def run_once(self, ending: Event) -> bool:
+        """Look once, converge, report; whether all fleets are where they should be. `ending` interrupts."""
+        Thread(target=self._end_workers, args=(ending,), daemon=True).start()
         for worker in self.workers:
             worker.look()
             worker.work()
         self._sender.send_due()
-        return all(worker.is_settled for worker in self.workers)
+        return not ending.is_set() and all(worker.is_settled for worker in self.workers)
+
+    def _end_workers(self, ending: Event) -> None:
+        """As a thread: a signal's own function may not wait for what the thread that it cut into holds."""
+        ending.wait()
+        for worker in self.workers:
+            worker.end()
 
     # Threads
 

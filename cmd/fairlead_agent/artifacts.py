@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from adapters.agent_protocol.orders import Artifact
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import Finished, Runner
-from fairlead_agent.durable import check_room, digest_of, remove, sync_file, sync_folder
+from fairlead_agent.durable import check_room, digest_of, make_folder, remove, sync_file, sync_folder
+from fairlead_agent.streams import pieces
 from fairlead_agent.trouble import Interrupted, Trouble, on_disk
 
-CHUNK = 1 << 20  # bytes in memory at once
 TRIES = 3  # of a download that broke off
 PAUSE = 1.0  # seconds before the second try, twice that before the third
 APT_WITHIN = 600.0  # seconds
@@ -42,7 +42,7 @@ class Artifacts:
         with on_disk(f"keep the artifact {artifact.name} in {self._folder}"):
             if path.is_file() and not path.is_symlink() and digest_of(path) == artifact.sha256:
                 return path
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             partial = self._folder / f".{artifact.sha256}.part"
             try:
                 found = self._obtain(artifact, partial, stop)
@@ -92,7 +92,7 @@ def _stream(s3: Callable[[], Any], source: str, partial: Path, stop: Event) -> s
         answer = s3().get_object(Bucket=bucket, Key=key)
         with closing(answer["Body"]) as body:
             check_room(partial.parent, int(answer["ContentLength"]))
-            return _write(_until(stop, body.iter_chunks(CHUNK)), partial)
+            return _write(pieces(body, f"download {source}", stop), partial)
     except ClientError as error:
         raise _refusal(source, str(error.response.get("Error", {}).get("Code", ""))) from None
     except ParamValidationError:
@@ -112,13 +112,6 @@ def _advice(code: str) -> str:
     if code in {"AccessDenied", "403"}:
         return "it is not there, or the host's role may not read it (s3:GetObject)"
     return "build and upload that version, or correct `from`"
-
-
-def _until(stop: Event, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if stop.is_set():
-            raise Interrupted
-        yield chunk
 
 
 def _write(chunks: Iterable[bytes], partial: Path) -> str:

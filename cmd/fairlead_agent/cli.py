@@ -59,11 +59,11 @@ def _surroundings(asked: argparse.Namespace) -> Surroundings:
 def _run(around: Surroundings, *, once: bool) -> int:
     with alone(around.settings.state):
         agent = Agent(around)
-        if once:
-            return WELL if agent.run_once() else NOT_THERE
         ending = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
+        if once:
+            return WELL if agent.run_once(ending) else NOT_THERE
         agent.run(ending)
         return WELL
 

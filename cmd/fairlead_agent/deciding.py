@@ -8,6 +8,7 @@
 | any, unfinished | (no order is believed) | go on: it was begun under a sound one |
 | ended | the same | nothing; it is never begun again |
 | done | the base, as the host is not admitted | nothing, until it is admitted |
+| none, and others deployed what runs here | it, but not by its name | nothing, until it is admitted by its name |
 | none: the memory is new or lost | the base, and what is there is whole and healthy | nothing, until it is admitted |
 | failed or none, or done and admitted | another | begin it |
 | failed, as the road was bad | the same, and it is the base | begin it again, at each look: nobody else would |
@@ -31,10 +32,12 @@ class Observation:
     whole: bool  # its components are all there, unchanged
     running: bool
     healthy: bool
+    stale: bool = False  # the process is of another release than the files
+    root: str | None = None  # where that was found; None: nobody asked
 
     def is_at(self, release: str) -> bool:
         """It runs that release, unchanged and healthy."""
-        return self.release == release and self.whole and self.running and self.healthy
+        return self.release == release and self.whole and self.running and self.healthy and not self.stale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,8 @@ def decide(order: Order | None, host: str, memory: Memory, seen: Observation) ->
         return _known(order, host, wanted, memory, seen)
     if not order.admits(host) and _stands(memory, seen):
         return Stay()
+    if _is_of_others(memory, seen) and host not in (order.admitted or ()):
+        return Stay()
     return _begun(wanted, memory, seen)
 
 
@@ -89,7 +94,8 @@ def _known(order: Order, host: str, wanted: Assignment, memory: Memory, seen: Ob
 
 
 def _begun(wanted: Assignment, memory: Memory, seen: Observation) -> Begin:
-    return Begin(assignment=wanted, settled=seen.is_at(wanted.release.id) and not is_between(memory))
+    is_there = seen.is_at(wanted.release.id) and seen.root in {None, wanted.release.lifecycle.root}
+    return Begin(assignment=wanted, settled=is_there and not is_between(memory))
 
 
 def _stands(memory: Memory, seen: Observation) -> bool:
@@ -97,6 +103,11 @@ def _stands(memory: Memory, seen: Observation) -> bool:
     if memory.work is None:
         return seen.release is not None and seen.is_at(seen.release)
     return memory.work.state is WorkState.DONE
+
+
+def _is_of_others(memory: Memory, seen: Observation) -> bool:
+    """Something runs that Fairlead never deployed. It is taken over when its turn comes, not because all may."""
+    return memory.work is None and seen.release is None and seen.running
 
 
 def is_between(memory: Memory) -> bool:

@@ -1,13 +1,17 @@
 """Files that are whole or not there, whatever happens in between. Everything here raises OSError."""
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.trouble import Trouble
 
+_PIECE = 8 << 20  # bytes that are copied at once
+_NO_RANGES = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM})
 RESERVE = 64 << 20  # bytes of a disk that are left to others
 
 
@@ -21,7 +25,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """Write a file of that mode from its first byte on, and see it on the disk. A leftover of that name goes."""
-    path.unlink(missing_ok=True)
+    remove(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o600)
     try:
         view = memoryview(data)
@@ -31,6 +35,36 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A new file with the bytes, mode and time of another, which shares them on file systems that can do that.
+
+    Raises `Trouble` (TRANSIENT) where the disk is full.
+    """
+    reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(reader)
+        check_room(target.parent, found.st_size)
+        with target.open("xb", buffering=0) as file:
+            _copy_bytes(reader, file.fileno())
+        target.chmod(stat.S_IMODE(found.st_mode))
+        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+    finally:
+        os.close(reader)
+
+
+def _copy_bytes(reader: int, writer: int) -> None:
+    try:
+        while os.copy_file_range(reader, writer, _PIECE):
+            pass
+    except OSError as error:
+        if error.errno not in _NO_RANGES:
+            raise
+        while piece := os.read(reader, _PIECE):  # from where the other way ended
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(writer, view) :]
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,12 +21,23 @@ from adapters.agent_protocol.reports import Blame
 from fairlead_agent.artifacts import Artifacts
 from fairlead_agent.commands import Runner, run
 from fairlead_agent.drivers import drivers
-from fairlead_agent.durable import lay_over, make_folder, remove, switch_link, sync_folder, sync_tree, write_whole
+from fairlead_agent.durable import (
+    is_folder,
+    lay_over,
+    make_folder,
+    remove,
+    switch_link,
+    sync_folder,
+    sync_tree,
+    write_whole,
+)
 from fairlead_agent.manifests import NAME, Manifest, Proven, component_of, read_manifest, write_manifest
+from fairlead_agent.premises import OUR_ID, Premises
 from fairlead_agent.staging import build, write_config
 from fairlead_agent.trouble import Trouble, on_disk
 
-_ID = re.compile(r"[0-9a-f]{16}")
+_HALF = re.compile(r"\.[0-9a-f]{16}\.(new|ready|gone)")  # a release on its way in or out
+_SWEPT = frozenset({"..activating.new", ".downloads"})
 _PROVEN = ("package/", "sha256/", "config/")  # components that stand for files; others are the release's own word
 _MARK = ".activating"  # stands while packages outside of the folders may be of another release than the link
 
@@ -39,6 +50,7 @@ class Means:
     secrets: Callable[[], Any]  # secretsmanager
     run: Runner = run
     dpkg_root: Path | None = None  # a root directory of its own for dpkg (--root); None: this machine
+    fleet: str = ""  # whose root it is, from the first release on; empty: nobody is kept out
 
 
 class Installation:
@@ -51,6 +63,8 @@ class Installation:
         self._root = root
         self._releases = root / "releases"
         self._link = root / "current"
+        self._premises = Premises(root, means.fleet)
+        self._comes_again = False  # what was downloaded for a release that could not be staged yet
         self._means = means
         self._drivers = drivers(means.run, means.dpkg_root)
         self._artifacts = Artifacts(self._releases / ".downloads", means.s3, means.run)
@@ -63,13 +77,13 @@ class Installation:
             folder, _, name = str(self._link.readlink()).rpartition("/")
         except OSError:
             return None
-        return name if folder == "releases" and _ID.fullmatch(name) and (self._releases / name).is_dir() else None
+        return name if folder == "releases" and OUR_ID.fullmatch(name) and (self._releases / name).is_dir() else None
 
     def held(self) -> tuple[str, ...]:
         """The ids of the releases on disk, the one staged last last. Each was whole when it got its name."""
         found = []
         for manifest in self._releases.glob(f"*/{NAME}"):
-            if _ID.fullmatch(manifest.parent.name):
+            if OUR_ID.fullmatch(manifest.parent.name):
                 found.append((manifest.stat().st_mtime_ns, manifest.parent.name))
         return tuple(name for _, name in sorted(found))
 
@@ -98,12 +112,20 @@ class Installation:
     def stage(self, release: Release, stop: Event) -> None:
         """Download, verify, unpack, resolve secrets, render. Nothing that runs is touched.
 
-        What another release on disk already has is linked from there, verified again. A release that is on disk and
+        What another release on disk already has is copied from there, verified again. A release that is on disk and
         was changed since is built anew beside itself; `activate` puts it in place. Raises `Trouble`, and `Interrupted`
         when `stop` was set; what was downloaded until then is used the next time, unless it was pruned.
         """
+        self._comes_again = False
+        try:
+            self._stage(release, stop)
+        except Trouble as trouble:
+            self._comes_again = trouble.blame is Blame.TRANSIENT
+            raise
+
+    def _stage(self, release: Release, stop: Event) -> None:
         with on_disk(f"stage {release.version} in {self._root}"):
-            self._check_root()
+            self._premises.check()
             if self._is_staged(release):
                 return
             unfinished = self._releases / f".{release.id}.new"
@@ -123,7 +145,7 @@ class Installation:
         own scripts fail, TRANSIENT where the release on disk is broken (`stage` mends it) or the disk is full.
         """
         with on_disk(f"activate {release_id} in {self._root}"):
-            self._check_root()
+            self._premises.check()
             self._put_in_place(release_id)
             manifest = read_manifest(self._releases / release_id)
             self._install(manifest)
@@ -132,21 +154,26 @@ class Installation:
             self._unmark()
 
     def prune(self, keep: Collection[str]) -> None:
-        """Remove all releases but the current one and those named, and what was left half-built. Raises `Trouble`."""
-        kept = {*keep, self.current(), _MARK}
+        """Remove all releases but the current one and those named, and what was left half-built. Raises `Trouble`.
+
+        Only what is ours by its name, and by its manifest. Downloads stay where staging is to be tried again.
+        """
+        kept = {*keep, self.current()} | ({".downloads"} if self._comes_again else set())
         with on_disk(f"prune {self._releases}"):
-            for path in sorted(self._releases.iterdir()) if self._releases.is_dir() else ():
-                if path.name not in kept:
+            if not os.path.lexists(self._releases):
+                return
+            self._premises.check()
+            for path in sorted(self._releases.iterdir()):
+                if path.name not in kept and _is_ours(path):
                     self._take_away(path)
             remove(self._root / ".current.new")
 
-    # Staging
+    def claim(self) -> None:
+        """Keep others out of a root that was this fleet's before. Raises `Trouble`."""
+        with on_disk(f"use {self._root}"):
+            self._premises.claim_again()
 
-    def _check_root(self) -> None:
-        make_folder(self._releases)
-        if os.path.lexists(self._link) and not self._link.is_symlink():
-            said = f"{self._link} is not a link of the agent's, and is in its way; move it elsewhere"
-            raise Trouble(Blame.REFUSED, said)
+    # Staging
 
     def _is_staged(self, release: Release) -> bool:
         """Whether a whole and unchanged one is there. The release's other settings are brought up to date."""
@@ -273,12 +300,18 @@ class Installation:
     def _take_away(self, path: Path) -> None:
         """Under another name first: what has a release's name is whole."""
         self._proven.forget(path)
-        if _ID.fullmatch(path.name):
+        if OUR_ID.fullmatch(path.name):
             gone = path.with_name(f".{path.name}.gone")
             remove(gone)
             path.rename(gone)
             path = gone
         remove(path)
+
+
+def _is_ours(path: Path) -> bool:
+    if OUR_ID.fullmatch(path.name):
+        return is_folder(path) and (path / NAME).is_file()
+    return path.name in _SWEPT or _HALF.fullmatch(path.name) is not None
 
 
 def _manifest_in(folder: Path) -> Manifest | None:

@@ -17,7 +17,8 @@ from adapters.agent_protocol.fields import Fields, Malformed, moment_text
 from adapters.agent_protocol.orders import Release, release_document
 from adapters.agent_protocol.reading import read_release
 from adapters.agent_protocol.reports import Blame, Work, WorkState
-from fairlead_agent.durable import sync_folder, write_whole
+from fairlead_agent.durable import is_folder, remove, sync_folder, write_whole
+from fairlead_agent.running import Ran
 from fairlead_agent.trouble import on_disk
 
 FORMAT = "fairlead/journal/v1"
@@ -33,12 +34,17 @@ class Memory:
     sequence: int = 0  # the highest that was accepted
     meaning: str = ""  # of that order, see `orders.Order.meaning`
     expires: datetime | None = None
+    rejected: tuple[str, ...] = ()  # target digests that failed in this fleet, by that order
+    base: str = ""  # the id of that order's base
     work: Work | None = None  # the newest assignment
     release: Release | None = None  # that it is to bring
     failed_at: str = ""  # the stage at which it failed, while the host goes back
     touched: str = ""  # the last stage that touched what runs, of any assignment; empty: that ended well
+    root: str = ""  # where what runs was activated; an order may bring the next release elsewhere
+    ran: Ran | None = None  # the newest restart of the service, or who was seen to run since
     last_good: str = ""  # the id of the release that was healthy here last
     last_good_version: str = ""
+    last_good_root: str = ""
     left: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # target groups to enter again, with ports
 
     @property
@@ -92,13 +98,21 @@ class Journal:
         if not self._path.exists():
             return
         if self._is_torn:
-            self._path.replace(self._path.with_suffix(".broken"))
+            self._set_aside(self._path)
             return
         spare = self._path.with_suffix(".spare")
-        spare.unlink(missing_ok=True)
+        remove(spare)
+        if is_folder(self._before):
+            self._set_aside(self._before)
         os.link(self._path, spare)
         spare.replace(self._before)
         sync_folder(self._path.parent)
+
+    def _set_aside(self, path: Path) -> None:
+        """For people. It may be a folder, which no file can take the place of."""
+        broken = self._path.with_suffix(".broken")
+        remove(broken)
+        path.replace(broken)
 
 
 def _document(memory: Memory) -> Mapping[str, Any]:
@@ -108,12 +122,17 @@ def _document(memory: Memory) -> Mapping[str, Any]:
         "sequence": memory.sequence,
         "meaning": memory.meaning,
         "expires": moment_text(memory.expires) if memory.expires else None,
+        "rejected": list(memory.rejected),
+        "base": memory.base,
         "work": _work_document(work) if work else None,
         "release": release_document(memory.release) if memory.release else None,
         "failed_at": memory.failed_at,
         "touched": memory.touched,
+        "root": memory.root,
+        "ran": {name: getattr(memory.ran, name) for name in Ran.__slots__} if memory.ran else None,
         "last_good": memory.last_good,
         "last_good_version": memory.last_good_version,
+        "last_good_root": memory.last_good_root,
         "left": {arn: list(ports) for arn, ports in memory.left.items()},
     }
 
@@ -136,12 +155,17 @@ def _memory(value: Any) -> Memory:
         sequence=fields.whole("sequence"),
         meaning=fields.text("meaning"),
         expires=fields.moment("expires") if fields.has("expires") else None,
+        rejected=fields.names("rejected") if fields.has("rejected") else (),
+        base=fields.optional("base") or "",
         work=fields.maybe("work", _work),
         release=read_release(fields.mapping("release")) if fields.has("release") else None,
         failed_at=fields.text("failed_at"),
         touched=fields.optional("touched") or "",
+        root=fields.optional("root") or "",
+        ran=fields.maybe("ran", _ran),
         last_good=fields.text("last_good"),
         last_good_version=fields.text("last_good_version"),
+        last_good_root=fields.optional("last_good_root") or "",
         left={arn: _ports(ports) for arn, ports in fields.mapping("left").items()},
     )
 
@@ -157,6 +181,15 @@ def _work(fields: Fields) -> Work:
         blame=Blame(fields.text("blame")),
         rolled_back_to=fields.text("rolled_back_to"),
         log=fields.text("log", _SAID),
+    )
+
+
+def _ran(fields: Fields) -> Ran:
+    return Ran(
+        release=fields.text("release"),
+        boot=fields.text("boot"),
+        pid=fields.whole("pid"),
+        began=fields.whole("began"),
     )
 
 

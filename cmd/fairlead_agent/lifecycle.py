@@ -18,6 +18,7 @@ from fairlead_agent.health import HealthCheck
 from fairlead_agent.installation import Installation
 from fairlead_agent.journal import Journal, Memory
 from fairlead_agent.log import Log
+from fairlead_agent.running import Process, below, boot_id, ran, trace
 from fairlead_agent.service import Service
 from fairlead_agent.stages import (
     ACTIVATING,
@@ -46,10 +47,15 @@ class Hands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuge:
-    """What the order says of where a host may go back to."""
+    """What the newest order says of where a host may go back to, and how that is reached."""
 
     rejected: Collection[str] = ()  # target digests that failed in this fleet
-    base: Release | None = None  # the fleet's last good release
+    base: str = ""  # the id of the fleet's last good release
+    hands: Callable[[str], Hands] | None = None  # by root; None: there is one root only
+
+    def at(self, root: str, otherwise: Hands) -> Hands:
+        """The hands at a root, where it is known."""
+        return self.hands(root) if self.hands is not None and root else otherwise
 
 
 class Deploy:
@@ -67,7 +73,8 @@ class Deploy:
         """The host is there already: write it down, and see it in its target groups."""
         release = assignment.release
         work = _work(assignment, WorkState.WORKING, REGISTERING)
-        self._write_or_imagine(replace(self._memory, work=work, release=release, failed_at=""))
+        begun = replace(self._memory, work=work, release=release, failed_at="", root=release.lifecycle.root)
+        self._write_or_imagine(begun)
         try:
             self._enter(release, hands, stop)
         except Trouble as trouble:
@@ -101,7 +108,7 @@ class Deploy:
             else:
                 self._give_up(trouble, release, hands, stop, refuge)
             return
-        self._end_well(release, "")
+        self._end_well(release, self._doubt(release, hands))
 
     def withdraw(self, hands: Hands, stop: Event, refuge: Refuge) -> None:
         """Nobody asks for it any more: back to the last good release, where the host was touched."""
@@ -129,13 +136,21 @@ class Deploy:
     # The way there
 
     def _converge(self, release: Release, hands: Hands, stop: Event) -> None:
-        running = hands.service.is_running(release.lifecycle.run) and hands.installation.current() == release.id
-        if self._stage not in {CHECKING, REGISTERING} or not running:
+        if self._stage not in {CHECKING, REGISTERING} or not self._runs(release, hands):
             self._install(release, hands, stop)
         with self._at(CHECKING, release):
             self._check(release, hands, stop)
         with self._at(REGISTERING, release):
             self._enter(release, hands, stop)
+
+    def _runs(self, release: Release, hands: Hands) -> bool:
+        """It was restarted with this release, in this boot: what runs is that process, or one that came after it."""
+        known, run = self._memory.ran, release.lifecycle.run
+        if known is None or (known.release, known.boot) != (release.id, boot_id()):
+            return False
+        process = hands.service.process(run)
+        is_older = process is not None and process.began < known.began
+        return not is_older and hands.service.is_running(run) and hands.installation.current() == release.id
 
     def _install(self, release: Release, hands: Hands, stop: Event) -> None:
         if self._stage not in TOUCHED or release.id not in hands.installation.held():
@@ -146,13 +161,44 @@ class Deploy:
         with self._at(ACTIVATING, release):
             hands.installation.activate(release.id)
         with self._at(RESTARTING, release):
-            hands.service.restart(release.lifecycle.run, hands.folder, stop)
+            self._restart(release, hands, stop)
+
+    def _restart(self, release: Release, hands: Hands, stop: Event) -> None:
+        """Who runs from here on is written with the next step."""
+        lifecycle = release.lifecycle
+        hands.service.restart(lifecycle.run, hands.folder, stop, lifecycle.health.within)
+        self._journal.imagine(replace(self._memory, ran=ran(release.id, hands.service.process(lifecycle.run))))
 
     def _check(self, release: Release, hands: Hands, stop: Event) -> None:
         lifecycle = release.lifecycle
         hands.health.wait(lifecycle.health, hands.folder, stop, lambda: hands.service.failure(lifecycle.run))
         if not hands.service.is_running(lifecycle.run):
             raise Trouble(Blame.UNHEALTHY, "its health check was answered, but its own process is not there")
+        process = hands.service.process(lifecycle.run)
+        if process is None:
+            return
+        other = self._other(process, release, hands)
+        if other:
+            said = f"{lifecycle.run.unit} runs {other}, which is of another release; let it start {hands.folder}"
+            raise Trouble(Blame.UNHEALTHY, said)
+        self._journal.imagine(replace(self._memory, ran=ran(release.id, process)))  # systemd may have started it again
+
+    def _other(self, process: Process, release: Release, hands: Hands) -> str:
+        """What the process visibly runs that is not of this release: another one, or the root before this one."""
+        place, before = hands.folder.parent, self._memory.last_good_root
+        other, is_bare = trace(process, place, release.id)
+        if other or not is_bare or before in {"", release.lifecycle.root}:
+            return other
+        return below(process, Path(str(place).removesuffix(release.lifecycle.root) + before))
+
+    def _doubt(self, release: Release, hands: Hands) -> str:
+        """Said with a deploy that went well, where nothing shows that the unit starts what was deployed."""
+        process = hands.service.process(release.lifecycle.run)
+        is_below = all(artifact.format != "deb" for artifact in release.artifacts)
+        if process is None or not is_below or not trace(process, hands.folder.parent, release.id)[1]:
+            return ""
+        unit = release.lifecycle.run.unit
+        return f"nothing shows that {unit} runs this release: no path of its process is below {hands.folder}"
 
     def _leave(self, release: Release, hands: Hands, stop: Event) -> None:
         """Out of the target groups, which are written down first: whatever happens, the host finds its way in again."""
@@ -196,12 +242,13 @@ class Deploy:
         if good is None:
             self._end_failed(Trouble(failure.blame, f"{failure.message}; there is nothing to go back to", failure.log))
             return
+        hands = refuge.at(good.lifecycle.root, hands)
         try:
             with self._at(ROLLING_BACK, good, failure):
                 self._leave_again(failed, hands, stop)
-                hands.installation.stage(good, stop)
+                self._stage_again(good, hands, stop)
                 hands.installation.activate(good.id)
-                hands.service.restart(good.lifecycle.run, hands.folder, stop)
+                self._restart(good, hands, stop)
                 self._check(good, hands, stop)
         except Trouble as second:
             said = f"{failure.message}; going back to {good.version} failed as well: {second.message}"
@@ -213,18 +260,30 @@ class Deploy:
 
     def _last_good(self, failed: Release, hands: Hands, refuge: Refuge) -> Release | None:
         """The last release that was good here, else the fleet's; on the disk, and not one that failed in this fleet."""
-        held = hands.installation.held()
-        for name in (self._memory.last_good, refuge.base.id if refuge.base is not None else ""):
-            if name not in held or name == failed.id:
-                continue
-            try:
-                found = hands.installation.release(name)
-            except Trouble as trouble:
-                self._log("unreadable-release", fleet=self._fleet, release=name, why=trouble.message)
-                continue
-            if found.digest not in refuge.rejected:
-                return found
+        memory, here = self._memory, failed.lifecycle.root
+        there = memory.last_good_root or here
+        for root, name in ((there, memory.last_good), (here, refuge.base), (there, refuge.base)):
+            if name and (root, name) != (here, failed.id):
+                found = self._held(name, refuge.at(root, hands))
+                if found is not None and found.digest not in refuge.rejected:
+                    return found
         return None
+
+    def _held(self, name: str, hands: Hands) -> Release | None:
+        if name not in hands.installation.held():
+            return None
+        try:
+            return hands.installation.release(name)
+        except Trouble as trouble:
+            self._log("unreadable-release", fleet=self._fleet, release=name, why=trouble.message)
+            return None
+
+    def _stage_again(self, good: Release, hands: Hands, stop: Event) -> None:
+        """As it was, where all that this takes is at hand. A changed release is better than a host that runs none."""
+        try:
+            hands.installation.stage(good, stop)
+        except Trouble as trouble:
+            self._log("not-mended", fleet=self._fleet, release=good.id, why=trouble.message)
 
     def _leave_again(self, failed: Release, hands: Hands, stop: Event) -> None:
         """A host that was on its way in goes out once more before its service is stopped, where AWS lets it."""
@@ -269,7 +328,7 @@ class Deploy:
     @contextmanager
     def _at(self, stage: str, release: Release, failure: Trouble | None = None) -> Iterator[None]:
         """A stage: written down, said, and done."""
-        memory = self._memory_at(stage, failure)
+        memory = self._memory_at(stage, release, failure)
         if stage in UNWRITTEN:
             self._write_or_imagine(memory)
         else:
@@ -278,13 +337,15 @@ class Deploy:
         self._moved()
         yield
 
-    def _memory_at(self, stage: str, failure: Trouble | None) -> Memory:
+    def _memory_at(self, stage: str, release: Release, failure: Trouble | None) -> Memory:
         work = self._memory.work
         if work is not None:
             work = replace(work, stage=stage)
         if work is not None and failure is not None:
             work = replace(work, message=failure.message, blame=failure.blame, log=failure.log)
-        return replace(self._memory, work=work, touched=stage if stage in TOUCHED else self._memory.touched)
+        if stage not in TOUCHED:
+            return replace(self._memory, work=work)
+        return replace(self._memory, work=work, touched=stage, root=release.lifecycle.root)
 
     def _fails(self, failure: Trouble) -> None:
         self._log("failed", fleet=self._fleet, stage=self._stage, blame=failure.blame, why=failure.message)
@@ -307,7 +368,8 @@ class Deploy:
             return
         ended = replace(work, state=WorkState.DONE, stage="", message=message, blame=Blame.NONE, log="")
         good = replace(self._memory, work=ended, failed_at="", touched="")
-        self._write_or_imagine(replace(good, last_good=release.id, last_good_version=release.version))
+        good = replace(good, last_good=release.id, last_good_version=release.version)
+        self._write_or_imagine(replace(good, last_good_root=release.lifecycle.root))
         self._log("done", fleet=self._fleet, version=release.version, release=release.id)
 
     def _end_failed(self, failure: Trouble, rolled_back_to: str = "", *, is_whole: bool = False) -> None:

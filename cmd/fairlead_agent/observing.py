@@ -1,7 +1,7 @@
 """What a fleet runs on this host, as it is really found: files and packages, the process, its health, its groups."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from adapters.agent_protocol.orders import Drain, Order, Release
@@ -10,9 +10,11 @@ from fairlead_agent.deciding import Observation
 from fairlead_agent.journal import Memory
 from fairlead_agent.lifecycle import Hands
 from fairlead_agent.log import Log
+from fairlead_agent.running import Process, is_of_another, trace
 from fairlead_agent.trouble import Trouble
 
-GROUPS_EVERY = 600.0  # seconds between two looks for the target groups that the host is in
+GROUPS_EVERY = 600.0  # seconds between two looks into the target groups that settings name
+ALL_GROUPS_EVERY = 86_400.0  # the same into all of the region: each costs a request, and a deploy looks by itself
 AGAIN = 1.0  # seconds after which a failed health check is asked once more
 
 
@@ -25,6 +27,9 @@ class Seen:
     running: bool = False
     ailment: str = "nothing is installed"  # empty: it is healthy
     groups: tuple[str, ...] = ()
+    process: Process | None = None  # None: nobody can tell
+    stale: bool = False  # that process is of another release
+    root: str | None = None  # where this was looked for
 
     @property
     def facts(self) -> Observation:
@@ -34,7 +39,13 @@ class Seen:
             whole=self.release is not None and dict(self.components) == dict(self.release.components),
             running=self.running,
             healthy=not self.ailment,
+            stale=self.stale,
+            root=self.root,
         )
+
+    def claiming_nothing(self, ailment: str) -> "Seen":
+        """The same, where nobody can say which version runs."""
+        return replace(self, components={}, ailment=self.ailment or ailment)
 
 
 class Observer:
@@ -52,14 +63,22 @@ class Observer:
         release = self._active(hands, order, memory)
         if release is None:
             return Seen()
-        running = hands.service.is_running(release.lifecycle.run)
+        running, process = hands.service.is_running(release.lifecycle.run), hands.service.process(release.lifecycle.run)
         return Seen(
             release=release,
             components=hands.installation.observe(),
             running=running,
             ailment=self._ailment(release, hands, running, stop),
             groups=self._attached(release.lifecycle.drain, hands),
+            process=process,
+            stale=process is not None and self._is_stale(process, release, hands, memory),
         )
+
+    def _is_stale(self, process: Process, release: Release, hands: Hands, memory: Memory) -> bool:
+        since_boot, now = self._clock.monotonic(), self._clock.now()
+        if is_of_another(process, release.id, memory.ran, hands.folder, since_boot, now):
+            return True
+        return bool(trace(process, hands.folder.parent, release.id)[0])
 
     def forget_groups(self) -> None:
         """Look for them at the next look: something was done to them."""
@@ -92,9 +111,11 @@ class Observer:
         if drain is None:
             return ()
         if self._clock.monotonic() >= self._groups_due:
+            pause = ALL_GROUPS_EVERY if drain.groups is None else GROUPS_EVERY
             try:
                 self._groups = tuple(sorted(hands.balancer.attached(drain)))
             except Trouble as trouble:
                 self._log("groups-unknown", fleet=self._fleet, why=trouble.message)
-            self._groups_due = self._clock.monotonic() + jittered(GROUPS_EVERY)
+                pause = GROUPS_EVERY
+            self._groups_due = self._clock.monotonic() + jittered(pause)
         return self._groups

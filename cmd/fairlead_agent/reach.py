@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -14,12 +15,14 @@ from fairlead_agent.installation import Installation, Means
 from fairlead_agent.lifecycle import Hands
 from fairlead_agent.service import Service
 from fairlead_agent.settings import Rehearsal
+from fairlead_agent.trouble import Trouble
 
 
 class Reach:
-    """The hands that reach a fleet's root, kept as long as the root stays."""
+    """The hands that reach a fleet's root, kept: one that moved goes back to the one before, which it still holds."""
 
-    def __init__(self, rehearsal: Rehearsal, cloud: Cloud, identity: Identity) -> None:
+    def __init__(self, rehearsal: Rehearsal, cloud: Cloud, identity: Identity, fleet: str) -> None:
+        self._fleet = fleet
         self._rehearsal = rehearsal
         self._cloud = cloud
         self._identity = identity
@@ -27,7 +30,7 @@ class Reach:
 
     def __call__(self, root: str) -> Hands:
         if root not in self._known:
-            self._known = {root: self._made(root)}
+            self._known[root] = self._made(root)
         return self._known[root]
 
     def _made(self, root: str) -> Hands:
@@ -38,9 +41,13 @@ class Reach:
             secrets=lambda: cloud.client("secretsmanager"),
             run=run_child,
             dpkg_root=rehearsal.prefix,
+            fleet=self._fleet,
         )
+        installation = Installation(place, means)
+        with suppress(Trouble):  # it says so as soon as something is to be done there
+            installation.claim()
         return Hands(
-            installation=Installation(place, means),
+            installation=installation,
             service=Service(run_child),
             health=HealthCheck(run_child, rehearsal.ports),
             balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
@@ -61,11 +68,11 @@ def runner(rehearsal: Rehearsal) -> Runner:
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
         stop: Event | None = None,
+        lasting: bool = False,
     ) -> Finished:
         path = f"{first}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         found = str(first / argv[0]) if argv and (first / argv[0]).exists() else argv[0]
-        return run(
-            [found, *argv[1:]], within=within, cwd=cwd, environment={**(environment or {}), "PATH": path}, stop=stop
-        )
+        more = {**(environment or {}), "PATH": path}
+        return run([found, *argv[1:]], within=within, cwd=cwd, environment=more, stop=stop, lasting=lasting)
 
     return with_path

@@ -99,13 +99,19 @@ class Sender:
         with self._wake:
             due = {**self._overdue(now), **self._posted}
             due = {fleet: report for fleet, report in due.items() if self._not_before.get(fleet, now) <= now}
-            self._posted = {fleet: report for fleet, report in self._posted.items() if fleet not in due}
+            self._posted = {**due, **self._posted}  # one that meets a surprise must not take the others with it
         for fleet, report in due.items():
-            said = self._send(report)
-            if said:
-                self._failed(report, said)
-            else:
-                self._went(fleet)
+            with self._wake:
+                if self._posted.get(fleet) is report:
+                    del self._posted[fleet]
+            said = "something that nobody thought of"
+            try:
+                said = self._send(report)
+            finally:
+                if said:
+                    self._failed(report, said)
+                else:
+                    self._went(fleet)
 
     def _overdue(self, now: float) -> dict[str, Report]:
         return {

@@ -17,12 +17,21 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _DURATION = re.compile(r"([1-9][0-9]{0,6})(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DAY = 86_400  # seconds
+_COMPONENT = re.compile(r"package/[A-Za-z0-9][A-Za-z0-9.+_-]{0,199}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LARGEST = 1 << 20  # bytes
 
 
 class BadSettings(Exception):
     """One sentence: `file:line: what is wrong, and what would be right`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe:
+    """How the version is found of what Fairlead did not install."""
+
+    command: str | None = None  # prints it
+    component: str | None = None  # whose version that is; None: `package/` and the service of the fleet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +49,7 @@ class Settings:
 
     bucket: str
     keys: Mapping[str, str]  # base64 public keys by key id
-    fleets: Mapping[str, str | None]  # by name: the command that prints the version, for --report-only
+    fleets: Mapping[str, Observe]  # by name
     state: Path = Path(STATE)
     poll: float = 60.0
     heartbeat: float = 60.0
@@ -101,16 +110,23 @@ def _keys(top: "_Map") -> Mapping[str, str]:
     return found
 
 
-def _fleets(top: "_Map") -> Mapping[str, str | None]:
+def _fleets(top: "_Map") -> Mapping[str, Observe]:
     fleets = top.map("fleets", None)
     found = {}
     for name in fleets.names:
         if _FLEET.fullmatch(name) is None:
             raise fleets.wrong(name, "a fleet is written environment/service, like prod/matchmaker")
-        found[name] = fleets.map(name, ("observe",)).map("observe", ("command",)).optional("command")
+        found[name] = _observe(fleets.map(name, ("observe",)).map("observe", ("command", "component")))
     if not found:
         raise top.wrong("fleets", "name at least one fleet, like prod/matchmaker: {}")
     return found
+
+
+def _observe(found: "_Map") -> Observe:
+    component = found.optional("component")
+    if component is not None and _COMPONENT.fullmatch(component) is None:
+        raise found.wrong("component", "must be a package as desired state names it, like package/catalog")
+    return Observe(command=found.optional("command"), component=component)
 
 
 def _rehearsal(found: "_Map") -> Rehearsal:

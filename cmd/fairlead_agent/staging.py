@@ -1,4 +1,4 @@
-"""Building a release in a folder of its own: artifacts fetched or linked, config rendered, everything proven."""
+"""Building a release in a folder of its own: artifacts fetched or copied, config rendered, everything proven."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +10,9 @@ from adapters.agent_protocol.orders import Artifact, ConfigFile, Release
 from fairlead_agent.artifacts import Artifacts
 from fairlead_agent.config_text import mode_of, rendered
 from fairlead_agent.drivers.protocol import Driver
-from fairlead_agent.durable import digest_of, write_new
+from fairlead_agent.durable import copy_file, digest_of, write_new
 from fairlead_agent.manifests import Manifest, are_proven, component_of, make_place
+from fairlead_agent.trouble import Interrupted
 from fairlead_agent.unpacking import FOLDER
 
 Proofs = Mapping[str, str]
@@ -24,7 +25,7 @@ def build(
     """The release's artifacts in a folder: by component, path to proof. Raises `Trouble`, `Interrupted`, OSError."""
     proofs: dict[str, Proofs] = {}
     for artifact in release.artifacts:
-        found = linked(artifact, into, held)
+        found = copied(artifact, into, held, stop)
         if found is None:
             file = artifacts.fetch(artifact, stop)
             found = drivers[artifact.format].stage(artifact, file, into, stop)
@@ -32,14 +33,17 @@ def build(
     return proofs
 
 
-def linked(artifact: Artifact, into: Path, held: Held) -> Proofs | None:
-    """The same artifact out of another release, each file read and verified again; None: none has it unchanged."""
+def copied(artifact: Artifact, into: Path, held: Held, stop: Event) -> Proofs | None:
+    """The same artifact out of another release, each file read and verified again; None: none has it unchanged.
+
+    Copied, for whoever writes to a file of one release must not write to another's.
+    """
     for folder, manifest in held():
         if _what(artifact) not in {_what(one) for one in manifest.release.artifacts}:
             continue
         proofs = manifest.proofs.get(component_of(artifact), {})
         if proofs and are_proven(folder, proofs):
-            _link(folder, proofs, into)
+            _copy(folder, proofs, into, stop)
             return proofs
     return None
 
@@ -58,8 +62,10 @@ def _what(artifact: Artifact) -> tuple[str, str, str | None, str]:
     return artifact.name, artifact.format, artifact.to, artifact.sha256
 
 
-def _link(folder: Path, proofs: Proofs, into: Path) -> None:
+def _copy(folder: Path, proofs: Proofs, into: Path, stop: Event) -> None:
     for inner, proof in proofs.items():
+        if stop.is_set():
+            raise Interrupted
         if proof == FOLDER and (into / inner).is_dir():
             continue
         place = make_place(into, inner)
@@ -69,4 +75,4 @@ def _link(folder: Path, proofs: Proofs, into: Path) -> None:
         elif proof.startswith("-> "):
             os.symlink(proof.removeprefix("-> "), place)  # noqa: PTH211 exactly as it was
         else:
-            os.link(folder / inner, place, follow_symlinks=False)
+            copy_file(folder / inner, place)

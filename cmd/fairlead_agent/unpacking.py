@@ -9,10 +9,12 @@ import bz2
 import errno
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -29,6 +31,11 @@ from fairlead_agent.trouble import Interrupted, Trouble
 
 CHUNK = 1 << 20
 LONGEST_HEADER = 16 << 20  # bytes that a tar's header may ask for at once
+XZ_MEMORY = 72 << 20  # bytes for decompressing; `xz -9` needs 65 MiB
+_XZ_INPUT = 1 << 16
+_ZIP_WAYS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})  # LZMA takes what memory it says
+_ZIP_HEADER = 46  # bytes of an entry in the directory, without what is as long as it says
+_ZIP64_ENDS = 76  # bytes between the directory and the end, in large files
 FOLDER = "folder"  # the proof of a folder; of a file it is its SHA-256, of a link `-> ` and where it leads
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _data_filter = getattr(tarfile, "data_filter", None)  # came with 3.11.4
@@ -70,7 +77,7 @@ def unpack(archive: Path, top: Path, to: str | None, stop: Event, caps: Caps | N
     """
     work = _Unpacking(top=top, to=to or "", stop=stop, caps=caps or Caps())
     try:
-        for entry in _entries(archive, top / (to or "")):
+        for entry in _entries(archive, top / (to or ""), work.caps):
             work.take(entry)
     except (*_BROKEN, ValueError, RuntimeError) as error:
         raise Trouble(Blame.REFUSED, f"the archive is refused: {error or type(error).__name__}") from None
@@ -195,11 +202,11 @@ class _Unpacking:
             raise Interrupted
 
 
-def _entries(archive: Path, folder: Path) -> Iterator[Entry]:
+def _entries(archive: Path, folder: Path, caps: Caps) -> Iterator[Entry]:
     with archive.open("rb") as file:
         start = file.read(8)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _zipped(archive)
+        yield from _zipped(archive, caps.entries)
     else:
         yield from _tarred(archive, start, folder)
 
@@ -217,7 +224,7 @@ def _plain(archive: Path, start: bytes) -> Any:
     if start.startswith(b"\x1f\x8b"):
         return gzip.open(archive)
     if start.startswith(b"\xfd7zXZ\x00"):
-        return lzma.open(archive)
+        return io.BufferedReader(_Xz(archive.open("rb")), CHUNK)
     return bz2.open(archive) if start.startswith(b"BZh") else archive.open("rb")
 
 
@@ -237,11 +244,32 @@ def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     )
 
 
-def _zipped(archive: Path) -> Iterator[Entry]:
+def _zipped(archive: Path, entries: int) -> Iterator[Entry]:
+    _check_directory(archive, entries)
     with zipfile.ZipFile(archive) as zipped:
         for info in zipped.infolist():
+            if info.compress_type not in _ZIP_WAYS:
+                raise Unfit(f"{_shown(info.filename)} is packed in a way that is not read here; use deflate")
             with zipped.open(info) as content:
                 yield _zip_entry(info, content)
+
+
+def _check_directory(archive: Path, entries: int) -> None:
+    """`ZipFile` reads the whole directory at once, however long it is. Raises `Unfit` where that is too much."""
+    with archive.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # just what ZipFile goes by
+        if not end:
+            raise Unfit("its end is missing")
+        size, start = end[5], end[9] - end[5] - (_ZIP64_ENDS if end[0] == b"PK\x06\x06" else 0)
+        if size > LONGEST_HEADER or start < 0:
+            raise Unfit(f"its directory has {size} bytes; the most is {LONGEST_HEADER}")
+        file.seek(start)
+        directory, at, found = file.read(size), 0, 0
+    while at + _ZIP_HEADER <= size:
+        at += _ZIP_HEADER + sum(struct.unpack_from("<3H", directory, at + 28))  # name, extra field, comment
+        found += 1
+        if found > entries:
+            raise Unfit(f"it holds more than {entries} entries")
 
 
 def _zip_entry(info: zipfile.ZipInfo, content: IO[bytes]) -> Entry:
@@ -256,6 +284,75 @@ def _zip_entry(info: zipfile.ZipInfo, content: IO[bytes]) -> Entry:
         leads_to=os.fsdecode(leads_to),
         content=content,
     )
+
+
+class _Xz(io.RawIOBase):
+    """An xz file, decompressed in bounded memory: the archive says how much that takes, up to 4 GiB."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._file.seek(0)
+        self._at = 0
+        self._more = self._stream()
+
+    def _stream(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Forward by reading, back by beginning again."""
+        if whence == os.SEEK_CUR:
+            offset += self._at
+        elif whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("its end is not known")
+        if offset < self._at:
+            self._rewind()
+        while self._at < offset and self._piece(min(CHUNK, offset - self._at)):
+            pass
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._piece(min(CHUNK, len(buffer)))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _piece(self, most: int) -> bytes:
+        """The next bytes, none at the end. Raises `LZMAError`, EOFError."""
+        found = b""
+        while not found and (not self._more.eof or self._next()):
+            data = self._file.read(_XZ_INPUT) if self._more.needs_input else b""
+            if not data and self._more.needs_input:
+                raise EOFError("it is cut off")
+            found = self._more.decompress(data, most)
+        self._at += len(found)
+        return found
+
+    def _next(self) -> bool:
+        """Whether another stream begins here: `xz` files may be joined, with zeros between."""
+        rest = self._more.unused_data.lstrip(b"\0")
+        while not rest:
+            data = self._file.read(_XZ_INPUT)
+            if not data:
+                return False
+            rest = data.lstrip(b"\0")
+        self._file.seek(-len(rest), os.SEEK_CUR)
+        self._more = self._stream()
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Sparing:

@@ -7,6 +7,7 @@ from threading import Event
 from adapters.agent_protocol.reports import Report
 from fairlead_agent.commands import Runner
 from fairlead_agent.observing import Seen
+from fairlead_agent.settings import Observe
 from fairlead_agent.trouble import Trouble
 
 WITHIN = 30.0  # seconds that the command may take
@@ -16,9 +17,9 @@ _LONGEST = 200  # characters of a version
 class Elsewhere:
     """What a fleet runs that Fairlead did not install, by the `observe` command of the settings, where there is one."""
 
-    def __init__(self, fleet: str, command: str | None, run: Runner) -> None:
-        self._component = f"package/{fleet.partition('/')[2]}"
-        self._command = command
+    def __init__(self, fleet: str, how: Observe, run: Runner) -> None:
+        self._component = how.component or f"package/{fleet.partition('/')[2]}"
+        self._command = how.command
         self._run = run
 
     def look(self) -> Seen:

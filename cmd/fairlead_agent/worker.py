@@ -16,6 +16,7 @@ from fairlead_agent.lifecycle import Deploy, Hands, Refuge
 from fairlead_agent.log import Log
 from fairlead_agent.observing import Observer, Seen
 from fairlead_agent.orders import Look, Orders
+from fairlead_agent.running import ran
 from fairlead_agent.stages import TOUCHED
 from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_agent.watching import Elsewhere
@@ -52,8 +53,8 @@ class Worker:
         self._ending = False
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
-        self._refuge = Refuge()  # by the last order that was believed
         self._look = Look(trouble="its order was not read yet")
+        self._meant: tuple[Order, str] | None = None
         self._newest = (0, "")  # sequence and meaning of the newest order that was read here
         self._seen = Seen()
 
@@ -65,7 +66,7 @@ class Worker:
         sequence, meaning = max((memory.sequence, memory.meaning), self._newest, key=lambda each: each[0])
         found = self._orders.look(self._clock.now(), sequence, meaning)
         if found.order is not None:
-            self._newest = (found.order.sequence, found.order.meaning)
+            self._newest = (found.order.sequence, self._meaning_of(found.order))
         with self._lock:
             if found != self._look:
                 self._say(found)
@@ -137,7 +138,7 @@ class Worker:
             self._observer.forget_groups()
         self._observe(order)
         self._report()
-        self._prune()
+        self._prune(order)
 
     def _decided(self) -> tuple[Decision, Order | None]:
         """Decide by the newest order, which is written down first. From here on another one interrupts."""
@@ -158,9 +159,16 @@ class Worker:
         return self._asked(order) if order is not None else None
 
     def _accept(self, order: Order) -> None:
-        """Remember the order's sequence before anything is done for it."""
-        known = {"sequence": order.sequence, "meaning": order.meaning, "expires": order.expires}
-        self._remember(replace(self._journal.memory, **known))  # type: ignore[arg-type]
+        """Remember the order's sequence before anything is done for it, and where it forbids to go back to."""
+        known = replace(self._journal.memory, rejected=tuple(order.rejected), base=order.base.id if order.base else "")
+        self._remember(replace(known, sequence=order.sequence, meaning=self._meaning_of(order), expires=order.expires))
+
+    def _meaning_of(self, order: Order) -> str:
+        """Worked out once: an order may name thousands of hosts."""
+        meant = self._meant
+        if meant is None or meant[0] is not order:
+            meant = self._meant = (order, order.meaning)
+        return meant[1]
 
     def _remember(self, memory: Memory) -> None:
         """Written, or where the disk takes nothing known until the agent ends; a step of work must be written."""
@@ -171,9 +179,8 @@ class Worker:
             self._journal.imagine(memory)
 
     def _carry_out(self, decision: Decision, order: Order | None) -> None:
-        if order is not None:
-            self._refuge = Refuge(rejected=order.rejected, base=order.base)
-        refuge = self._refuge
+        memory = self._journal.memory  # of the last order that was believed, also by an agent before this one
+        refuge = Refuge(rejected=memory.rejected, base=memory.base, hands=self._hands)
         if isinstance(decision, Withdraw):
             self._deploy.withdraw(self._reach(order), self._stop, refuge)
         if isinstance(decision, Begin | Resume):
@@ -196,40 +203,59 @@ class Worker:
         memory = self._journal.memory
         if not memory.last_good and release is not None and self._seen.facts.is_at(release.id):
             # The memory is new or lost, and the host is found well: that is what it would go back to.
-            known = replace(memory, release=memory.release or release)
+            known = replace(memory, release=memory.release or release, root=self._root, last_good_root=self._root)
             self._remember(replace(known, last_good=release.id, last_good_version=release.version))
         self._report()
 
-    def _prune(self) -> None:
-        memory, order = self._journal.memory, self._look.order
+    def _prune(self, order: Order | None) -> None:
+        memory = self._journal.memory
         if memory.unfinished or memory.release is None:
             return
-        installation = self._hands(memory.release.lifecycle.root).installation
-        base = order.base.id if order is not None and order.base is not None else ""
+        installation = self._reach(order).installation
         try:
-            installation.prune({memory.last_good, base, *installation.held()[-KEPT:]})
+            installation.prune({memory.last_good, memory.base, *installation.held()[-KEPT:]})
         except Trouble as trouble:
             self._log("not-pruned", fleet=self.fleet, why=trouble.message)
 
     # -- looking and saying ------------------------------------------------------------------------------------
 
     def _reach(self, order: Order | None) -> Hands:
-        """The host's hands at the fleet's root, where anything says what that is."""
+        """The host's hands at the fleet's root: where what runs was activated, else where it is to be."""
         memory = self._journal.memory
-        known = memory.release or (order.target if order is not None else None)
-        self._root = known.lifecycle.root if known is not None else self._root
+        wanted = assignment_of(order, self._blank.host) if order is not None else None
+        known = memory.release or (wanted.release if wanted else None) or (order.target if order else None)
+        self._root = memory.root or (known.lifecycle.root if known is not None else self._root)
         return self._hands(self._root)
 
     def _observe(self, order: Order | None) -> None:
         memory, hands = self._journal.memory, self._reach(order)
         seen = self._observer.look(hands, order, memory, self._stop) if self._root else Seen()
         if seen.release is None:
-            seen = self._elsewhere.look()
-        elif is_between(memory):
-            seen = replace(
-                seen, components={}, ailment=seen.ailment or "what runs may be another release than the files"
-            )
-        self._seen = seen
+            self._seen = self._elsewhere.look()
+            return
+        seen = replace(seen, root=self._root)
+        if seen.stale:
+            seen = seen.claiming_nothing("the process is of another release than the files; restart it or deploy again")
+        else:
+            memory = self._witnessed(memory, seen)
+        self._seen = (
+            seen.claiming_nothing("what runs may be another release than the files") if is_between(memory) else seen
+        )
+
+    def _witnessed(self, memory: Memory, seen: Seen) -> Memory:
+        """Remember who runs the active release, and that the host is sound again where its way back failed."""
+        if memory.unfinished or seen.release is None or seen.process is None:
+            return memory
+        is_known = memory.ran is not None and memory.ran.is_by(seen.process)
+        has_failed = memory.release is not None and memory.release.id == seen.release.id
+        if is_known and memory.touched and not has_failed and seen.facts.is_at(seen.release.id):
+            # The way back failed before it began: what runs was never stopped, or came up late.
+            self._log("sound-again", fleet=self.fleet, release=seen.release.id)
+            memory = replace(memory, touched="")
+        elif not is_known and not memory.touched:
+            memory = replace(memory, ran=ran(seen.release.id, seen.process))
+        self._remember(memory)
+        return memory
 
     def _moved(self) -> None:
         """A step was begun: say so. What runs is between two releases from when it is touched until it is observed."""

@@ -43,7 +43,8 @@ def mortal(real):
             os.kill(os.getpid(), 9)
         return real(*call, **named)
     return step
-for each in ("rename", "replace", "fsync", "symlink", "unlink", "write", "fchmod", "pipe"):  # pipe: before a child
+# The last two: before a child.
+for each in ("rename", "replace", "fsync", "symlink", "unlink", "write", "fchmod", "pipe", "memfd_create"):
     setattr(os, each, mortal(getattr(os, each)))
 Path(prefix, "agent").write_text(str(os.getpid()))
 Installation(Path(root), Means(s3=None, secrets=None, dpkg_root=Path(prefix))).activate(name)
@@ -436,3 +437,20 @@ def until(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.02)
+
+
+def test_a_script_that_says_something_after_its_agent_was_killed_goes_through(machine: Machine) -> None:
+    """What it writes to is not the agent's."""
+    waits = (
+        'touch "$DPKG_ROOT/waiting"; while [ ! -e "$DPKG_ROOT/go" ]; do sleep 0.05; done; echo configuring; echo more'
+    )
+    new = machine.release(machine.package("1.1", scripts={"postinst": waits}))
+    machine.agent().stage(new, Event())
+    child = machine.start(new.id)
+    until((machine.prefix / "waiting").exists)
+    child.kill()
+    assert -signal.SIGKILL == child.wait(10)
+
+    (machine.prefix / "go").touch()
+
+    until(lambda: machine.state() == "installed 1.1")

@@ -10,6 +10,9 @@ import yaml
 
 from adapters.agent_protocol.reports import LOG_TAIL
 from adapters.agent_protocol.signing import public_key
+from fairlead_agent.commands import run
+from fairlead_agent.settings import Observe, Rehearsal, read_settings
+from fairlead_agent.watching import Elsewhere
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "agent.md").read_text()
@@ -48,10 +51,22 @@ def test_the_table_of_settings_has_every_key_of_the_example() -> None:
     assert sorted(rows()) == sorted(keys_of(example()))
 
 
-def test_the_defaults_of_the_table_are_those_that_the_example_shows() -> None:
-    said = {key: default for key, default in rows().items() if default and not default.startswith("asked")}
+def test_the_defaults_of_the_table_are_those_of_the_settings(tmp_path: Path) -> None:
+    least = tmp_path / "agent.yaml"
+    least.write_text(yaml.safe_dump({"bucket": "abc", "keys": example()["keys"], "fleets": {"prod/lobby": {}}}))
+    found = read_settings(least)
+    durations = {key: f"{getattr(found, key):g}s" for key in ("poll", "heartbeat")}
+    seen = Elsewhere("prod/lobby", Observe(command="echo 1"), run).look()
 
-    assert said == {key: example()[key] for key in said}
+    assert rows() == {
+        **dict.fromkeys(rows(), ""),
+        **durations,
+        "state": str(found.state),
+        "fleets.<name>.observe.component": next(iter(seen.components)).replace("lobby", "<service>"),
+        "host.id": "asked of the instance" if found.host is None else found.host,
+        "host.region": "asked of the instance" if found.region is None else found.region,
+    }
+    assert (Rehearsal(), Observe()) == (found.rehearsal, found.fleets["prod/lobby"])
 
 
 def test_the_keys_of_the_example_are_keys() -> None:
@@ -86,6 +101,7 @@ def test_the_unit_ends_the_agent_alone_and_begins_it_for_ever() -> None:
         service["Restart"],
         unit()["Unit"]["StartLimitIntervalSec"],
     )
+    assert "continue" == service["OOMPolicy"]
     assert {"MemoryMax", "CPUQuota", "User", "NoNewPrivileges", "ProtectSystem"}.isdisjoint(service)
 
 

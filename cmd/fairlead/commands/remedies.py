@@ -20,6 +20,7 @@ CLEARS: dict[Reason, str] = {
     Reason.DRIFT_RECURS: "when whatever changes it back is stopped; then `fairlead retry {fleet}`",
     Reason.HEAL_OFF: "`heal: repair` in Git, or a commit that sets what runs",
     Reason.OBSERVE_ONLY: "when the controller runs without --observe-only",
+    Reason.UNEQUIPPED: "when the controller runs with what it lacks",
     Reason.AWAITING_OBSERVATION: "by itself, with the first read of the account",
     Reason.MAX_UNAVAILABLE: "when the named units are healthy again, or by more `max_unavailable` in Git",
     Reason.HEALTH_CHECK_FAILED: "a commit that sets a version which gets healthy",

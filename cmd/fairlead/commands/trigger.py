@@ -100,6 +100,8 @@ def _report(steps: Sequence[dict[str, Any]], dry_run: bool, output: Output) -> N
             [(step["did"], step["kind"], step["name"], step["region"]) for step in done],
         )
         say()
+    for note in filter(None, (step["note"] for step in steps)):
+        say(note)
     would = "would be " if dry_run else ""
     if not steps:
         say("there is no fleet of type trigger: nothing to make")
@@ -135,10 +137,14 @@ def _write(files: dict[Path, tuple[str, int]]) -> None:
     there = [path for path in files if path.exists()]
     if there:
         raise Refused(f"{there[0]} is there already and is left as it is: say another --key-id")
+    made: list[Path] = []
     try:
         for path, (text, mode) in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+                made.append(path)
                 file.write(f"{text}\n")
     except OSError as error:
+        for path in made:  # half a pair is of no use, and would keep the id from being used
+            path.unlink()
         raise Refused(f"the keys cannot be written: {error}") from error

@@ -122,7 +122,8 @@ class DebDriver:
         """Run dpkg, as soon as nobody else does."""
         deadline = time.monotonic() + LOCKED_WITHIN
         while True:
-            done = self._run(["dpkg", *self._options, *arguments], within=WITHIN, environment=_ENVIRONMENT)
+            argv = ["dpkg", *self._options, *arguments]
+            done = self._run(argv, within=WITHIN, environment=_ENVIRONMENT, lasting=True)
             if not _is_locked(done) or time.monotonic() > deadline:
                 return done
             time.sleep(LOOK)

@@ -1,6 +1,7 @@
 """trigger setup and trigger keys: against the sandbox's AWS, from a repository behind a real git server."""
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -270,6 +271,69 @@ def test_an_instance_of_two_environments_hears_both(site: Site, desired: Any) ->
     assert set() == site.steps()
 
 
+def hears(site: Site, name: str) -> set[str]:
+    """The topics that the queue takes messages from, by name."""
+    (statement,) = json.loads(site.queue(name)["Policy"])["Statement"]
+    sources = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+    return {arn.rpartition(":")[2] for arn in ([sources] if isinstance(sources, str) else sources)}
+
+
+def test_environments_with_a_role_each_keep_the_instance_that_they_share(site: Site, desired: Any) -> None:
+    probe = SERVICE.format(name="probe").replace('{service: probe, environment: "{environment}"}', '{probe: "yes"}')
+    other = ENVIRONMENT.replace("-prod", "-test").replace(f", {WEST}", "").replace("/fairlead", "/fairlead-test")
+    desired.change(
+        {
+            "services/probe.yaml": probe,
+            "environments/test/probe.yaml": "version: 1.0.0\n",
+            "environments/test/environment.yaml": other,
+        }
+    )
+    name = f"fairlead-agent-{site.launch('mm', probe='yes')}"
+
+    site.steps("--as-controller")
+
+    assert {"fairlead-games_mm", "fairlead-test_probe"} == hears(site, name)
+    assert {name: {"fairlead-games_mm", "fairlead-test_probe"}} == site.subscriptions()
+    assert set() == site.steps("--as-controller") | site.steps("--env", "test", "--as-controller") | site.steps()
+
+
+def test_a_fleet_that_is_broken_now_goes_on_to_reach_its_instances(site: Site, desired: Any) -> None:
+    both = SERVICE.format(name="lobby").replace("{service: lobby,", "{service: mm,")
+    desired.change({"services/lobby.yaml": both})
+    name = f"fairlead-agent-{site.launch('mm')}"
+    site.steps("--env", "games")
+    desired.change({"environments/games/lobby.yaml": "version: [1]\n"})
+
+    assert set() == site.steps("--env", "games")
+
+    assert {"fairlead-games_mm", "fairlead-games_lobby"} == hears(site, name)
+
+
+def test_topics_of_others_are_not_let_in(site: Site) -> None:
+    name = f"fairlead-agent-{site.launch('mm')}"
+    site.steps("--env", "games")
+    policy = json.loads(site.queue(name)["Policy"])
+    sources = policy["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"]
+    sources += [f"arn:aws:sns:{EAST}:999999999999:fairlead-games_mm", f"arn:aws:sns:{EAST}:{ACCOUNT}:alarms"]
+    url = site.aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+    site.aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+
+    assert {("changed", "queue", name, EAST)} == site.steps("--env", "games")
+
+    assert {"fairlead-games_mm"} == hears(site, name)
+
+
+def test_a_queue_that_others_made_is_left_and_told(site: Site) -> None:
+    name = f"fairlead-agent-{site.launch('mm')}"
+    terraforms = {"fairlead:managed": "terraform"}
+    site.aws.client("sqs").create_queue(QueueName=name, tags=terraforms, Attributes={"MessageRetentionPeriod": "60"})
+
+    done = site.run("--env", "games")
+
+    assert f"the queue {name} has no tag fairlead:managed=setup and is left as it is, though its " in done.stdout
+    assert "60" == site.queue(name)["MessageRetentionPeriod"]
+
+
 def test_a_queue_that_was_bent_is_mended(site: Site) -> None:
     host = site.launch("mm")
     site.steps("--env", "games")
@@ -283,13 +347,20 @@ def test_a_queue_that_was_bent_is_mended(site: Site) -> None:
     assert set() == site.steps("--env", "games")
 
 
-def test_a_bucket_that_others_made_is_used_as_it_is(site: Site) -> None:
+def test_a_bucket_without_our_tags_is_used_as_it_is_and_what_it_lacks_is_told(site: Site) -> None:
+    """Somebody else's, or ours whose maker died right after making it: nobody can tell."""
     site.aws.client("s3").create_bucket(Bucket=BUCKET)
 
-    made = site.steps("--env", "games")
+    done = site.run("--env", "games")
 
-    assert not [step for step in made if step[1] == "bucket"]
+    assert not [line for line in done.stdout.splitlines() if line.startswith(("made  bucket", "changed  bucket"))]
+    assert f"the bucket {BUCKET} has no tags fairlead:environment=games, fairlead:managed=setup" in done.stdout
+    assert "or does not keep old versions; set that, or the tags where it is ours, and run this again\n" in done.stdout
     assert "Status" not in site.aws.client("s3").get_bucket_versioning(Bucket=BUCKET)
+
+    tags = [{"Key": "fairlead:managed", "Value": "setup"}, {"Key": "fairlead:environment", "Value": "games"}]
+    site.aws.client("s3").put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": tags})
+    assert {("changed", "bucket", BUCKET, EAST)} == site.steps("--env", "games")
 
 
 def test_a_bucket_that_was_left_half_made_is_finished(site: Site) -> None:
@@ -392,3 +463,20 @@ def test_a_key_id_that_is_no_name_is_refused(tmp_path: Path, key_id: str) -> Non
 
     assert 2 == done.exit_code
     assert [] == list(tmp_path.iterdir())
+
+
+def test_keys_that_were_written_by_half_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id can be used again once there is room."""
+    opened = os.open
+
+    def full(path: Any, *args: Any, **more: Any) -> int:
+        if str(path).endswith(".pub"):
+            raise OSError(28, "No space left on device")
+        return opened(path, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        refused = keys(tmp_path)
+
+    assert (2, []) == (refused.exit_code, list(tmp_path.iterdir()))
+    assert 0 == keys(tmp_path).exit_code

@@ -154,14 +154,17 @@ def test_a_host_at_another_version_is_admitted(site: Site) -> None:
     assert [site.host] == site.order()["admitted"]
 
 
-def test_without_a_key_it_says_what_is_missing(site: Site) -> None:
+def test_without_a_key_it_says_what_is_missing_where_there_is_something_to_do(site: Site, desired: Any) -> None:
     site.run("trigger", "setup")
     site.says()
     site.config.write_text(site.config.read_text().partition("[signing]")[0])
+    assert 0 == site.run("once").exit_code
 
+    desired.change({"environments/prod/mm.yaml": "version: 1.1.0\n"})
     site.run("once")
 
     said = site.run("why", "prod/mm").stdout
+    assert "Unequipped" in said
     assert "set [signing] in fairlead.toml" in said
     assert site.order() is None
 

@@ -74,6 +74,7 @@ class Bench:
     log: Log = field(default_factory=Log)
     senders: dict[str, Any] = field(default_factory=dict)
     numbers: int = 0
+    commits: int = 0
 
     def __post_init__(self) -> None:
         self.clock = ManualClock(SystemClock().now())
@@ -169,7 +170,8 @@ class Bench:
 
     def declare(self, *fleets: Fleet) -> None:
         """Let Git declare these fleets, and nothing be due."""
-        commit = "d" * 40
+        self.commits += 1
+        commit = f"{self.commits:040x}"
         head = Revision(sha=commit, parents=(), author="Ada", committed_at=self.clock.now(), subject="set")
         named = {one.name: one for one in fleets}
         desired = DesiredState(environments=("prod",), fleets=named, declared=frozenset(named))

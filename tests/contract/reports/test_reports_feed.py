@@ -265,6 +265,26 @@ def test_a_feed_without_fleets_ends_and_takes_its_parts_along(bench: Any, build:
     assert {} == bench.record().snapshots
 
 
+def test_fleets_are_counted_again_when_a_head_moved_and_not_before(
+    bench: Any, build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queues are looked at without a pause, and there may be ten thousand fleets."""
+    counted: list[int] = []
+    fleets = bench.ledger.fleets
+    monkeypatch.setattr(bench.ledger, "fleets", lambda *args: counted.append(1) or fleets(*args))
+    bench.run()
+    before = len(counted)
+
+    bench.run()
+    bench.run()
+    assert before == len(counted)
+
+    bench.declare(build.fleet(), build.fleet("prod/new"))
+    bench.send(bench.report(fleet="prod/new"))
+    assert "prod/new" in bench.run()
+    assert before + 1 == len(counted)
+
+
 def test_names_are_those_of_trigger_fleets_only(empty: Any, build: Any) -> None:
     empty.declare(build.fleet(), build.fleet("staging/mm"), build.fleet("dev/checkout", "spinnaker"))
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,7 +98,8 @@ class Road:
                 length = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(text))
                 self.send_header("Content-Length", length)
                 self.end_headers()
-                self.wfile.write(text[: len(text) // 2] if fault == "half" else text)
+                with suppress(BrokenPipeError, ConnectionResetError):  # who asked may have given up
+                    self.wfile.write(text[: len(text) // 2] if fault == "half" else text)
                 self.close_connection = fault == "half"
 
             def _handed_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -183,6 +185,7 @@ class Played:
     work: Work | None = None
     refused: Refusal | None = None
     number: int = 0
+    last_good: str = "2.3.0"  # empty: nothing of ours was ever healthy there
 
     def reads(self) -> Assignment | None:
         """Look at the order. Gives what it asks of this host, where that was not ended before."""
@@ -223,6 +226,7 @@ class Played:
             healthy=self.healthy,
             message="" if self.healthy else "http://localhost:8080/health answered 503",
             report_only=self.report_only,
+            last_good=self.last_good,
             target_groups=self.groups,
             work=self.work,
             refused=self.refused,

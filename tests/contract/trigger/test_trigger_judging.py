@@ -204,10 +204,23 @@ def test_a_fresh_instance_may_boot_before_its_silence_counts(rig: Any) -> None:
     assert (ended.reason, ended.message) == (Reason.HOST_SILENT, f"{fresh.id} has never reported")
 
 
+def test_where_the_queue_of_a_region_was_never_read_nothing_is_concluded(rig: Any) -> None:
+    rig.launch()
+    (mute,) = rig.launch(1, WEST, silent=True)
+    (outcome,) = rig.start(rig.intent(mute))
+
+    rig.pass_time(hours=5)
+
+    found = rig.check(outcome)
+    assert (found.phase, found.message) == (Phase.RUNNING, f"no reports of {mute.id}'s region were read yet")
+    assert rig.observed().missing == ("reports/123456789012/eu-west-1/prod",)
+
+
 def test_where_nobody_of_a_region_ever_reported_silence_counts_at_the_deadline(rig: Any) -> None:
     rig.launch()
     (mute,) = rig.launch(1, WEST, silent=True)
     (outcome,) = rig.start(rig.intent(mute))
+    rig.reports[WEST] = {}  # its queue was read, and nothing was in it
 
     rig.pass_time(minutes=12)
     assert rig.check(outcome).phase is Phase.RUNNING
@@ -231,6 +244,17 @@ def test_a_host_that_takes_for_ever_is_failed(rig: Any) -> None:
 
     assert (ended.phase, ended.failure, ended.reason) == (Phase.FAILED, Failure.UNHEALTHY, Reason.DEADLINE_EXCEEDED)
     assert ended.message == f"{host.id} took longer than 13 min: {host.id} is at it: restarting"
+
+
+def test_a_download_that_takes_for_ever_is_the_roads_fault(rig: Any) -> None:
+    (host,) = rig.launch()
+    (outcome,) = rig.start(rig.intent(host))
+    host.begins("staging")
+
+    rig.pass_time(minutes=13)
+    ended = rig.check(outcome)
+
+    assert (ended.phase, ended.failure, ended.reason) == (Phase.FAILED, Failure.TRANSIENT, Reason.DEADLINE_EXCEEDED)
 
 
 def test_a_host_that_is_gone_has_neither_succeeded_nor_failed(rig: Any) -> None:

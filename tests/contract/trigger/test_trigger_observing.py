@@ -55,7 +55,7 @@ def test_before_any_host_reported_nothing_is_concluded(rig: Any) -> None:
         rig.reports[region] = {}
     unheard = rig.observed().missing
 
-    assert unread == tuple(f"reports/123456789012/{region}/prod" for region in (EAST, WEST))
+    assert unread == ("reports/123456789012/us-east-1/prod",)
     assert unheard == (f"any report (does the agent run on {host.id}, with fleets: {{prod/mm: ...}}?)",)
 
 

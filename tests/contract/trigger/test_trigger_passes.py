@@ -9,7 +9,7 @@ from desired_state.model import Policy, Suspension, ZeroUnits
 from reconciler.reasons import Reason
 from reconciler.record import Ask
 
-WEST = "eu-west-1"
+EAST, WEST = "us-east-1", "eu-west-1"
 WAVES = {"waves": [{"hosts": 1, "soak": "1m"}, {"hosts": "100%"}], "max_unavailable": "50%"}
 
 
@@ -304,6 +304,25 @@ def test_a_controller_that_only_observes_writes_nothing_ever(rig: Any, passes: A
     assert len(rig.written()) == before
 
 
+def test_without_a_key_a_fleet_is_watched_and_goes_on_by_itself_when_there_is_one(rig: Any, passes: Any) -> None:
+    passes.deployer = rig.controller(None)
+    rig.launch(2)
+    passes.commit(rig.fleet("2.3.0"))
+    passes.settle()
+    assert passes.said[0] == Reason.SUCCEEDED
+
+    bump(rig, passes)
+    missing = "there is no key to sign orders with; set [signing] in fairlead.toml"
+    assert passes.said == (Reason.UNEQUIPPED, f"{missing}; it would deploy 2.3.1")
+    assert rig.written() == []
+
+    passes.deployer = rig.deployer
+    passes.settle()
+    assert rig.order().target.version == "2.3.1"
+    to_the_end(rig, passes)
+    assert runs(rig) == ["2.3.1"] * 2
+
+
 def test_work_in_flight_goes_on_after_the_ledger_was_lost(rig: Any, passes: Any) -> None:
     settled(rig, passes)
     bump(rig, passes)
@@ -409,17 +428,6 @@ def test_a_tampered_order_is_written_anew_and_people_are_told(rig: Any, passes: 
     assert passes.said[0] == Reason.SUCCEEDED
 
 
-def test_a_controller_without_a_key_says_so_and_is_refused(rig: Any, passes: Any) -> None:
-    settled(rig, passes)
-    passes.deployer = rig.controller(None)
-    before = len(rig.written())
-
-    bump(rig, passes)
-
-    assert "there is no key to sign orders with; set [signing] in fairlead.toml" in passes.said[1]
-    assert (passes.said[0], len(rig.written())) == (Reason.DEPLOY_REFUSED, before)
-
-
 def test_the_way_of_running_changes_with_the_order_alone(rig: Any, passes: Any) -> None:
     settled(rig, passes)
     passes.commit(rig.fleet("2.3.0", {**WAVES, "run": {"unit": "mm.service", "stop_within": "45s"}}), name="2.3.0")
@@ -438,10 +446,46 @@ def test_a_fleet_whose_file_is_gone_is_left_as_it_is(rig: Any, passes: Any) -> N
     passes.commit(None)
     passes.settle()
     assert rig.order().admitted == frozenset()
-    rig.hosts[canary].does()
-    passes.settle()
     before = len(rig.written())
+    for _ in range(3):
+        rig.hosts[canary].does()
+        passes.settle()
     rig.pass_time(days=20)
     passes.settle()
 
     assert (passes.said[0], len(rig.written())) == (Reason.REMOVED, before)
+    assert (rig.order().admitted, runs(rig)) == (frozenset(), ["2.3.0"] * 4)
+    assert passes.record.memory.rollout is None
+
+
+# ── hosts of others ──
+
+
+@pytest.mark.parametrize("ahead", [1, 50])
+def test_an_instance_that_is_not_of_the_fleet_has_no_say_in_its_numbers(rig: Any, passes: Any, ahead: int) -> None:
+    settled(rig, passes)
+    bump(rig, passes)
+    (canary,) = passes.in_flight
+    rig.hosts[canary].begins()
+    written = len(rig.written())
+
+    for _ in range(4):
+        claimed = rig.order().sequence + ahead
+        rig.reports[EAST]["i-rogue"] = {**rig.reports[EAST][next(iter(rig.reports[EAST]))], "sequence": claimed}
+        rig.pass_time(seconds=30)
+        passes.settle()
+
+    assert len(rig.written()) == written
+
+
+def test_an_instance_that_is_not_of_the_fleet_does_not_stop_the_renewal_of_its_order(rig: Any, passes: Any) -> None:
+    hosts = settled(rig, passes)
+    for host in hosts:
+        host.does()
+    sequence = rig.order().sequence
+    rig.reports[EAST]["i-rogue"] = {**rig.reports[EAST][hosts[0].id], "sequence": sequence + 50}
+    rig.pass_time(days=16)
+
+    assert rig.uphold(None) == ""
+
+    assert rig.order().sequence == sequence + 1

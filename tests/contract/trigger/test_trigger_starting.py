@@ -64,7 +64,7 @@ def test_a_new_order_is_above_s3_and_above_what_any_host_follows(rig: Any) -> No
     one.reads()
     one.says()
     rig.reports[EAST][two.id]["sequence"] = 40
-    rig.reports[EAST]["i-gone"] = {**rig.reports[EAST][two.id], "sequence": 10**9}  # no honest one leaps so far
+    rig.reports[EAST]["i-of-others"] = {**rig.reports[EAST][two.id], "sequence": 50}
 
     (outcome,) = rig.start(rig.intent(two))
 

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as also
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from adapters.agent_protocol.canonical import sha256
@@ -32,13 +32,13 @@ from adapters.agent_protocol.orders import (
 from adapters.agent_protocol.reports import Work, WorkState
 from adapters.agent_protocol.signing import SigningKey, new_key
 from fairlead_agent.balancer import Balancer
-from fairlead_agent.commands import Finished
 from fairlead_agent.health import HealthCheck
 from fairlead_agent.installation import Installation, Means
 from fairlead_agent.journal import Journal
 from fairlead_agent.lifecycle import Deploy, Hands, Refuge
 from fairlead_agent.service import Service
 from fairlead_sandbox.aws import Aws
+from tests.unit.agent.played import DRAIN, GROUP, PlayedGroups, PlayedHost
 
 
 class FolderS3:
@@ -227,92 +227,6 @@ def make_order(clock: ControlledClock) -> Callable[..., Order]:
         return Order(target=target, sequence=sequence, **{**known, **changes})
 
     return make
-
-
-class PlayedHost:
-    """systemctl and a health command: a process that has the release it was started with."""
-
-    def __init__(self, current: Callable[[], str | None]) -> None:
-        self._current = current
-        self.runs: str | None = None  # the release of the process
-        self.asked: list[str] = []
-        self.never_start: set[str] = set()
-        self.sick: set[str] = set()  # releases
-
-    def __call__(self, argv: Sequence[str], *, within: float, stop: Event | None = None, **_: Any) -> Finished:
-        verb = argv[1] if argv[0] == "systemctl" else "health"
-        if verb not in {"is-active", "health"}:
-            self.asked.append(verb)
-        well, said = getattr(self, f"_{verb.strip('-').replace('-', '_')}")()
-        return Finished(code=0 if well else 1, output_tail=said)
-
-    def _stop(self) -> tuple[bool, str]:
-        self.runs = None
-        return True, ""
-
-    def _start(self) -> tuple[bool, str]:
-        fails = self._current() in self.never_start
-        self.runs = None if fails else self._current()
-        return not fails, "exited at once" if fails else ""
-
-    _no_block = _start
-
-    def _reset_failed(self) -> tuple[bool, str]:
-        return True, ""
-
-    def _is_active(self) -> tuple[bool, str]:
-        return self.runs is not None, "active" if self.runs else "inactive"
-
-    def _health(self) -> tuple[bool, str]:
-        return self.runs is not None and self.runs not in self.sick, "no route to the database"
-
-
-class PlayedGroups:
-    """As much of elbv2 as the agent uses: groups with the host in them, by ARN."""
-
-    class exceptions:  # noqa: N801 botocore's name
-        ClientError = ClientError
-
-        class TargetGroupNotFoundException(ClientError):
-            pass
-
-        class InvalidTargetException(ClientError):
-            pass
-
-    def __init__(self, *inside: str) -> None:
-        self.inside = set(inside)
-        self.sick = False
-        self.away: set[str] = set()  # operations that do not answer
-        self.asked: list[str] = []
-
-    def _answer(self, operation: str) -> None:
-        if operation in self.away:
-            raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
-
-    def describe_target_health(self, **asked: Any) -> Any:
-        self._answer("DescribeTargetHealth")
-        is_in = asked["TargetGroupArn"] in self.inside
-        state = ("unhealthy" if self.sick else "healthy") if is_in else "unused"
-        shown = [{"Target": {"Id": "i-1", "Port": 80}, "TargetHealth": {"State": state}}]
-        return {"TargetHealthDescriptions": shown if is_in or "Targets" in asked else []}
-
-    def describe_target_groups(self, **_: Any) -> Any:
-        self._answer("DescribeTargetGroups")
-        return {"TargetGroups": [{"HealthyThresholdCount": 0, "HealthCheckIntervalSeconds": 0}]}
-
-    def register_targets(self, **asked: Any) -> None:
-        self._answer("RegisterTargets")
-        self.asked.append("enter")
-        self.inside.add(asked["TargetGroupArn"])
-
-    def deregister_targets(self, **asked: Any) -> None:
-        self._answer("DeregisterTargets")
-        self.asked.append("leave")
-        self.inside.discard(asked["TargetGroupArn"])
-
-
-GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/mm/0123456789abcdef"
-DRAIN = Drain(groups=(GROUP,), within=0.0)
 
 
 class Field:

@@ -12,10 +12,13 @@ from fairlead_agent import agent as module
 from fairlead_agent.agent import Agent, CannotStart, Surroundings, alone
 from fairlead_agent.clock import HostClock
 from fairlead_agent.identity import Identity
-from fairlead_agent.settings import Settings
+from fairlead_agent.settings import Observe, Settings
 from fairlead_sandbox.aws import Aws
 
-FLEETS: dict[str, str | None] = {"prod/lobby": "echo 7.7", "prod/matchmaker": "echo 6.6"}
+FLEETS = {
+    "prod/lobby": Observe(command="echo 7.7"),
+    "prod/matchmaker": Observe(command="echo 6.6"),
+}
 PATIENCE = 20.0  # seconds, far more than is needed
 
 

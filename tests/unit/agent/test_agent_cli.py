@@ -54,12 +54,13 @@ class Place:
         """The instance's own queue."""
         self.aws.client("sqs").create_queue(QueueName=f"fairlead-agent-{INSTANCE}")
 
-    def order(self, version: str, make_order: Any, **changes: Any) -> Order:
+    def order(self, version: str, make_order: Any, unit: str | None = None, **changes: Any) -> Order:
         """Build it, and order it."""
         made = self.host.release(self.host.file(version))
         key = f"matchmaker/{version}/matchmaker.jar"
         self.aws.client("s3").put_object(Bucket="builds", Key=key, Body=(self.host.s3.folder / key).read_bytes())
-        life = replace(made.lifecycle, run=Run(command="true"), health=Health(command="test -e matchmaker.jar"))
+        run = Run(unit=unit) if unit else Run(command="true")
+        life = replace(made.lifecycle, run=run, health=Health(command="test -e matchmaker.jar"))
         order: Order = make_order(replace(made, lifecycle=life), **changes)
         body = canonical(self.key.sign(order.document()))
         self.aws.client("s3").put_object(Bucket="example", Key=f"orders/{FLEET}.json", Body=body)
@@ -233,6 +234,26 @@ def test_once_without_an_order_or_with_one_that_fails(place: Place, make_order: 
     assert "ended-failed" in told.stdout
 
 
+def test_once_that_is_told_to_end_starts_what_it_stopped(place: Place, start: Any, make_order: Any) -> None:
+    binaries = place.folder / "bin"
+    binaries.mkdir()
+    systemctl = binaries / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {place.folder}/asked\n[ "$1" != stop ] || sleep 600\n')
+    systemctl.chmod(0o755)
+    place.write(rehearsal={"prefix": str(place.prefix), "path": str(binaries)})
+    place.order("1.0", make_order, unit="matchmaker.service")
+    once = start("--once")
+
+    def asked() -> str:
+        return (place.folder / "asked").read_text() if (place.folder / "asked").exists() else ""
+
+    until(lambda: "stop matchmaker.service" in asked())
+    once.send_signal(signal.SIGTERM)
+
+    assert 1 == once.wait(PATIENCE)
+    assert "--no-block start matchmaker.service" == asked().splitlines()[-1]
+
+
 # Watching only
 
 
@@ -248,6 +269,13 @@ def test_report_only_tells_the_version_and_touches_nothing(place: Place, make_or
     assert ({"package/matchmaker": "7.7"}, True, True) == (report.components, report.report_only, report.healthy)
     assert not place.prefix.exists()
     assert 0 == place.aws.calls["s3:GET"]
+
+
+def test_report_only_names_the_component_that_the_settings_say(place: Place) -> None:
+    place.write(fleets={FLEET: {"observe": {"command": "echo 7.7", "component": "package/catalog"}}})
+
+    assert 0 == place.run("run", "--once", "--report-only").returncode
+    assert {"package/catalog": "7.7"} == place.came()[0].components
 
 
 def test_report_only_without_a_version_is_not_well(place: Place) -> None:
@@ -302,6 +330,14 @@ def test_it_ends_where_aws_neither_answers_nor_refuses(place: Place, start: Any)
         code, said = ended(agent)
 
     assert (0, " ends " in said) == (code, True)
+
+
+def test_a_heartbeat_that_comes_near_to_silence_is_told(place: Place, start: Any) -> None:
+    place.write(heartbeat="2m")
+    agent = start()
+    lines = iter(agent.stdout)
+
+    assert any("seldom-heard" in line and "deploy.silent_after" in line for line in lines)
 
 
 def test_an_idle_agent_is_one_line_an_event(place: Place, start: Any, make_order: Any) -> None:

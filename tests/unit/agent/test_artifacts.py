@@ -23,7 +23,8 @@ from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_sandbox.aws import Aws
 
 REGION = "us-east-1"
-CONTENT = os.urandom(3 * artifacts.CHUNK + 17)
+CHUNK = 1 << 20
+CONTENT = os.urandom(3 * CHUNK + 17)
 
 
 def jar(content: bytes = CONTENT, key: str = "mm/1.0/mm.jar") -> Artifact:
@@ -165,7 +166,7 @@ def test_a_write_that_fails_is_trouble_of_the_road(tmp_path: Path, s3: Any) -> N
             import resource
 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (artifacts.CHUNK, artifacts.CHUNK))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK, CHUNK))
             downloads(tmp_path, Failing()).fetch(jar(), Event())
         except Trouble as trouble:
             os._exit(7 if trouble.blame is Blame.TRANSIENT and "File too large" in trouble.message else 1)

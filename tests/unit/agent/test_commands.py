@@ -1,8 +1,12 @@
 """Child processes: what they are given, how they are ended, what is kept of what they say."""
 
+import errno
 import os
+import resource
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +15,12 @@ from threading import Event, Thread
 import pytest
 
 from adapters.agent_protocol.reports import LOG_TAIL, Blame
-from fairlead_agent import commands
+from fairlead_agent import commands, outputs
 from fairlead_agent.commands import Finished, run
 from fairlead_agent.trouble import Interrupted, Trouble
 
 LONG = 600.0  # seconds: nothing here may come near it
+AS_HERE = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -62,6 +67,7 @@ def test_there_is_no_shell_and_no_input(tmp_path: Path) -> None:
 def test_the_agents_own_credentials_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://hunter2")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "hunter2")
     monkeypatch.setenv("FAIRLEAD_TOKEN", "hunter2")
     monkeypatch.setenv("PLAIN", "passed")
 
@@ -155,7 +161,9 @@ def test_it_stops_at_once_when_it_is_told_to(tmp_path: Path) -> None:
 def test_a_daemon_that_keeps_the_output_open_holds_nothing_up_and_goes_on(tmp_path: Path) -> None:
     daemon = f"while [ ! -e {tmp_path}/end ]; do echo tick; sleep 0.02; done; echo end > {tmp_path}/ended"
 
-    done = run(["sh", "-c", 'setsid sh -c "$DAEMON" & echo started'], within=LONG, environment={"DAEMON": daemon})
+    done = run(
+        ["sh", "-c", 'sh -c "$DAEMON" & echo started'], within=LONG, environment={"DAEMON": daemon}, lasting=True
+    )
 
     assert done.well
     assert "started" in done.output_tail
@@ -163,13 +171,104 @@ def test_a_daemon_that_keeps_the_output_open_holds_nothing_up_and_goes_on(tmp_pa
     until((tmp_path / "ended").exists)  # it was not ended, and its words met no broken pipe
 
 
-def test_a_daemon_that_floods_the_output_holds_nothing_up(tmp_path: Path) -> None:
-    flood = f"echo $$ > {tmp_path}/flood; exec yes"
+AGENT = """
+import sys
+from fairlead_agent.commands import run
+run(["sh", "-c", sys.argv[1]], within=600, lasting=True)
+print("done", flush=True)
+sys.stdin.read()
+"""
 
-    done = run(["sh", "-c", f'setsid sh -c "{flood}" & echo started'.replace("$$", "\\$\\$")], within=LONG)
 
-    assert done.well
-    os.kill(pid_in(tmp_path / "flood"), signal.SIGKILL)
+def test_a_daemon_goes_on_writing_when_the_agent_is_dead(tmp_path: Path) -> None:
+    daemon = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; set -e; echo a; echo b; touch {tmp_path}/said) &"
+    agent = subprocess.Popen(
+        [sys.executable, "-c", AGENT, daemon], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=AS_HERE
+    )
+    assert agent.stdout is not None
+    assert b"done\n" == agent.stdout.readline()
+    agent.kill()
+    agent.communicate()
+
+    (tmp_path / "go").touch()
+
+    until((tmp_path / "said").exists)
+
+
+def test_a_lasting_command_that_is_under_way_goes_on_when_the_agent_is_dead(tmp_path: Path) -> None:
+    waits = f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
+    script = f"set -e; {waits}; echo x; touch {tmp_path}/said"
+    agent = subprocess.Popen([sys.executable, "-c", AGENT, script], stdin=subprocess.PIPE, env=AS_HERE)
+    until((tmp_path / "begun").exists)
+    agent.kill()
+    agent.communicate()
+
+    (tmp_path / "go").touch()
+
+    until((tmp_path / "said").exists)
+
+
+def test_what_a_lasting_command_says_is_kept_as_any_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    chatty = "import sys; sys.stdout.write('é' * 3_000_000 + 'end'); sys.exit(3)"
+
+    done = run([sys.executable, "-c", chatty], within=LONG, lasting=True)
+
+    assert (3, LOG_TAIL, "éend") == (done.code, len(done.output_tail), done.output_tail[-4:])
+
+
+def test_a_command_that_is_done_leaves_nothing_behind_unless_it_is_lasting(tmp_path: Path) -> None:
+    leaves = f"sleep 600 & echo $! > {tmp_path}/heir"
+    until(lambda: not outputs._left)  # of other tests
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(5):
+        assert run(["sh", "-c", leaves], within=LONG).well
+        until(lambda: not lives(pid_in(tmp_path / "heir")))
+
+    assert (threads, files) == (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
+    assert run(["sh", "-c", leaves], within=LONG, lasting=True).well
+    assert lives(pid_in(tmp_path / "heir"))
+    os.kill(pid_in(tmp_path / "heir"), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("number", "blame"),
+    [
+        (errno.ENOENT, Blame.REFUSED),
+        (errno.EACCES, Blame.REFUSED),
+        (errno.ENOEXEC, Blame.REFUSED),
+        (errno.ENOTDIR, Blame.REFUSED),
+        (errno.EAGAIN, Blame.TRANSIENT),
+        (errno.ENOMEM, Blame.TRANSIENT),
+        (errno.EMFILE, Blame.TRANSIENT),
+    ],
+)
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_host_without_room_for_a_process_is_no_fault_of_the_release(
+    monkeypatch: pytest.MonkeyPatch, number: int, blame: Blame, lasting: bool
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(subprocess, "Popen", fails)
+
+    with pytest.raises(Trouble, match="cannot run true") as caught:
+        run(["true"], within=LONG, lasting=lasting)
+
+    assert (blame, files) == (caught.value.blame, len(list(Path("/proc/self/fd").iterdir())))
+
+
+def test_no_descriptors_left_is_trouble_of_the_road() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        for lasting in (False, True):
+            with pytest.raises(Trouble) as caught:
+                run(["true"], within=LONG, lasting=lasting)
+            assert Blame.TRANSIENT == caught.value.blame
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_child_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
@@ -185,7 +284,7 @@ def test_every_child_has_a_session_of_its_own() -> None:
 
 
 def test_no_descriptor_is_left_open() -> None:
-    run(["true"], within=LONG)
+    until(lambda: not outputs._left)  # of other tests
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         run(["echo", "x"], within=LONG)

@@ -31,6 +31,8 @@ ADMITTED, WAITS = replace(ORDER, admitted=frozenset({HOST})), replace(ORDER, adm
 NOBODY = replace(WAITS, base=None)
 NOTHING = Observation(release=None, whole=False, running=False, healthy=False)
 
+OTHERS = Observation(release=None, whole=False, running=True, healthy=True)
+
 
 def well(at: Release) -> Observation:
     return Observation(release=at.id, whole=True, running=True, healthy=True)
@@ -69,6 +71,21 @@ TO_NEW, TO_OLD = Assignment(release=NEW, attempt=1), Assignment(release=OLD, att
         # done | the base, as the host is not admitted
         (WAITS, memory(NEW, DONE), well(NEW), Stay()),
         (WAITS, memory(NEW, DONE), NOTHING, Stay()),
+        # done, or none and it is whole and healthy | another, and the process is of another release
+        (ADMITTED, memory(OTHER, DONE), replace(well(NEW), stale=True), Begin(assignment=TO_NEW, settled=False)),
+        (WAITS, Memory(), replace(well(OLD), stale=True), Begin(assignment=TO_OLD, settled=False)),
+        # the same release, in another place
+        (ADMITTED, Memory(), replace(well(NEW), root="/srv/mm"), Begin(assignment=TO_NEW, settled=True)),
+        (ADMITTED, Memory(), replace(well(NEW), root="/srv/old"), Begin(assignment=TO_NEW, settled=False)),
+        # none, and others deployed what runs here | it, but not by its name
+        (ORDER, Memory(), OTHERS, Stay()),
+        (WAITS, Memory(), OTHERS, Stay()),
+        (replace(ORDER, admitted=frozenset({"i-2"})), Memory(), OTHERS, Stay()),
+        (replace(ORDER, base=None), Memory(), OTHERS, Stay()),
+        (ADMITTED, Memory(), OTHERS, Begin(assignment=TO_NEW, settled=False)),
+        (ORDER, memory(OLD, FAILED), OTHERS, Begin(assignment=TO_NEW, settled=False)),
+        (ORDER, memory(OLD, DONE), OTHERS, Begin(assignment=TO_NEW, settled=False)),
+        (ORDER, Memory(), replace(OTHERS, running=False), Begin(assignment=TO_NEW, settled=False)),
         # none | the base, and what is there is whole and healthy
         (WAITS, Memory(), well(NEW), Stay()),
         (WAITS, Memory(), well(OLD), Stay()),

@@ -1,7 +1,10 @@
 """When a service is healthy: by HTTP, by a port, by a command."""
 
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -150,6 +153,108 @@ def test_a_unit_that_has_failed_is_told_at_once(check: HealthCheck, service: Pla
 
     assert Blame.UNHEALTHY == told.value.blame
     assert 1 == len(service.asked)
+
+
+def dripping(first: bytes, each: bytes) -> Iterator[int]:
+    """A service that says something, and then a little every now and then, for ever. Gives its port."""
+    over = Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(first)
+            while not over.wait(0.02):
+                connection.sendall(each)
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=serve, args=(listening,), daemon=True).start()
+        yield listening.getsockname()[1]
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(
+    params=[(b"HTTP/1.1 2", b""), (b"", b"H"), (b"", b"\0"), (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 C\r\n")]
+)
+def dripper(request: pytest.FixtureRequest) -> Iterator[int]:
+    yield from dripping(*request.param)
+
+
+def test_a_service_that_answers_byte_by_byte_has_one_time_for_all(
+    dripper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte in time is no answer in time. Nothing may hold the fleet for longer."""
+    monkeypatch.setattr("fairlead_agent.health.ANSWER", 0.2)
+    found: list[str] = []
+    asks = Thread(target=lambda: found.append(HealthCheck(run, {8080: dripper}).ailment(HTTP, HERE)), daemon=True)
+    asks.start()
+    asks.join(10.0)
+
+    assert [True] == [said.endswith(("does not answer: timed out", "answers 100")) for said in found]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_who_interrupts_does_not_wait_for_an_answer(scheme: str) -> None:
+    for port in dripping(b"", b""):
+        stop, raised = Event(), Event()
+
+        def ask(port: int = port, stop: Event = stop, raised: Event = raised) -> None:
+            with suppress(Interrupted):
+                HealthCheck(run, {8080: port}).ailment(Health(http=f"{scheme}://localhost:8080/"), HERE, stop)
+                return
+            raised.set()
+
+        Thread(target=ask, daemon=True).start()
+        stop.set()
+
+        assert raised.wait(4.0)  # well below the time that an answer has
+
+
+@pytest.fixture
+def long_answer() -> Iterator[int]:
+    yield from dripping(b"HTTP/1.1 204 No Content\r\nX-Long: ", b"a")
+
+
+def test_the_rest_of_a_long_answer_is_not_read(long_answer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead_agent.health.ANSWER", 60.0)
+    found: list[str] = []
+    check = HealthCheck(run, {8080: long_answer})
+    asks = Thread(target=lambda: found.append(check.ailment(HTTP, HERE)), daemon=True)
+    asks.start()
+    asks.join(10.0)
+
+    assert [""] == found
+
+
+@pytest.fixture
+def secure(service: Played, tmp_path: Path) -> Played:
+    """The same, with a certificate that nobody signed."""
+    how = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=nobody"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")]
+    subprocess.run(["openssl", *how, *files], capture_output=True, check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    service.socket = context.wrap_socket(service.socket, server_side=True)
+    return service
+
+
+@pytest.mark.parametrize(("status", "ailment"), [(200, ""), (503, "https://localhost:8080/health answers 503")])
+def test_an_address_with_tls_whoever_signed(secure: Played, check: HealthCheck, status: int, ailment: str) -> None:
+    secure.statuses = [status]
+
+    assert ailment == check.ailment(Health(http="https://localhost:8080/health"), HERE)
+
+
+def test_an_address_says_one_line_only(check: HealthCheck, service: Played) -> None:
+    found = check.ailment(Health(http="http://localhost:8080/a b"), HERE)
+
+    assert "does not answer: an address has no blanks" in found
+    assert [] == service.asked
 
 
 @pytest.mark.parametrize("make", [lambda: HTTP, lambda: Health(command="sleep 600", within=3600.0)])

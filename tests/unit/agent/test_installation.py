@@ -1,5 +1,6 @@
 """Releases on the disk: staged whole, switched at once, observed as they are, healed and pruned."""
 
+import errno
 import json
 import os
 import stat
@@ -54,16 +55,21 @@ def test_nothing_that_runs_is_touched_by_staging_and_a_rollback_downloads_nothin
 def test_staging_and_activating_again_write_nothing(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     release = host.release(host.file("1.0"), config=host.config(mode="fast"))
     here = host.install(release)
-    before = {path: path.lstat() for path in host.root.rglob("*")}
+
+    def written() -> Any:
+        found = {path: path.lstat() for path in host.root.rglob("*")}
+        return {path: (each.st_ino, each.st_mtime_ns, each.st_ctime_ns) for path, each in found.items()}
+
+    before = written()
 
     here.stage(release, host.stop)
     here.activate(release.id)
 
-    assert before == {path: path.lstat() for path in host.root.rglob("*")}
+    assert before == written()
     assert 1 == len(host.s3.downloads)
 
 
-def test_the_same_artifact_is_linked_from_another_release_not_downloaded(host: Any, make_tar: Any) -> None:
+def test_the_same_artifact_is_copied_from_another_release_not_downloaded(host: Any, make_tar: Any) -> None:
     parts = host.file("1.0"), host.archive("1.0", make_tar({"bin/run": b"run", "empty/": b""}))
     here = host.install(host.release(*parts, config=host.config(mode="fast")))
     slow = host.release(*parts, config=host.config(mode="slow"))
@@ -72,12 +78,46 @@ def test_the_same_artifact_is_linked_from_another_release_not_downloaded(host: A
 
     assert 2 == len(host.s3.downloads)
     for inner in ("matchmaker.jar", "app/bin/run"):
-        assert (host.root / "releases" / slow.id / inner).samefile(host.here(inner))
+        one, other = (host.root / "releases" / slow.id / inner).stat(), host.here(inner).stat()
+        assert (one.st_mode, one.st_mtime_ns, one.st_size) == (other.st_mode, other.st_mtime_ns, other.st_size)
     here.activate(slow.id)
     assert slow.components == here.observe()
 
 
-def test_what_was_changed_is_not_linked_but_downloaded(host: Any) -> None:
+def test_who_writes_to_a_file_of_the_new_release_leaves_the_last_good_one_alone(host: Any, make_tar: Any) -> None:
+    parts = host.file("1.0"), host.archive("1.0", make_tar({"bin/run": b"run"}))
+    good, new = host.release(*parts), host.release(*parts, redeploy="again")
+    host.install(good)
+    here = host.install(new)
+
+    for inner in ("matchmaker.jar", "app/bin/run"):
+        with host.here(inner).open("r+b") as file:
+            file.write(b"x")
+    downloads = list(host.s3.downloads)
+    here.activate(good.id)
+
+    assert (good.components, downloads) == (here.observe(), host.s3.downloads)
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_is_copied_also_where_file_systems_cannot_help(
+    host: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    jar = host.file("1.0", b"x" * (9 << 20))
+    here = host.install(host.release(jar))
+
+    def refuse(*_: Any) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    again = host.release(jar, redeploy="again")
+    here.stage(again, host.stop)
+    here.activate(again.id)
+
+    assert (again.components, 1) == (here.observe(), len(host.s3.downloads))
+
+
+def test_what_was_changed_is_not_copied_but_downloaded(host: Any) -> None:
     jar = host.file("1.0")
     here = host.install(host.release(jar))
     host.here("matchmaker.jar").write_bytes(b"edited")
@@ -268,11 +308,93 @@ def test_a_current_that_is_not_ours_is_refused_while_nothing_was_done(host: Any)
 
 
 @pytest.mark.parametrize("target", ["/etc", "releases/../../x", "releases/0123", "releases/" + "g" * 16, "a" * 16])
-def test_a_link_elsewhere_is_no_release(host: Any, target: str) -> None:
+def test_a_link_elsewhere_is_no_release_and_is_refused(host: Any, target: str) -> None:
     host.root.mkdir(parents=True)
     (host.root / "current").symlink_to(target)
 
     assert (None, {}) == (host.installation().current(), host.installation().observe())
+    release = host.release(host.file("1.0"))
+    with pytest.raises(Trouble, match=r"not a link of the agent's, it leads to .*; move it elsewhere") as caught:
+        host.installation().stage(release, host.stop)
+    assert (Blame.REFUSED, ["current"]) == (caught.value.blame, [path.name for path in host.root.iterdir()])
+
+
+def test_releases_of_others_are_left_alone(host: Any) -> None:
+    """As Capistrano has them; after people moved its link away, too."""
+    old = host.root / "releases/20260101120000"
+    others = [
+        old,
+        host.root / "releases/backup",
+        host.root / "releases/0123456789abcdef",
+        host.root / "releases/.cache",
+    ]
+    for folder in others:
+        folder.mkdir(parents=True)
+        (folder / "data").write_text("rows")
+    (host.root / "current").symlink_to("releases/20260101120000")
+    release = host.release(host.file("1.0"))
+    with pytest.raises(Trouble, match="move it elsewhere"):
+        host.install(release)
+    with pytest.raises(Trouble, match="move it elsewhere"):
+        host.installation().prune(())
+    (host.root / "current").unlink()
+
+    host.install(release).prune(())
+
+    assert ["rows"] * 4 == [(folder / "data").read_text() for folder in others]
+    assert release.id == host.installation().current()
+
+
+@pytest.mark.parametrize("inner", ["releases", "releases/.downloads"])
+def test_no_link_is_followed_out_of_the_root(host: Any, inner: str) -> None:
+    victim = host.folder / "victim"
+    (victim / ".0123456789abcdef.new").mkdir(parents=True)
+    (host.root / inner).parent.mkdir(parents=True)
+    (host.root / inner).symlink_to(victim)
+    here, release = host.installation(), host.release(host.file("1.0"))
+
+    for step in (lambda: here.stage(release, host.stop), lambda: here.activate(release.id), lambda: here.prune(())):
+        with pytest.raises(Trouble, match=rf"{inner} is a link or a file, and must be a folder") as caught:
+            step()
+        assert Blame.REFUSED == caught.value.blame
+
+    assert [".0123456789abcdef.new"] == [path.name for path in victim.iterdir()]
+    assert [] == host.s3.downloads
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(("owner", "mode"), [(4711, 0o755), (0, 0o775), (0, 0o777)])
+def test_a_superuser_does_not_work_in_a_folder_of_others(host: Any, owner: int, mode: int) -> None:
+    folder = host.root / "releases"
+    folder.mkdir(parents=True)
+    os.chown(folder, owner, owner)
+    folder.chmod(mode)
+
+    with pytest.raises(Trouble, match="must be root's, and nobody else's to write to") as caught:
+        host.install(host.release(host.file("1.0")))
+
+    assert (Blame.REFUSED, []) == (caught.value.blame, list(folder.iterdir()))
+
+
+def test_downloads_stay_for_a_release_that_is_to_be_tried_again(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, release = host.installation(), host.release(host.file("1.0"), config=host.config(**SECRET))
+    downloads = host.root / "releases/.downloads"
+    with monkeypatch.context() as patch:
+        patch.setattr(installation, "sync_tree", out_of_room)
+        with pytest.raises(Trouble):
+            here.stage(host.release(host.file("0.9")), host.stop)
+    (downloads / "partly").touch()
+
+    here.prune(())
+    assert (downloads / "partly").exists()
+    here.stage(release, host.stop)
+    here.prune(())
+
+    assert not downloads.exists()
+
+
+def out_of_room(_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_two_parts_at_one_place_are_refused(host: Any, make_tar: Any) -> None:
@@ -328,3 +450,18 @@ def test_what_was_proven_of_a_release_that_is_gone_is_forgotten(host: Any) -> No
         here.prune(())
 
     assert {release.id} == {path.relative_to(host.root / "releases").parts[0] for path in here._proven._known}
+
+
+def test_the_agents_own_folders_are_its_own_whatever_the_umask(host: Any) -> None:
+    here = host.installation()
+    before = os.umask(0)
+    try:
+        host.secrets.texts = {}
+        with pytest.raises(Trouble):
+            here.stage(host.release(host.file("1.0"), config=host.config(**SECRET)), host.stop)
+        assert (host.root / "releases/.downloads").is_dir()
+        host.install(host.release(host.file("1.0")))
+    finally:
+        os.umask(before)
+
+    assert 0o755 == stat.S_IMODE((host.root / "releases").stat().st_mode)

@@ -17,6 +17,7 @@ from adapters.agent_protocol.orders import release_document
 from adapters.agent_protocol.reports import Blame, Work, WorkState
 from fairlead_agent import durable
 from fairlead_agent.journal import FORMAT, Journal, Memory
+from fairlead_agent.running import Ran
 from fairlead_agent.trouble import Trouble
 
 FLEET = "prod/matchmaker"
@@ -38,6 +39,11 @@ def fresh(folder: Path) -> Journal:
 def everything(host: Any) -> Memory:
     return Memory(
         sequence=42,
+        rejected=("e" * 64, "f" * 64),
+        base="0123456789abcdef",
+        root="/srv/mm",
+        ran=Ran(release="0123456789abcdef", boot="2782feec", pid=4711, began=1_000_017),
+        last_good_root="/srv/old",
         meaning="m" * 64,
         expires=datetime(2026, 12, 24, 6, 0, 0, 123456, tzinfo=UTC),
         work=replace(WORK, message="ümläut", blame=Blame.UNHEALTHY, rolled_back_to="2.3.0", log="a\nb"),
@@ -283,3 +289,20 @@ def test_its_format_is_named(tmp_path: Path, path: Path) -> None:
     Journal(tmp_path, FLEET).write(Memory(sequence=1))
 
     assert FORMAT == json.loads(path.read_bytes())["format"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".before", ".broken", ".spare"])
+def test_a_folder_in_its_place_is_set_aside(tmp_path: Path, path: Path, suffix: str) -> None:
+    for number in range(1, 3):
+        fresh(tmp_path).write(Memory(sequence=number))
+    place = path.with_suffix(suffix)
+    durable.remove(place)
+    (place / "inner").mkdir(parents=True)
+    if suffix == ".broken":
+        path.write_text("{")
+
+    for number in range(3, 6):
+        fresh(tmp_path).write(Memory(sequence=number))
+
+    assert 5 == fresh(tmp_path).memory.sequence
+    assert all(each.is_file() for each in (path, path.with_suffix(".before")))

@@ -223,7 +223,7 @@ def test_the_fleet_s_base_where_nothing_was_good_here(field: Any) -> None:
     field.hands.installation.stage(base, field.stop)
     field.unit.sick.add(new.id)
 
-    assert "1.0" == field.begin(new, refuge=Refuge(base=base)).rolled_back_to
+    assert "1.0" == field.begin(new, refuge=Refuge(base=base.id)).rolled_back_to
     assert field.runs(base)
 
 

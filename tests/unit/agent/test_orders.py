@@ -71,6 +71,22 @@ def test_what_did_not_change_is_not_sent_again_and_is_read_again(
     assert [304, 304] == sent
 
 
+def test_what_did_not_change_is_verified_once(
+    put: Any, orders: Orders, order: Order, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that names ten thousand hosts takes a while. Its time is looked at each time."""
+    put(order)
+    first = orders.look(clock.now(), 3, order.meaning)
+    monkeypatch.setattr("fairlead_agent.orders.read_order", lambda *_, **__: pytest.fail("it was verified again"))
+    again = orders.look(clock.now(), 3, order.meaning)
+    monkeypatch.undo()
+
+    assert first.order is again.order
+    assert "OrderReplayed" == orders.look(clock.now(), 4, "").refused.reason  # type: ignore[union-attr]
+    clock.advance(-7200)
+    assert "OrderFromTheFuture" == orders.look(clock.now(), 3, order.meaning).refused.reason  # type: ignore[union-attr]
+
+
 def test_a_new_order_is_seen_at_the_next_look(put: Any, orders: Orders, host: Any, make_order: Any, clock: Any) -> None:
     for sequence in (3, 4):
         put(make_order(host.release(host.file(f"1.{sequence}")), sequence=sequence))
@@ -184,11 +200,13 @@ class Broken:
     def __init__(self, error: Exception | None) -> None:
         self.error = error
         self.closed = False
+        self.left = b"{"
 
     def read(self, _: int | None = None) -> bytes:
         if self.error is not None:
             raise self.error
-        return b"{"
+        said, self.left = self.left, b""
+        return said
 
     def close(self) -> None:
         self.closed = True

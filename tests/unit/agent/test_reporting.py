@@ -120,6 +120,32 @@ def test_a_fleet_whose_queue_is_missing_holds_no_other_up(sender: Sender, sent: 
     assert ["prod/matchmaker"] == [each.fleet for each in sent()]
 
 
+def test_a_surprise_with_one_fleet_drops_no_report_of_the_others(
+    sender: Sender, sent: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent()
+    send = sender._send
+
+    def surprised(report: Report) -> str:
+        if report.fleet == REPORT.fleet:
+            raise KeyError("nobody thought of this")
+        return send(report)
+
+    monkeypatch.setattr(sender, "_send", surprised)
+    for report in (REPORT, LOBBY):
+        sender.post(report)
+    with pytest.raises(KeyError):
+        sender.send_due()
+
+    sender.send_due()
+
+    assert [LOBBY.fleet] == [report.fleet for report in sent()]
+    monkeypatch.undo()
+    clock.advance(2 * RETRY)
+    sender.send_due()
+    assert [REPORT.fleet] == [report.fleet for report in sent()]
+
+
 def test_a_queue_that_was_deleted_is_asked_for_again(sender: Sender, sqs: Any, sent: Any, clock: Any) -> None:
     sent()
     sender.post(REPORT)

@@ -13,6 +13,7 @@ import pytest
 from adapters.agent_protocol.orders import Run
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.reach import runner
+from fairlead_agent.running import Process
 from fairlead_agent.service import Service
 from fairlead_agent.settings import Rehearsal
 from fairlead_agent.trouble import Interrupted, Trouble
@@ -44,7 +45,8 @@ class Systemd:
     @property
     def asked(self) -> list[str]:
         path = self.folder / "asked"
-        return path.read_text().splitlines() if path.exists() else []
+        said = path.read_text().splitlines() if path.exists() else []
+        return [line for line in said if not line.startswith("show ")]  # looking costs nothing
 
 
 @pytest.fixture
@@ -86,6 +88,41 @@ def test_a_unit_is_stopped_and_started(service: Service, systemd: Systemd) -> No
     service.restart(UNIT, Path("/"), Event())
 
     assert ["stop mm.service", "reset-failed mm.service", "start mm.service"] == systemd.asked
+
+
+def test_a_start_has_as_long_as_its_health(service: Service, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit of Type=notify has begun when it is ready."""
+    monkeypatch.setattr("fairlead_agent.service.START", 0.1)
+    systemd.does("start", "sleep 0.5")
+
+    service.restart(UNIT, Path("/"), Event(), within=30.0)
+    service.restart(Run(command="sleep 0.5", stop_within=0.0), Path("/"), Event(), within=30.0)
+
+    assert "start mm.service" == systemd.asked[-1]
+
+
+def test_a_restart_that_left_the_old_process_running(service: Service, systemd: Systemd) -> None:
+    systemd.does("show", "echo MainPID=4711; echo ExecMainStartTimestampMonotonic=17000000")
+
+    with pytest.raises(Trouble, match=r"systemctl restart left the old process running: .* 4711") as told:
+        service.restart(UNIT, Path("/"), Event())
+
+    assert Blame.UNHEALTHY == told.value.blame
+
+
+@pytest.mark.parametrize("pid", ["0", "[not set]", ""])
+def test_who_runs_where_nobody_can_tell(service: Service, systemd: Systemd, pid: str) -> None:
+    """A unit that has ended its start, one that is down, a systemd that says something else."""
+    systemd.does("show", f"echo 'MainPID={pid}'; echo ExecMainStartTimestampMonotonic=17")
+
+    assert (None, None) == (service.process(UNIT), service.process(Run(command="true")))
+    service.restart(UNIT, Path("/"), Event())
+
+
+def test_who_runs(service: Service, systemd: Systemd) -> None:
+    systemd.does("show", "echo MainPID=4711; echo ExecMainStartTimestampMonotonic=17000000")
+
+    assert Process(pid=4711, began=17_000_000) == service.process(UNIT)
 
 
 def test_a_stop_that_fails_or_hangs_is_killed(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from fairlead_agent.settings import BadSettings, Rehearsal, Settings, read_settings
+from fairlead_agent.settings import BadSettings, Observe, Rehearsal, Settings, read_settings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "agent.md").read_text()
 KEY = "sy6xcoBso9FRRi0DmgCSIq7QfIUHw22+oZ1I7+X+yxo="
 LEAST = f'bucket: example\nkeys: {{"2026-11": "{KEY}"}}\nfleets: {{prod/lobby: {{}}}}\n'
-PLAIN = Settings(bucket="example", keys={"2026-11": KEY}, fleets={"prod/lobby": None})
+PLAIN = Settings(bucket="example", keys={"2026-11": KEY}, fleets={"prod/lobby": Observe()})
 
 
 @pytest.fixture
@@ -48,7 +48,10 @@ def test_the_example_of_the_page_is_read_as_it_says(path: Path) -> None:
     assert read(path, block) == Settings(
         bucket="example-fairlead-prod",
         keys={"2026-11": KEY},
-        fleets={"prod/matchmaker": None, "prod/lobby": "cat /opt/lobby/VERSION"},
+        fleets={
+            "prod/matchmaker": Observe(),
+            "prod/lobby": Observe(command="cat /opt/lobby/VERSION", component="package/lobby-server"),
+        },
         state=Path("/var/lib/fairlead-agent"),
         poll=60.0,
         heartbeat=60.0,
@@ -81,7 +84,7 @@ def test_several_keys_and_fleets(path: Path) -> None:
 
     found = read(path, text)
 
-    assert ({"old": KEY, "new": KEY}, {"prod/a": None, "staging/b": None}) == (found.keys, found.fleets)
+    assert ({"old": KEY, "new": KEY}, {"prod/a": Observe(), "staging/b": Observe()}) == (found.keys, found.fleets)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,10 @@ def test_a_mistake_beside_what_is_right(path: Path, line: str, said: str) -> Non
         (
             f"bucket: abc\nkeys: {{k: {KEY}}}\nfleets: {{a/b: {{look: x}}}}\n",
             "agent.yaml:3: fleets.a/b.look is no setting; there is: observe",
+        ),
+        (
+            f"bucket: abc\nkeys: {{k: {KEY}}}\nfleets: {{a/b: {{observe: {{component: catalog}}}}}}\n",
+            "agent.yaml:3: fleets.a/b.observe.component: must be a package as desired state names it",
         ),
         (
             f"bucket: abc\nkeys: {{k: {KEY}}}\nfleets: {{a/b: {{observe: {{command: [ls]}}}}}}\n",

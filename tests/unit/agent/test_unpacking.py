@@ -6,8 +6,10 @@ import io
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
@@ -392,3 +394,68 @@ def test_whatever_the_bytes_there_is_one_sentence(place: Place, data: some.DataO
 def test_the_caps_are_stated() -> None:
     assert (8 << 30, 200_000) == (Caps().size, Caps().entries)
     assert 16 << 20 == unpacking.LONGEST_HEADER
+
+
+def xz_that_asks_for(memory: int, content: bytes) -> bytes:
+    """An xz file whose header says how large its dictionary is (the .xz file format, 5.3.1), as a power of two."""
+    made = bytearray(lzma.compress(content))
+    end = 12 + (made[12] + 1) * 4
+    assert b"\x21\x01" == made[14:16]
+    made[16] = 2 * (memory.bit_length() - 1 - 12)
+    made[end - 4 : end] = struct.pack("<I", zlib.crc32(made[12 : end - 4]))
+    return bytes(made)
+
+
+def test_an_archive_does_not_say_how_much_memory_it_takes(place: Place) -> None:
+    content = tar_of(member("a", b"x" * 5000))
+
+    assert "Memory usage limit" in place.refusal(xz_that_asks_for(1 << 30, content))
+    assert [] == list(place.top.iterdir())
+    assert {"a"} == set(place.unpack(xz_that_asks_for(64 << 20, content)))  # as `xz -9` does
+
+
+def test_xz_files_may_be_joined(place: Place) -> None:
+    content = tar_of(member("a", b"x" * 5000), member("b", b"y" * 3_000_000), member("c", b"z"))
+    first, second = lzma.compress(content[:700]), lzma.compress(content[700:])
+
+    proofs = place.unpack(first + b"\0" * 8 + second + b"\0" * 4)
+
+    assert {"a": b"x" * 5000, "b": b"y" * 3_000_000, "c": b"z"} == place.tree()
+    assert are_proven(place.top, proofs)
+
+
+@pytest.mark.parametrize("cut", [20, 300, 4000])
+def test_an_xz_file_that_is_cut_off_is_refused(place: Place, cut: int) -> None:
+    assert place.refusal(lzma.compress(tar_of(member("a", os.urandom(5000))))[:cut])
+
+
+def test_a_zip_s_directory_is_counted_before_it_is_believed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = bytearray(zip_of(*((f"f{number}", b"", 0o100644) for number in range(5))))
+    end = many.rindex(b"PK\x05\x06")
+    many[end + 8 : end + 12] = b"\1\0\1\0"  # it says that it has one entry
+
+    def read(*_: Any) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(zipfile, "ZipFile", read)
+
+    assert "it holds more than 4 entries" == place.refusal(bytes(many), caps=Caps(entries=4))
+
+
+def test_a_zip_with_a_directory_that_fills_the_memory_is_refused(place: Place) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as zipped:
+        for number in range(270):
+            info = zipfile.ZipInfo(f"f{number}")
+            info.comment = b"x" * 65_000
+            zipped.writestr(info, b"")
+
+    assert "its directory has" in place.refusal(out.getvalue())
+
+
+def test_a_zip_that_is_packed_by_lzma_is_refused(place: Place) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as zipped:
+        zipped.writestr("a", b"x" * 100)
+
+    assert "'a' is packed in a way that is not read here; use deflate" == place.refusal(out.getvalue())

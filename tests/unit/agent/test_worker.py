@@ -1,89 +1,21 @@
 """One fleet's rounds: looks that interrupt, what is reported, and what is left alone."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from adapters.agent_protocol.orders import Order, Release
-from adapters.agent_protocol.reports import Blame, Report, WorkState
-from fairlead_agent.commands import Finished
+from adapters.agent_protocol.reports import Blame, WorkState
 from fairlead_agent.orders import Look
 from fairlead_agent.trouble import Trouble
-from fairlead_agent.watching import Elsewhere
-from fairlead_agent.worker import Ways, Worker
+from tests.unit.agent.workplace import AWAY, NOBODY, Workplace, during, lost
 
 DONE, FAILED, WORKING = WorkState.DONE, WorkState.FAILED, WorkState.WORKING
-AWAY = Look(trouble="cannot read s3://example/orders: away")
-
-
-class Shown:
-    """The order as a test lays it, and what was known when it was looked at."""
-
-    def __init__(self) -> None:
-        self.look_at: Look = AWAY
-        self.known: list[tuple[int, str]] = []
-
-    def look(self, now: datetime, at_least: int, known_meaning: str) -> Look:
-        self.known.append((at_least, known_meaning))
-        return self.look_at
-
-
-class Workplace:
-    """A worker over the played host of `Field`."""
-
-    def __init__(self, field: Any, make_order: Callable[..., Order], clock: Any) -> None:
-        self.field, self._make_order, self._clock = field, make_order, clock
-        self.orders, self.reports = Shown(), list[Report]()
-        self.command: str | None = None
-        self.hire()
-
-    def hire(self) -> None:
-        """As a freshly started agent."""
-        self.field.restart_agent()
-        field = self.field
-
-        def observe(*_: Any, **__: Any) -> Finished:
-            return Finished(code=0, output_tail="6.6")
-
-        ways = Ways(
-            orders=self.orders,  # type: ignore[arg-type]
-            journal=field.journal,
-            hands=lambda _: field.hands,
-            elsewhere=Elsewhere(field.fleet, self.command, observe),
-            post=self.reports.append,
-        )
-        blank = Report(host="i-1", fleet=field.fleet, agent="1", number=0, at=datetime(2026, 1, 1, tzinfo=UTC))
-        self.worker = Worker(blank, ways, self._clock, field.said)
-        deploy = self.worker._deploy
-        said = deploy._moved
-
-        def moved() -> None:
-            said()
-            field.at(field.work.stage)
-
-        deploy._moved = moved
-
-    def order(self, target: Release, sequence: int, **changes: Any) -> None:
-        self.orders.look_at = Look(order=self._make_order(target, sequence=sequence, **changes))
-
-    def round(self) -> Report:
-        """Look, work until nothing is due, and give what was reported last."""
-        self.worker.look()
-        self.worker.work()
-        while self.worker.wake.is_set():
-            self.worker.work()
-        return self.reports[-1]
 
 
 @pytest.fixture
 def place(field: Any, make_order: Any, clock: Any) -> Workplace:
     return Workplace(field, make_order, clock)
-
-
-NOBODY = frozenset({"i-other"})
 
 
 def test_a_round_brings_the_host_to_its_order_and_says_each_stage(place: Workplace) -> None:
@@ -135,17 +67,6 @@ def test_an_order_that_was_only_read_is_already_the_least_that_is_believed(place
 
     assert [0, 41] == [sequence for sequence, _ in place.orders.known]
     assert place.orders.known[1][1] == place.orders.look_at.order.meaning  # type: ignore[union-attr]
-
-
-def during(place: Workplace, stage: str, deed: Callable[[], None]) -> None:
-    """Once, as the stage begins; by what the other thread would do."""
-
-    def at(now: str) -> None:
-        if now == stage:
-            place.field.at = lambda _: None
-            deed()
-
-    place.field.at = at
 
 
 @pytest.mark.parametrize("stage", ["staging", "restarting", "checking"])
@@ -237,14 +158,6 @@ def test_while_s3_is_away_a_host_stays_and_says_what_runs(place: Workplace) -> N
 
     assert (release.components, True, AWAY.trouble) == (last.components, last.healthy, last.message)
     assert place.field.runs(release)
-
-
-def lost(place: Workplace) -> None:
-    for path in (place.field.host.folder / "state").iterdir():
-        path.write_text("torn")
-    place.hire()
-    place.field.unit.asked.clear()
-    place.field.groups.asked.clear()
 
 
 def test_a_host_that_lost_its_memory_and_is_well_is_left_alone_and_says_so(place: Workplace) -> None:
@@ -359,7 +272,7 @@ def test_what_others_installed_is_told_by_the_command_until_something_of_ours_is
     place.hire()
     place.orders.look_at = AWAY
     first = place.round()
-    place.order(place.field.release("1.0"), 1)
+    place.order(place.field.release("1.0"), 1, admitted=frozenset({"i-1"}))
 
     assert ({"package/matchmaker": "6.6"}, True) == (first.components, first.healthy)
     assert "1.0" == place.round().components["package/matchmaker"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.orders import Order
+from adapters.agent_protocol.places import own_root
 from adapters.agent_protocol.reading import LARGEST, SKEW, Trust, own_order, parse_order, read_order
 from adapters.agent_protocol.refusals import RefusalReason, Refused
 
@@ -224,6 +225,20 @@ def test_an_order_ends_at_its_expiry_and_begins_at_its_issue(read: Any, key: Any
     assert RefusalReason.NOT_YET == why(read, signed, now=sound.issued - SKEW - timedelta(seconds=1))
 
 
+SYSTEMS = [
+    *(f"/{name}" for name in ("etc", "usr", "var", "home", "proc", "sys", "dev", "bin", "sbin", "lib", "boot", "root")),
+    *("/run", "/tmp", "/opt", "/srv", "/var/lib", "/usr/lib", "/./etc", "/etc/mm", "/usr//bin/mm", "/proc/self/cwd"),
+    *("/sys/fs", "/dev/shm", "/boot/mm", "/var/lib/dpkg/info", "/var/lib/fairlead-agent/mm"),
+]
+
+
+@pytest.mark.parametrize(
+    "root", ["/srv/mm", "/opt/mm", "/home/mm", "/var/lib/mm", "/usr/local/mm", "/etcetera", "/data"]
+)
+def test_a_root_may_be_any_folder_that_is_not_the_systems(root: str) -> None:
+    assert root == own_root(root)
+
+
 def test_expiry_is_said_last(read: Any, key: Any, order: Any) -> None:
     """So that `OrderExpired` means that all else is right."""
     old = order(expires=NOW - timedelta(days=1))
@@ -289,7 +304,7 @@ def refused_changes() -> Iterator[tuple[tuple[Any, ...], Any]]:
     yield (*target, "components"), {"a": 1}
     yield (*target, "components"), {"a": "\0"}
     yield (*target, "components"), {str(number): "x" * 4000 for number in range(9)}
-    for root in ("/", "//", "srv", "/srv/../etc", "/srv/mm/", "/srv\n/mm", ""):
+    for root in ("/", "//", "srv", "/srv/../etc", "/srv/mm/", "/srv\n/mm", "", "/.", *SYSTEMS):
         yield (*target, "root"), root
     for unit in ("", "-H=evil", "a b", "a/b", "a;b", "x" * 300):
         yield (*target, "run", "unit"), unit

@@ -44,6 +44,8 @@ def test_durations_and_shares_are_read() -> None:
     [
         {"root": "srv/mm"},
         {"root": "/srv/../etc"},
+        {"root": "/etc"},
+        {"root": "/usr/bin/mm"},
         {"select": {"tags": {}}},
         {"select": {"tags": {"": "x"}}},
         {"run": {}},

@@ -173,6 +173,24 @@ def test_observe_only_reports_and_never_acts(rig, build):
     assert Reason.OBSERVE_ONLY is rig.record.memory.status.reason
 
 
+def test_a_deployer_that_lacks_something_only_watches_until_it_is_given(rig, build):
+    rig.deployed("1.4.1")
+    rig.world_of_units.lacks = "there is no key; set it"
+    rig.settle()
+    assert rig.record.memory.status.ready
+
+    rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    status = rig.record.memory.status
+    assert (Reason.UNEQUIPPED, "there is no key; set it; it would deploy 1.4.2") == (status.reason, status.message)
+    assert ("1.4.1", ()) == (rig.record.memory.last_good.fleet.version, rig.record.memory.quarantines)
+
+    before = list(rig.started)
+    rig.world_of_units.lacks = ""
+    rig.settle()
+    assert len(rig.started) > len(before)
+
+
 def test_observe_only_cancels_nothing_either_when_a_file_goes(rig, build):
     rig.deployed("1.4.1")
     rig.commit(build.fleet("1.4.2"))
@@ -219,7 +237,7 @@ def test_nothing_is_started_beside_a_stuck_execution(rig, build):
     assert State.ERROR is rig.said(bump).state
 
 
-def test_a_heal_that_fails_says_that_the_last_good_version_failed_too(rig, build):
+def test_a_heal_that_fails_says_which_unit_it_is_and_blames_no_version(rig, build):
     commit = rig.deployed("1.4.1")
     drift_by_hand(rig, "1.3.9")
     for _ in range(2):
@@ -228,4 +246,6 @@ def test_a_heal_that_fails_says_that_the_last_good_version_failed_too(rig, build
         rig.wait(minutes=5)
         rig.settle()
 
-    assert rig.said(commit).description.endswith("; stays where it stands (1.4.1, the last good one, failed too)")
+    said = "us-east-1: 2 of 2 instances are unhealthy; all others run 1.4.1; tried again at 10:05:00 UTC"
+    assert (State.ERROR, f"HealthCheckFailed: {said}") == (rig.said(commit).state, rig.said(commit).description)
+    assert rig.record.memory.quarantines == ()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from adapters.deployers.memory import Place
+from reconciler.memory import Rollout
+from reconciler.pacing import by_urgency
 from reconciler.reasons import Reason
+from reconciler.work import Kind, Release
 
 HOSTS = [f"i-{number}" for number in range(6)]
 
@@ -109,3 +112,45 @@ def test_who_joins_in_the_last_wave_belongs_to_it(hosts, build):
 
     assert "i-9" in units_started(hosts)
     assert hosts.record.memory.finished.units == 7
+
+
+def test_where_a_broken_unit_leaves_no_room_for_the_wave_it_joins_it(hosts, build):
+    """The version may be what mends it: to wait for it would be to wait for ever."""
+    hosts.world_of_units.run("i-4", {"package/checkout": "1.4.1"}, healthy=False)
+    hosts.commit(build.fleet("1.4.2", deploy={"waves": (("i-0",), HOSTS), "at_once": 1}))
+    hosts.settle()
+
+    assert units_started(hosts) == ["i-4"]
+    hosts.world_of_units.finish()
+    hosts.settle()
+    assert units_started(hosts) == ["i-4", "i-0"]
+
+
+def test_after_a_failure_nobody_more_is_taken_until_that_unit_is_there(hosts, build):
+    bump(hosts, build, at_once=3)
+    failed = next(iter(hosts.world_of_units.executions.values()))
+    failed.status = "FAILED"
+    hosts.world_of_units.finish()
+    hosts.settle()
+    hosts.wait(minutes=1)
+    hosts.settle()
+
+    assert units_started(hosts) == ["i-0", "i-1", "i-2", "i-0"]
+    hosts.world_of_units.finish()
+    hosts.settle()
+    assert units_started(hosts)[4:] == ["i-3", "i-4", "i-5"]
+
+
+def test_waves_take_moved_units_first_then_broken_ones_and_silent_ones_last(build):
+    seen = (
+        build.unit("silent", "1.4.1", healthy=False, unheard=True),
+        build.unit("well", "1.4.1"),
+        build.unit("new", None, healthy=False),
+        build.unit("broken", "1.4.1", healthy=False),
+        build.unit("moved", "1.4.2"),
+    )
+    release = Release(fleet=build.fleet("1.4.2"), setting_commit=build.sha("now"))
+    rollout = Rollout(release=release, kind=Kind.DEPLOY, started_at=build.now, moved=("moved",))
+
+    assert [unit.id for unit in by_urgency(seen, rollout)] == ["moved", "broken", "well", "new", "silent"]
+    assert [unit.id for unit in by_urgency(seen, None)] == ["broken", "well", "new", "moved", "silent"]

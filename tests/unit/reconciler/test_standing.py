@@ -177,3 +177,35 @@ def test_a_controller_that_only_observes_says_nothing(rig, build, observe_only):
 
     assert rig.world_of_units.standing is None
     assert rig.world_of_units.renewed == 0
+
+
+def in_flight_on_both(rig, build):
+    rig.deployed("1.4.1")
+    bump = rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    return bump, list(rig.world_of_units.executions.values())
+
+
+def test_who_was_taken_back_is_not_admitted_again_while_others_are_still_ending(rig, build):
+    bump, (first, _) = in_flight_on_both(rig, build)
+    rig.commit(build.fleet("1.4.1"), name="back", reverts=(bump,))
+    rig.once()
+    first.status = "CANCELED"
+    rig.once()
+
+    assert told(rig) == ("1.4.2", "1.4.1", [])
+
+
+def test_of_a_fleet_whose_file_is_gone_nothing_new_is_said_when_its_work_has_ended(rig, build):
+    _, (first, second) = in_flight_on_both(rig, build)
+    rig.commit(None, name="gone")
+    rig.once()
+    said = [told(rig)]
+    for execution in (first, second):
+        execution.status = "CANCELED"
+        rig.once()
+        said.append(told(rig))
+    rig.settle()
+
+    assert [*said, told(rig)] == [("1.4.2", "1.4.1", [])] * 4
+    assert rig.record.memory.rollout is None

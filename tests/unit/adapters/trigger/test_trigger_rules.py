@@ -128,6 +128,16 @@ def test_settings_that_cannot_work(made: SimpleNamespace, deploy: dict[str, Any]
     assert problems(made.fleet(deploy=deploy)) == [said]
 
 
+def test_a_silence_shorter_than_two_heartbeats_is_warned_of(made: SimpleNamespace) -> None:
+    assert problems(made.fleet(deploy={"silent_after": "30s"})) == [
+        (
+            "warning: deploy.silent_after: 30s is short beside the agents' heartbeat of a minute; "
+            "set `heartbeat` in agent.yaml to a third of it or less"
+        )
+    ]
+    assert problems(made.fleet(deploy={"silent_after": "150s"})) == []
+
+
 def test_a_group_of_its_own_account_and_regions_is_right(made: SimpleNamespace) -> None:
     assert problems(made.fleet(deploy={"drain": {"target_groups": [GROUP]}})) == []
 

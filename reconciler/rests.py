@@ -1,0 +1,78 @@
+"""What fails while a fleet is healed to a release that it runs well is the unit's, not the release's. Pure.
+
+Such a unit is left alone for a while and tried again; a person sees which one it is. Nothing is quarantined for it, and
+the others are healed all the same. A unit that leaves takes its failures with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from reconciler.drift import at_release
+from reconciler.memory import Memory, Rest, Rollout
+from reconciler.observed import Observed, UnitId
+from reconciler.quarantine import NEEDS_A_PERSON
+from reconciler.reasons import Reason
+from reconciler.work import Failure, Kind, Outcome, Release
+
+LONG = timedelta(hours=1)  # after as many failures as a version may have, or what a person must mend
+
+
+def heals(memory: Memory, rollout: Rollout) -> bool:
+    """True where the fleet was ready at the release before the rollout began: drift is healed, nothing is proven."""
+    if rollout.kind is Kind.HEAL:
+        return True
+    last, release = memory.finished, rollout.release
+    if rollout.kind is not Kind.ROLLBACK or last is None:
+        return False
+    return (last.target_digest, last.setting_commit) == (release.target_digest, release.setting_commit)
+
+
+def rest(
+    memory: Memory, rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime, wait: Callable[[int], timedelta]
+) -> Memory:
+    """Leave the outcome's unit alone for a while; a repair that failed is none that came back."""
+    unit, digest = outcome.intent.unit, rollout.release.target_digest
+    known = next((entry for entry in memory.rests if (entry.unit, entry.target_digest) == (unit, digest)), None)
+    tries = (known.tries if known else 0) + 1
+    person = outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON
+    given_up = person or tries > rollout.release.fleet.policy.retries
+    entry = Rest(
+        unit=unit,
+        target_digest=digest,
+        tries=tries,
+        until=now + (LONG if given_up else wait(tries)),
+        given_up=given_up,
+        reason=reason,
+        message=outcome.message,
+    )
+    others = tuple(each for each in memory.rests if each is not known)
+    repairs = tuple(each for each in memory.repairs if each.unit != unit or each.at < rollout.started_at)
+    return replace(memory, rests=(*others, entry), repairs=repairs)
+
+
+def resting(memory: Memory, release: Release | None, now: datetime) -> frozenset[UnitId]:
+    """The units that are left alone now, on the way to that release."""
+    digest = release.target_digest if release is not None else None
+    return frozenset(entry.unit for entry in memory.rests if entry.target_digest == digest and now < entry.until)
+
+
+def well_again(memory: Memory, target: Release | None, observed: Observed) -> Memory:
+    """Drop what was kept of units that came to the target after all, and of targets that are none any more."""
+    if target is None or not memory.rests:
+        return memory
+    off = {unit.id for unit in observed.units if not at_release(unit, target)}
+    kept = tuple(entry for entry in memory.rests if entry.target_digest == target.target_digest and entry.unit in off)
+    return replace(memory, rests=kept)
+
+
+def without_the_gone(memory: Memory, observed: Observed) -> Memory:
+    """Units that left take their failures with them."""
+    units = {unit.id for unit in observed.units}
+    memory = replace(memory, rests=tuple(entry for entry in memory.rests if entry.unit in units))
+    rollout = memory.rollout
+    if rollout is None or rollout.failures.keys() <= units:
+        return memory
+    failures = {unit: number for unit, number in rollout.failures.items() if unit in units}
+    waits = rollout.retry_at if failures or rollout.setbacks else None
+    return replace(memory, rollout=replace(rollout, failures=failures, retry_at=waits))
