@@ -77,7 +77,9 @@ def trigger_fleets_of(files: Mapping[str, str]) -> Iterator[TriggerFleet]:
 def without(files: Mapping[str, str], fleets: Iterable[TriggerFleet]) -> dict[str, str]:
     """The repository without these fleets, and without what only they need."""
     gone = tuple(f"environments/{fleet.name}." for fleet in fleets)
-    kept = {path: text for path, text in files.items() if not path.startswith(gone)} if gone else dict(files)
+    if not gone:
+        return dict(files)
+    kept = {path: text for path, text in files.items() if not path.startswith(gone)}
     used = {fleet.service for fleet in trigger_fleets_of(kept)}
     unused = tuple(f"services/{fleet.service}." for fleet in trigger_fleets_of(files) if fleet.service not in used)
     kept = {path: text for path, text in kept.items() if not path.startswith(unused)} if unused else kept
