@@ -32,6 +32,7 @@ from fairlead_agent.worker import Ways, Worker
 
 AFTER_SURPRISE = 5.0  # seconds
 FIRST_LOOK = 30.0  # seconds; without any look a fleet goes on with what it remembers
+LOOK_UP = 1.0  # seconds; a signal that another thread receives does not wake the one that waits for it
 LEAVE = 20.0  # seconds that threads have to end; systemd would wait for 30
 LAST_WORD = 5.0  # seconds that the last reports have to go
 SELDOM = 60.0  # seconds; a heartbeat that is rarer comes near to what controllers call silence
@@ -119,7 +120,8 @@ class Agent:
 
     def _end_workers(self, ending: Event) -> None:
         """As a thread: a signal's own function may not wait for what the thread that it cut into holds."""
-        ending.wait()
+        while not ending.wait(LOOK_UP):
+            pass
         for worker in self.workers:
             worker.end()
 

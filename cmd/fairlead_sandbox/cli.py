@@ -39,7 +39,8 @@ def up(
         one = world.hosts("staging/matchmaker")[0].id
         welcome = _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY), one)
         console.print(welcome, highlight=False, soft_wrap=True)
-        ended.wait()
+        while not ended.wait(0.5):  # a signal that another thread receives does not wake this one
+            pass
 
 
 @app.command("demo")

@@ -1,5 +1,6 @@
 """A whole world comes up in sync with the example repository, and people can do things to it by hand."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -140,6 +141,12 @@ def test_a_folder_without_an_example_is_named(tmp_path: Path) -> None:
         World(tmp_path / "world", WorldSettings(example=empty)).__enter__()
 
 
+def interrupt(pid: int) -> None:
+    """SIGINT, which Linux may hand to a thread that is not the main one."""
+    other = next(int(path.name) for path in Path(f"/proc/{pid}/task").iterdir() if int(path.name) != pid)
+    assert ctypes.CDLL(None).tgkill(pid, other, signal.SIGINT) == 0
+
+
 def test_up_runs_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from fairlead_sandbox.cli import main; main()", "up", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}) as process:
@@ -150,7 +157,7 @@ def test_up_runs_until_it_is_interrupted(tmp_path: Path) -> None:
             assert requests.get(f"{url}/health", timeout=10).json() == {"status": "UP"}
             ran = [path for path in tmp_path.glob("hosts/*/run/*.pid") if processes.running(path) is not None]
         finally:
-            process.send_signal(signal.SIGINT)
+            interrupt(process.pid)
         process.communicate(timeout=20)
 
     assert process.returncode == 0

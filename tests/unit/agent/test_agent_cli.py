@@ -1,5 +1,6 @@
 """The command `fairlead-agent`, as a process: exit codes, looking once, watching only, ending when it is told to."""
 
+import ctypes
 import json
 import os
 import signal
@@ -119,8 +120,9 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Told to end: its exit code and what it said."""
-    process.send_signal(signal.SIGTERM)
+    """Told to end: its exit code and what it said. Linux may hand a signal to any thread, so the last one gets it."""
+    threads = sorted(int(path.name) for path in Path(f"/proc/{process.pid}/task").iterdir())
+    assert ctypes.CDLL(None).tgkill(process.pid, threads[-1], signal.SIGTERM) == 0
     out, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, out
 
