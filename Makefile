@@ -7,11 +7,13 @@ STAMP := $(VENV)/.installed
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test check schemas clean
+.PHONY: help install demo test heavy bench check schemas clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
 	@echo "make test     run the tests, some at once (ARGS='-n0 -k word': as you like)"
+	@echo "make heavy    the tests that need minutes and the whole machine (replicas on PostgreSQL that die and come back)"
+	@echo "make bench    measure the budgets, as a table and as JSON"
 	@echo "make check    ruff, mypy --strict, import-linter and the layout laws"
 	@echo "make schemas  write the published JSON Schemas again"
 	@echo "make install  make $(VENV) with everything in it"
@@ -31,6 +33,9 @@ demo: install
 
 test: install
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+heavy: install
+	@$(BIN)/pytest -m heavy $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

@@ -79,6 +79,33 @@ class RepositoryAuth(_Part):
     _secret = field_validator("secret")(lambda value: None if value is None else _reference(value))
 
 
+class ForgeSignIn(_Part):
+    """How a forge is signed in to: a token, or as a GitHub App, whose private key is a PEM text."""
+
+    mode: Literal["token", "app"] = "token"
+    token: Secret | None = None
+    app_id: str = ""
+    installation_id: str = ""
+    private_key: Secret | None = None
+
+    _token = field_validator("token")(lambda value: None if value is None else _reference(value))
+    _key = field_validator("private_key")(lambda value: None if value is None else _reference(value))
+
+
+class ForgeSettings(_Part):
+    """Where statuses go. `git_notes` needs no forge at all; `github` is github.com or a GitHub Enterprise Server."""
+
+    type: Literal["git_notes", "github"] = "git_notes"
+    api: str = "https://api.github.com"  # of an Enterprise Server: https://HOST/api/v3
+    repository: str = ""  # owner/name
+    auth: ForgeSignIn = ForgeSignIn()
+    webhook_secrets: tuple[Secret, ...] = ()  # any of them signs: two while one replaces the other
+    writes_per_minute: int = Field(default=60, ge=1)  # GitHub takes about 80
+    writes_per_hour: int = Field(default=400, ge=1)  # and about 500
+
+    _secrets = field_validator("webhook_secrets")(lambda values: tuple(_reference(value) for value in values))
+
+
 class RepositorySettings(_Part):
     """One desired-state repository."""
 
@@ -87,6 +114,7 @@ class RepositorySettings(_Part):
     branch: str = "main"
     path: str = ""  # the folder of the repository in which the desired state lies; empty: its root
     auth: RepositoryAuth = RepositoryAuth()
+    forge: ForgeSettings = ForgeSettings()
 
 
 class GateSignIn(_Part):
@@ -126,6 +154,8 @@ class Settings(BaseSettings):
 
     state: Path = Path("/var/lib/fairlead")
     ledger: str = ""  # a SQLAlchemy URL; left out: SQLite in the state folder
+    ledger_connections: int = Field(default=20, ge=4, le=500)  # to PostgreSQL, at most, of one process
+    listen: str = ""  # HOST:PORT of the HTTP server; left out: none
     repositories: tuple[RepositorySettings, ...] = ()
     gates: tuple[GateSettings, ...] = ()
     signing: SigningSettings | None = None

@@ -223,7 +223,7 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def shown(default: object) -> str:
-    if default in (PydanticUndefined, None, ""):
+    if default in (PydanticUndefined, None, "", ()):
         return ""
     if isinstance(default, timedelta):
         return format_duration(default)
