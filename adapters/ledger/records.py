@@ -16,7 +16,6 @@ from adapters.ledger.tables import feeds, fleets, intents, reports, repositories
 from desired_state.model import FleetName, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Snapshot
-from reconciler.ports import Known
 from reconciler.record import Ask, CommitStatus, Record, Request, State
 from reconciler.work import Outcome, Release
 
@@ -86,18 +85,6 @@ class Records:
             changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
-
-    def known(self, repository: str) -> Known | None:
-        """The last read head, and the setting of each fleet that is declared there; None before the first read."""
-        settings = select(fleets.c.name, fleets.c.setting).where(
-            fleets.c.repository == repository, fleets.c.present, fleets.c.setting.is_not(None)
-        )
-        with self._database.reading() as connection:
-            head = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
-            rows = connection.execute(settings).all()
-        if head is None:
-            return None
-        return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
 
     def heads(self) -> Mapping[str, Sha]:
         """The last read head of each repository. What is declared changes with them only: a cheap question."""

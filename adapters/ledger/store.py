@@ -31,7 +31,7 @@ class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, His
         self._database = database
         self._looks = local()
         self._decoded = {}
-        self._digests = {}
+        self._written = {}
 
     def close(self) -> None:
         """Give the connections back."""
