@@ -75,6 +75,11 @@ class Records:
                 found += Details(connection, rows).complete()
         return found
 
+    def some(self, names: Collection[FleetName]) -> Sequence[Record]:
+        """Some fleets without work, snapshots, requests and statuses, ordered by name."""
+        with self._database.reading() as connection:
+            return [record for chunk in chunks(sorted(set(names))) for record in self._bare(connection, chunk)]
+
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots, requests and statuses, ordered by name."""
         stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version).order_by(fleets.c.name)

@@ -67,10 +67,11 @@ class Written:
 
     def differing(self, change: RevisionChange, problems: Mapping[FleetName, str]) -> set[FleetName]:
         """The names whose rows may have to change, or that came or went."""
-        fleets, settings, told = change.desired.fleets, change.settings, problems.get
+        fleets, settings = change.desired.fleets, change.settings
         moved = {name for name, fleet in fleets.items() if self.fleets.get(name) is not fleet}
-        moved |= {name for name in fleets if settings.get(name) != self.settings.get(name)}
-        moved |= {name for name in problems.keys() | self.problems.keys() if told(name) != self.problems.get(name)}
+        moved |= {name for name in fleets if _differ(settings.get(name), self.settings.get(name))}
+        told = problems.keys() | self.problems.keys()
+        moved |= {name for name in told if problems.get(name) != self.problems.get(name)}
         moved |= self.fleets.keys() - fleets.keys()
         return moved | (self.declared ^ change.desired.declared) | self.foreign
 
@@ -149,6 +150,11 @@ class Revisions:
             problems=problems,
             foreign=frozenset(foreign),
         )
+
+
+def _differ(one: Setting | None, other: Setting | None) -> bool:
+    """Most are one object, which is quicker seen than that two say the same."""
+    return one is not other and one != other
 
 
 def _declared(name: FleetName, change: RevisionChange, problems: str) -> Declared:

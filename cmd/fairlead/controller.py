@@ -57,7 +57,6 @@ class Controller:
         self._settings = settings
         self._parts: Parts = wiring.assemble(settings, observe_only=observe_only)
         self._known_feeds: set[str] = set()
-        self._executions: set[str] = set()
         self._reads_on = True  # reports are read without a pause
         self.loop = Loop(self._parts.ledger, self._families(), self._parts.world.clock, self._log)
 
@@ -110,13 +109,18 @@ class Controller:
         again_at = reconcile(name, self._parts.world, lease)
         if again_at is not None:  # something moves: the bulk poll of executions may have gone to sleep
             polled = self._parts.world.clock.now() + self._settings.executions_interval
-            self._parts.ledger.add(sorted(self._executions), due=polled)
+            self._parts.ledger.add(self._executions, due=polled)
         return again_at
+
+    @property
+    def _executions(self) -> list[str]:
+        return sorted(feed for feed in self._known_feeds if feed.startswith("executions:"))
 
     def _read_repository(self, name: str, lease: Lease) -> datetime | None:
         again_at = self._parts.repositories.run(name, lease)
         self._tell_trouble(f"repository/{name}")
-        self._wake_feeds()
+        if changed := self._parts.repositories.changed(name):
+            self._wake_feeds_of(self._parts.ledger.some(changed))
         return again_at
 
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
@@ -165,6 +169,8 @@ class Controller:
             timers.add_job(
                 self._poll, "interval", args=[repository.name], seconds=seconds, jitter=seconds / 10, max_instances=1
             )
+        seconds = self._settings.sweep_interval.total_seconds()
+        timers.add_job(self._wake_feeds, "interval", seconds=seconds, jitter=seconds / 10, max_instances=1)
         return timers
 
     def _poll(self, name: str) -> None:
@@ -181,12 +187,14 @@ class Controller:
 
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""
-        records = self._parts.ledger.fleets()
-        fleets = [record.desired for record in records if record.desired is not None and record.present]
-        feeds = set(feeds_of(fleets))
+        known = self._wake_feeds_of(self._parts.ledger.fleets())
+        self._known_feeds = known  # a feed without fleets ends by itself: it is news again when a fleet comes back
+
+    def _wake_feeds_of(self, records: Iterable[Record]) -> set[str]:
+        feeds = set(feeds_of(record.desired for record in records if record.desired is not None and record.present))
         self._parts.ledger.add(sorted(feeds - self._known_feeds))
-        self._known_feeds = feeds  # a feed without fleets ends by itself: it is news again when a fleet comes back
-        self._executions = {feed for feed in feeds if feed.startswith("executions:")}
+        self._known_feeds = self._known_feeds | feeds
+        return feeds
 
 
 def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:
