@@ -25,20 +25,27 @@ POLL = 0.5  # seconds between looks for what other processes made due
 SECOND = 1_000_000
 
 
-def make_due(connection: Connection, keys: Iterable[str], due: datetime | None = None) -> None:
-    """Add names within a transaction. Raises ValueError for a name without a family."""
+def make_due(
+    connection: Connection, keys: Iterable[str], due: datetime | None = None, *, after: timedelta = timedelta(0)
+) -> None:
+    """Add names within a transaction, due at `due` (None: `after` from now). Raises ValueError without a family."""
     rows = [_row(key, due) for key in sorted(set(keys))]  # one order: two writers never wait for each other
     if not rows:
         return
     insert = insert_into(connection, queue)
     values: dict[str, Any] = {name: bindparam(name) for name in ("key", "family")} | {"mark": 1, "attempts": 0}
-    values["due"] = Now() if due is None else bindparam("due", type_=BigInteger)
+    values["due"] = Now() + micros_of(after) if due is None else bindparam("due", type_=BigInteger)
     statement = insert.values(values).on_conflict_do_update(
         index_elements=[queue.c.key],
         set_={"mark": queue.c.mark + 1, "due": _earlier(queue.c.due, insert.excluded.due)},
     )
     connection.execute(statement, rows)
     will_ring(connection)
+
+
+def micros_of(span: timedelta) -> int:
+    """A length of time as the tables write it."""
+    return span // timedelta(microseconds=1)
 
 
 def _row(key: str, due: datetime | None) -> dict[str, Any]:
@@ -81,7 +88,7 @@ class WorkQueue:
         taking = (
             update(queue)
             .where(queue.c.key.in_(select(free.c.key)))
-            .values(owner=owner, lease_until=Now() + lease // timedelta(microseconds=1))
+            .values(owner=owner, lease_until=Now() + micros_of(lease))
             .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
         )
         with self._database.writing() as connection:
@@ -115,7 +122,7 @@ class WorkQueue:
     def renew(self, due: Due, lease: timedelta) -> bool:
         """Heartbeat: the lease runs from now. False when it was lost."""
         mine, began = held(due.lease), self._database.clock.monotonic()
-        longer = update(queue).where(is_held(mine)).values(lease_until=Now() + lease // timedelta(microseconds=1))
+        longer = update(queue).where(is_held(mine)).values(lease_until=Now() + micros_of(lease))
         with self._database.writing() as connection:
             kept = connection.execute(longer).rowcount > 0
         if kept:

@@ -117,9 +117,10 @@ class Revisions:
                 [each for name, each in declared.items() if name not in foreign]
             )
             _note_rivals(connection, change, stored, foreign)
-            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
+            # Fleets before roll-ups before statuses: the order in which passes lock these names too.
             make_due(connection, [f"fleet:{name}" for name in changed])
             _write_head(connection, change)
+            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
         self._remember(change, before, problems, foreign)
         return changed
 
@@ -346,7 +347,7 @@ def _taken(names: Sequence[FleetName], stored: Mapping[FleetName, Any]) -> str:
 def _write_head(connection: Connection, change: RevisionChange) -> None:
     """The head; a head that moved makes the roll-ups due, which speak on every head."""
     if _head(connection, change.repository) != change.head.sha:
-        make_due(connection, [f"rollup:{change.repository}"])
+        make_due(connection, [f"rollup:{change.repository}"], after=statuses.ROLL_UP_AFTER)
     read = {"head": change.head.sha, "read_at": micros(change.at)}
     insert = insert_into(connection, repositories).values(name=change.repository, **read)
     connection.execute(insert.on_conflict_do_update(index_elements=[repositories.c.name], set_=read))

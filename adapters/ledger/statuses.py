@@ -1,7 +1,7 @@
 """The outbox: what is said on commits. Durable, the newest word only, the same meaning never twice (DESIGN 5)."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -18,13 +18,14 @@ from reconciler.record import CommitStatus, State
 
 PAIRS = 200  # (commit, context) in one statement
 COMMITS = 500
+ROLL_UP_AFTER = timedelta(milliseconds=500)  # many words make one roll-up, and the deploys that they speak of go first
 Place = tuple[str, Sha, str]  # repository, commit, context
 
 
 def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) -> None:
     """Put words into the outbox within a transaction; what says the same as before is dropped.
 
-    Makes `statuses:<repository>` due, and `rollup:<repository>` where a fleet's own word changed.
+    Makes `statuses:<repository>` due, and soon `rollup:<repository>` where a fleet's own word changed.
     """
     newest = {(word.repository, word.commit, word.context): word for word in words}
     said = _said(connection, newest)
@@ -38,7 +39,11 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
         index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
     )
     connection.execute(upsert, [_row(word, now) for word in news])
-    make_due(connection, _names(news))
+    rolled_up = {
+        f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
+    }  # fairlead/<env>/<service>
+    make_due(connection, rolled_up, after=ROLL_UP_AFTER)
+    make_due(connection, {f"statuses:{word.repository}" for word in news})
 
 
 def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tuple[str, str, str]]:
@@ -71,13 +76,6 @@ def _row(word: CommitStatus, now: datetime) -> dict[str, Any]:
         "delivered_sequence": 0,
         "attempts": 0,
     }
-
-
-def _names(news: Iterable[CommitStatus]) -> Iterable[str]:
-    for word in news:
-        yield f"statuses:{word.repository}"
-        if word.context.count("/") == 2:  # fairlead/<env>/<service>
-            yield f"rollup:{word.repository}"
 
 
 def status_of(row: Row[Any]) -> CommitStatus:

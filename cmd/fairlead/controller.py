@@ -24,7 +24,8 @@ from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
 FEEDS = ("inventory", "executions", "reports")
-ORDER = ("repository", *FEEDS, "fleet", "rollup", "statuses")
+REPORTERS = ("rollup", "statuses")
+ORDER = ("repository", *FEEDS, "fleet", *REPORTERS)
 LEAST_READERS = 4  # of reports: they wait for messages, and must not wait for each other
 
 
@@ -81,6 +82,8 @@ class Controller:
         self.loop.drain(FEEDS)
         self._parts.ledger.add(f"fleet:{record.name}" for record in self._parts.ledger.fleets())
         self.loop.drain(ORDER)
+        self._wake_reporters()  # roll-ups wait a moment for more words, and there are no more
+        self.loop.drain(REPORTERS)
         ready = all(record.memory.status.ready for record in self._parts.ledger.fleets() if record.present)
         troubles = self._parts.ledger.troubles()
         for feed, message in troubles.items():
@@ -178,12 +181,13 @@ class Controller:
             self._parts.ledger.add([f"repository:{name}"])
 
     def _wake_everything(self) -> None:
-        names = [item.name for item in self._settings.repositories]
-        self._parts.ledger.add(
-            [f"{family}:{name}" for name in names for family in ("repository", "rollup", "statuses")]
-        )
-        self._parts.ledger.add(["sweep:all"])
+        self._parts.ledger.add(["sweep:all", *(f"repository:{item.name}" for item in self._settings.repositories)])
+        self._wake_reporters()
         self._wake_feeds()
+
+    def _wake_reporters(self) -> None:
+        names = [item.name for item in self._settings.repositories]
+        self._parts.ledger.add(f"{family}:{name}" for name in names for family in REPORTERS)
 
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""
