@@ -1,7 +1,5 @@
 """The ledger, opened: one object that is both `Ledger` and `Queue`, at the schema of this version."""
 
-from threading import local
-
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
@@ -30,7 +28,7 @@ class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, His
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looks = local()
+        self._begin()
         self._decoded = {}
         self._digests = {}
 
