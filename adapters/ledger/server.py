@@ -66,9 +66,10 @@ def _ready(connection: Any, _: object) -> None:
         standby = cursor.execute(_READY).fetchone()[0]
     connection.commit()
     if standby:
+        host = connection.info.host
         connection.close()
         raise LedgerError(
-            f"PostgreSQL at {connection.info.host} is a standby and takes no writes: name the primary, or all hosts "
+            f"PostgreSQL at {host} is a standby and takes no writes: name the primary, or all hosts "
             "with target_session_attrs=read-write"
         )
 

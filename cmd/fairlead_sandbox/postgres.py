@@ -11,7 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +102,20 @@ class Postgres:
         """`stop` and `start`."""
         self.stop(how)
         self.start()
+
+    @contextmanager
+    def standing_by(self) -> Iterator[None]:
+        """For a while it is a standby that takes no writes."""
+        signal_file = Path(self._data) / "standby.signal"
+        self.stop()
+        signal_file.touch()
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            signal_file.unlink()
+            self.start()
 
     def remove(self) -> None:
         """End it and forget everything."""
