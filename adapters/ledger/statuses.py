@@ -37,7 +37,6 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     upsert = insert.on_conflict_do_update(
         index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
     )
-    news = sorted(news, key=lambda word: (word.repository, word.commit, word.context))
     connection.execute(upsert, [_row(word, now) for word in news])
     make_due(connection, _names(news))
 
