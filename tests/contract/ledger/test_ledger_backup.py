@@ -1,29 +1,38 @@
 """A copy of a ledger that is in use, and the same ledger made from it again (docs/ledger.md)."""
 
-import sqlite3
-from contextlib import closing
+import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from reconciler.ports import LeaseLost
 
 NAME = "prod/checkout"
 
 
+PAGE = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
+
+
+def command(program):
+    """The page's own line for it."""
+    return next(line.partition("   #")[0] for line in PAGE.splitlines() if line.startswith(f"{program} "))
+
+
 class Copy:
-    """A copy of a bench's database as docs/ledger.md says, and a bench on what is made from it."""
+    """A copy of a bench's database by the commands of the page, and a bench on what is made from it."""
 
     def __init__(self, bench, bench_of, tmp_path, request):
-        self._bench, self._bench_of = bench, bench_of
-        self._file, self._request = tmp_path / "copy", request
+        self._bench, self._bench_of, self._folder = bench, bench_of, tmp_path
+        self._request = request
         self._server = None if bench.url.startswith("sqlite") else request.getfixturevalue("restartable")
 
     def take(self):
         if self._server is None:
-            with closing(sqlite3.connect(self._bench.folder / "ledger.db")) as connection:
-                connection.execute("VACUUM INTO ?", [str(self._file)])
+            self._run("sqlite3", "/var/lib/fairlead", str(self._folder))
         else:
-            self._server.dump(self._bench.url.rpartition("/")[2], self._file)
+            self._run("pg_dump", "fairlead", make_url(self._bench.url).database)
 
     def restore(self):
         """A bench on the copy, at the host's time."""
@@ -33,12 +42,17 @@ class Copy:
 
     def _restored(self):
         if self._server is None:
-            return f"sqlite:///{self._file}"
-        name = self._bench.url.rpartition("/")[2] + "_restored"
+            return f"sqlite:///{self._folder / 'ledger-copy.db'}"
+        name = f"{make_url(self._bench.url).database}_restored"
         url = self._server.make(name)
         self._request.addfinalizer(lambda: self._server.drop(name))
-        self._server.restore(name, self._file)
+        self._run("pg_restore", "fairlead", name)
         return url
+
+    def _run(self, program, example, ours):
+        environment = self._server.surroundings if self._server else None
+        words = [word.replace(example, ours) for word in shlex.split(command(program))]
+        subprocess.run(words, cwd=self._folder, env=environment, check=True, timeout=60)
 
 
 @pytest.fixture

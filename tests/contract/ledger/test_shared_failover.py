@@ -225,7 +225,7 @@ def test_a_program_that_starts_while_the_ledger_is_away_ends_with_a_sentence(tmp
 def test_of_several_hosts_the_one_that_takes_writes_is_used(shared, nowhere):
     here = make_url(shared.url)
     url = (
-        f"postgresql+psycopg://postgres@/{here.database}?host=127.0.0.1,{here.host}&port={nowhere},{here.port}"
+        f"postgresql+psycopg://postgres@/{here.database}?host=127.0.0.1:{nowhere}&host={here.host}:{here.port}"
         "&target_session_attrs=read-write"
     )
 
