@@ -73,7 +73,7 @@ class Records:
             with self._database.reading() as connection:
                 rows = self._bare(connection, chunk)
                 found += Details(connection, rows).complete()
-        return found
+        return sorted(found, key=lambda record: record.name)  # never by the database's own language
 
     def some(self, names: Collection[FleetName]) -> Sequence[Record]:
         """Some fleets without work, snapshots, requests and statuses, ordered by name."""
@@ -82,11 +82,11 @@ class Records:
 
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots, requests and statuses, ordered by name."""
-        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version).order_by(fleets.c.name)
+        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version)
         if repository is not None:
             stamps = stamps.where(fleets.c.repository == repository)
         with self._database.reading() as connection:
-            rows = connection.execute(stamps).all()
+            rows = sorted(connection.execute(stamps).all())  # by name: a database may order words by its own language
             changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]

@@ -3,6 +3,7 @@
 | table | kept |
 |---|---|
 | queue | a name goes when it is finished |
+| overlap | one row: kept |
 | repositories | one row a repository: kept |
 | fleets | 30 days after the file is gone and nothing is in flight |
 | intents | 90 days after the end; open ones are kept |
@@ -96,7 +97,7 @@ def _deleting(table: Table, condition: Any) -> Callable[[Connection], int]:
 
 
 def _delete(connection: Connection, table: Table, chosen: Select[Any]) -> int:
-    rows = connection.execute(chosen.with_for_update()).all()
+    rows = connection.execute(chosen.with_for_update(skip_locked=True)).all()  # what is in use now goes next time
     keys = list(table.primary_key.columns)
     for row in rows:
         statement: Delete = delete(table).where(*(key == value for key, value in zip(keys, row, strict=True)))
@@ -110,6 +111,7 @@ def _prune_events(connection: Connection, before: int) -> int:
     rows = connection.execute(old).all()
     pruned = 0
     begun = select(chains.c.fleet, chains.c.first_sequence).where(chains.c.fleet.in_({row.fleet for row in rows}))
+    begun = begun.order_by(chains.c.fleet).with_for_update()  # two that prune at once take turns
     ends: dict[str, int] = {row.fleet: row.first_sequence for row in connection.execute(begun)}
     for row in rows:
         if row.sequence != ends[row.fleet] + 1:

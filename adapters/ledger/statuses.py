@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, or_, select, tuple_, update
 
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros, moment
+from adapters.ledger.dialects import insert_into, micros, moment, sound
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
@@ -27,7 +27,7 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
 
     Makes `statuses:<repository>` due, and soon `rollup:<repository>` where a fleet's own word changed.
     """
-    newest = {(word.repository, word.commit, word.context): word for word in words}
+    newest = {(word.repository, word.commit, sound(word.context)): word for word in words}
     said = _said(connection, newest)
     news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
     if not news:
@@ -53,13 +53,13 @@ def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tup
         for start in range(0, len(pairs), PAIRS):
             here = tuple_(statuses.c.commit, statuses.c.context).in_(pairs[start : start + PAIRS])
             query = select(statuses).where(statuses.c.repository == repository, here)
-            for row in connection.execute(query.with_for_update()):
+            for row in connection.execute(query.order_by(statuses.c.id).with_for_update()):
                 found[repository, row.commit, row.context] = (row.state, row.description, row.target_url)
     return found
 
 
 def _meaning(word: CommitStatus) -> tuple[str, str, str]:
-    return (word.state.value, word.description, word.target_url)
+    return (word.state.value, sound(word.description), sound(word.target_url))
 
 
 def _row(word: CommitStatus, now: datetime) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Statuses:
             return
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            for result in results:
+            for result in sorted(results, key=lambda result: result.id):  # the order in which `put` locks them
                 connection.execute(_settled(result) if result.delivered else _put_off(result))
 
 

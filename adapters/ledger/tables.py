@@ -4,14 +4,16 @@ Times are microseconds since 1970 (`dialects.micros`). JSON is text, written and
 stands in `retention.py`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, UniqueConstraint
+
+from adapters.ledger.dialects import Words
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts by itself only in an INTEGER
 
 
 def _text(name: str, *, optional: bool = False, key: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=optional, primary_key=key)
+    return Column(name, Words, nullable=optional, primary_key=key)
 
 
 def _number(name: str, *, optional: bool = False) -> Column[int]:
@@ -38,6 +40,9 @@ queue = Table(
     Index("queue_due", "due"),
     Index("queue_lease_until", "lease_until"),
 )
+
+# One row: the step that a version must know to work here. Steps that only add leave it; one that drops raises it.
+overlap = Table("overlap", metadata, _text("oldest", key=True))
 
 repositories = Table("repositories", metadata, _text("name", key=True), _text("head"), _number("read_at"))
 
@@ -138,7 +143,7 @@ statuses = Table(
     metadata,
     _serial(),
     _text("repository"),
-    Column("commit", Text, nullable=False, quote=True),
+    Column("commit", Words, nullable=False, quote=True),
     _text("context"),
     _text("state"),
     _text("description"),
@@ -190,7 +195,7 @@ requests = Table(
     _serial(),
     _text("fleet"),
     _text("ask"),
-    Column("by", Text, nullable=False, quote=True),
+    Column("by", Words, nullable=False, quote=True),
     _number("at"),
     _number("done_at", optional=True),
     Index("requests_fleet", "fleet", "done_at"),

@@ -17,7 +17,7 @@ from fairlead.wiring import Parts
 from reconciler.look import is_quiet
 from reconciler.loop import Family, Loop
 from reconciler.outbox import Outbox
-from reconciler.ports import Lease
+from reconciler.ports import Lease, LedgerAway
 from reconciler.reconcile import reconcile
 from reconciler.record import Record
 from reconciler.rollup import RollUps
@@ -177,8 +177,12 @@ class Controller:
         return timers
 
     def _poll(self, name: str) -> None:
+        """A head that could not be told to the ledger is news at the next poll too."""
         if self._parts.repositories.poll(name):
-            self._parts.ledger.add([f"repository:{name}"])
+            try:
+                self._parts.ledger.add([f"repository:{name}"])
+            except LedgerAway as away:
+                self._log.warning("the ledger is away", what="poll", why=str(away), name=name)
 
     def _wake_everything(self) -> None:
         self._parts.ledger.add(["sweep:all", *(f"repository:{item.name}" for item in self._settings.repositories)])

@@ -80,7 +80,7 @@ def _secret(mode: str, reference: str | None) -> str:
 def ledger(settings: Settings, clock: Clock | None = None) -> Store:
     """The ledger, at the schema of this version."""
     settings.state.mkdir(parents=True, exist_ok=True)
-    return open_ledger(settings.ledger_url, clock or SystemClock())
+    return open_ledger(settings.ledger_url, clock or SystemClock(), settings.ledger_connections)
 
 
 def reports_of(fleet: Fleet) -> Iterable[str]:

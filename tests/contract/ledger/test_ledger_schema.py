@@ -17,7 +17,8 @@ from adapters.ledger.tables import metadata
 def test_the_steps_add_up_to_the_tables(bench):
     engine = create_engine(bench.url)
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        options = {"include_name": lambda name, kind, _: (kind, name) != ("table", "clock")}  # the tests' own
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     engine.dispose()
 
     assert [] == differences
@@ -40,16 +41,6 @@ def test_a_ledger_opened_again_keeps_what_it_knew(bench, build):
     bench.declare("one", build.fleet())
 
     assert build.fleet() == bench.another().load("prod/checkout").desired
-
-
-def test_a_newer_ledger_is_refused_in_a_sentence(bench):
-    bench.sql("UPDATE alembic_version SET version_num = '9999'")
-    before = bench.rows()
-
-    with pytest.raises(LedgerError, match=rf"schema 9999, which is newer than .* knows \({HEAD}\): run the newer"):
-        open_ledger(bench.url, bench.clock)
-
-    assert before == bench.rows()
 
 
 def test_processes_that_open_a_new_ledger_at_once_all_succeed(url, bench_of):
