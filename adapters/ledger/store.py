@@ -8,6 +8,7 @@ from sqlalchemy.exc import DatabaseError, NoSuchModuleError
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import LedgerError, check_url, lock_schema, prepare
 from adapters.ledger.feeds import Feeds
+from adapters.ledger.figures import Figures
 from adapters.ledger.history import History
 from adapters.ledger.migrations.steps import HEAD, STEPS, upgrade
 from adapters.ledger.passes import Passes
@@ -21,7 +22,7 @@ from adapters.ledger.statuses import Statuses
 from reconciler.ports import Clock
 
 
-class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, History, People, Retention):
+class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, History, People, Retention, Figures):
     """Implements `reconciler.ports.Ledger` and `Queue` over one database. Safe to share between threads.
 
     Each parent is one room: it holds no state of its own but what is set here.

@@ -29,6 +29,7 @@ from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
+from fairlead.http.pushes import Hook
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer
@@ -147,6 +148,7 @@ class Parts:
     executions: Executions
     reports: Reports
     forges: Mapping[str, GitNotes]
+    hooks: Sequence[Hook]
     close: Callable[[], None]
 
 
@@ -184,8 +186,14 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         forges={name: GitNotes(found) for name, found in mirrors.items()},
+        hooks=hooks(settings),
         close=partial(_close, store, *mirrors.values()),
     )
+
+
+def hooks(settings: Settings) -> tuple[Hook, ...]:
+    """Who may send webhooks, each with the repositories that its secrets speak for. Raises `SettingsError`."""
+    return ()
 
 
 def _close(*opened: Store | Mirror) -> None:
