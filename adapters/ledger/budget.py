@@ -1,7 +1,7 @@
 """What forges let us write, shared by all replicas: writes in sliding windows, and rests after trouble.
 
-Times are the database's, so that no host's clock makes the budget larger. Who takes a turn holds the account's row until
-its write is counted: two replicas never take the same room.
+Times are the database's, so that no host's clock makes the budget larger. Who takes a turn holds the account's row
+until its write is counted: two replicas never take the same room.
 """
 
 from collections.abc import Sequence

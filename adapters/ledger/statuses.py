@@ -131,8 +131,7 @@ class Statuses:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
     def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
-        """What the forge has not confirmed and may be told now: final words first, roll-ups first among equals, then those on
-        the newest commits.
+        """What the forge has not confirmed and may be told now: final words first, then roll-ups, then newest commits.
 
         The order of first words stands in for the order of commits.
         """
