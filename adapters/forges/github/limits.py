@@ -1,9 +1,9 @@
 """How much GitHub takes, and how long we stay away from it.
 
-The numbers are GitHub's: docs.github.com, "Rate limits for the REST API" (about 80 writes of content in a minute and
-500 in an hour; a second between two writes; `Retry-After`, else `x-ratelimit-reset`, else at least a minute) and "REST API
-endpoints for commit statuses" (1,000 for a commit and context). Whether a status counts as content is not said: it is
-taken to.
+The numbers are GitHub's. docs.github.com, "Rate limits for the REST API": about 80 writes of content in a minute and
+500 in an hour, a second between two; `Retry-After`, else `x-ratelimit-reset`, else at least a minute. "REST API
+endpoints for commit statuses": 1,000 for a commit and context. Whether a status counts as content is
+not said: it is taken to.
 """
 
 from collections.abc import Mapping, Sequence
