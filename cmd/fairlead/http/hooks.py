@@ -5,8 +5,7 @@ number of requests, and what they make due is one name a repository, however man
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -18,7 +17,7 @@ from starlette.responses import JSONResponse
 from fairlead.http.asking import Away, in_time
 from fairlead.http.bodies import Unread, read
 from fairlead.http.hints import Hints
-from fairlead.http.pushes import Hook, Push, Refusal
+from fairlead.http.pushes import Heard, Receiver, Refusal
 from reconciler.loop import Log
 from reconciler.ports import Clock
 
@@ -26,7 +25,6 @@ CAP = 1 << 20  # bytes of a body
 AT_ONCE = 32  # bodies in memory
 TURN_WITHIN = 0.5  # seconds that a request waits for its turn
 WRITTEN_WITHIN = 0.9  # seconds that it waits for the ledger
-SEEN = 10_000  # deliveries that are remembered
 TOLD_EVERY = 60.0  # seconds: the log hears of each kind of trouble no more often
 _UNREAD = {408: "too_slow", 413: "too_large", 503: "busy"}
 
@@ -45,17 +43,16 @@ class Hooks:
 
     def __init__(
         self,
-        hooks: Sequence[Hook],
+        receiver: Receiver,
         hints: Hints,
         stop: Event,
         clock: Clock,
         log: Log,
         count: Callable[[str], None],
     ) -> None:
-        self._hooks, self._hints, self._stop = hooks, hints, stop
+        self._receiver, self._hints, self._stop = receiver, hints, stop
         self._clock, self._log, self._count = clock, log, count
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._seen: OrderedDict[str, None] = OrderedDict()
         self._told: dict[str, float] = {}
 
     async def receive(self, request: Request) -> Answer:
@@ -78,15 +75,20 @@ class Hooks:
         if self._stop.is_set():
             return Answer(status=503, result="stopping", why="the controller is shutting down")
         async with self._turn():
-            hook, push = self._heard(await read(request, CAP), request.headers)
-        names = hook.names(push) if push is not None else ()
-        if push is None or not names:
-            return Answer(status=200, result="ignored", why="no repository here is concerned")
-        if push.delivery and push.delivery in self._seen:
-            return Answer(status=200, result="seen", why="this delivery was here before")
-        await in_time(self._hints.add([f"repository:{name}" for name in names]), WRITTEN_WITHIN)
-        self._remember(push.delivery)
+            heard = self._receiver.receive(await read(request, CAP), request.headers)
+        if not heard.names:
+            return Answer(status=200, result="ignored", why=heard.why)
+        await self._note(heard, request)
         return Answer(status=202, result="queued")
+
+    async def _note(self, heard: Heard, request: Request) -> None:
+        noted = False
+        try:
+            await in_time(self._hints.add([f"repository:{name}" for name in heard.names]), WRITTEN_WITHIN)
+            noted = True
+        finally:
+            if not noted:
+                self._receiver.forget(request.headers)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -99,23 +101,6 @@ class Hooks:
             yield
         finally:
             self._turns.release()
-
-    def _heard(self, body: bytes, headers: Mapping[str, str]) -> tuple[Hook, Push | None]:
-        """By the secrets that signed it. Where none did, the first refusal stands; one that was signed comes first."""
-        refusals: list[Refusal] = []
-        for hook in self._hooks:
-            try:
-                return hook, hook.receiver.receive(body, headers)
-            except Refusal as refusal:
-                refusals.append(refusal)
-        raise next((each for each in refusals if each.status not in {401, 403}), refusals[0])
-
-    def _remember(self, delivery: str) -> None:
-        """Only what was queued: what failed may come again."""
-        if delivery:
-            self._seen[delivery] = None
-        while len(self._seen) > SEEN:
-            self._seen.popitem(last=False)
 
     def _tell(self, answer: Answer) -> None:
         now = self._clock.monotonic()

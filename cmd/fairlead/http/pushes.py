@@ -1,4 +1,4 @@
-"""What a webhook may tell, whose secrets sign it, and why it is refused. Free of any forge and of any server."""
+"""What a webhook may tell, and why it is refused. Free of any forge and of any server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,34 +14,20 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """A branch that moved, as the forge says: `owner/name`, the branch, and the delivery's id ("": it has none)."""
+class Heard:
+    """The repositories to look at now, by their names in the settings; where there are none, why."""
 
-    repository: str
-    branch: str
-    delivery: str = ""
+    names: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Receiver(Protocol):
-    """What knows one forge's webhooks."""
+    """What knows one forge's webhooks and the repositories that each secret speaks for. Safe to share."""
 
-    def receive(self, body: bytes, headers: Mapping[str, str]) -> Push | None:
-        """The push, or None for what concerns nobody here. Verifies before it parses. Raises `Refusal`."""
+    def receive(self, body: bytes, headers: Mapping[str, str]) -> Heard:
+        """Verifies before it parses. What was heard a moment ago asks for nothing. Raises `Refusal` alone."""
         ...
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hook:
-    """Webhooks that one set of secrets signs, and the repositories that they may speak of."""
-
-    receiver: Receiver
-    watched: Mapping[str, tuple[str, str]]  # name in the settings: `owner/name` and branch
-
-    def names(self, push: Push) -> tuple[str, ...]:
-        """Names of the repositories that the push moves. Forges do not tell capitals from small letters."""
-        pushed = push.repository.casefold()
-        return tuple(
-            name
-            for name, (repository, branch) in self.watched.items()
-            if repository.casefold() == pushed and branch == push.branch
-        )
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """What the request with these headers asked for was not noted: heard again, it counts."""
+        ...

@@ -11,7 +11,7 @@ from adapters.ledger.store import Store
 from fairlead.http import health, hooks, scraping
 from fairlead.http.app import make_app
 from fairlead.http.hints import Hints
-from fairlead.http.pushes import Hook
+from fairlead.http.pushes import Receiver
 from fairlead.http.server import Server, opened
 from fairlead.metrics import Metrics
 from reconciler.loop import Log
@@ -23,7 +23,7 @@ class Served:
     """What the routes ask."""
 
     ledger: Store
-    hooks: Sequence[Hook]  # none: there is no route for webhooks
+    hooks: Receiver | None  # None: there is no route for webhooks
     repositories: Sequence[str]
     ailments: Callable[[], Collection[str]]
     metrics: Metrics
@@ -51,7 +51,7 @@ def _routers(served: Served, ends: ExitStack) -> Iterator[APIRouter]:
     scraped = scraping.Scraping(served.metrics, served.ledger.figures, served.clock)
     ends.callback(scraped.close)
     yield scraping.routes(scraped)
-    if served.hooks:
+    if served.hooks is not None:
         hints = Hints(served.ledger)
         ends.callback(hints.close)
         count = served.metrics.hooked
