@@ -4,6 +4,7 @@ The socket is opened by itself and first: a port that is taken ends the program 
 """
 
 import logging
+import os
 import re
 import socket
 from threading import Thread
@@ -37,7 +38,7 @@ def opened(listen: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
         raise Refused(f"listen: {listen} cannot be listened on: {why}; name another", ExitCode.UNREACHABLE) from None
 
 
