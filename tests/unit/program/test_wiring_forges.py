@@ -14,6 +14,7 @@ from fairlead import wiring
 from fairlead.settings import Settings, SettingsError
 
 TOKEN = {"mode": "token", "token": "env:CANARY_TOKEN"}
+ONE_LINE = "it must be one line of ASCII letters, digits and signs"
 APP = {"mode": "app", "app_id": "12345", "installation_id": "678", "private_key": "env:CANARY_KEY"}
 
 
@@ -76,8 +77,7 @@ def test_each_repository_gets_the_forge_that_its_settings_name(tmp_path: Path) -
         ),
         (
             github(auth={"token": "env:CANARY_TWO_LINES"}),
-            "forge.auth: the secret env:CANARY_TWO_LINES is no token: "
-            "it must be one line of ASCII letters, digits and signs",
+            f"forge.auth: the secret env:CANARY_TWO_LINES is no token: {ONE_LINE}",
         ),
         (
             github(auth=APP | {"private_key": None}),
