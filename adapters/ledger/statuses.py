@@ -180,5 +180,5 @@ def _put_off(result: Delivery) -> Any:
     """Tried again at `retry_at`; without one the forge has refused this word for good."""
     fate: dict[str, Any] = {"refused": result.message or "refused"}
     if result.retry_at is not None:
-        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + result.tried}
+        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)

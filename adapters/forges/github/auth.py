@@ -95,7 +95,6 @@ class AppAuth:
         with self._lock:
             if self._kept is None or self._clock.now() >= self._kept.until:
                 self._kept = self._ask()
-            self._said = (*self._said[-1:], self._kept.token)
             return f"Bearer {self._kept.token}"
 
     def forget(self) -> None:
@@ -104,17 +103,20 @@ class AppAuth:
             self._kept = None
 
     def secrets(self) -> Iterable[str]:
-        """The last two of what was sent."""
+        """The last of what was sent."""
         return self._said
 
     def _ask(self) -> Kept:
         assertion, asked_at = self._assertion(), self._clock.now()
+        self._said = (*self._said[-3:], assertion)
         wanted = {"repositories": [self._repository], "permissions": {"statuses": "write"}}
         path = f"/app/installations/{self._installation}/access_tokens"
         answer = self._transport.post(path, wanted, f"Bearer {assertion}")
         if answer.status != 201:
-            raise Trouble(verdict_on_sign_in(answer, secrets=(assertion,)))
-        return _kept(answer, asked_at)
+            raise Trouble(verdict_on_sign_in(answer, secrets=self._said))
+        kept = _kept(answer, asked_at)
+        self._said = (*self._said, kept.token)
+        return kept
 
     def _assertion(self) -> str:
         now = self._clock.now()

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 from reconciler.ports import Clock
 
-LARGEST = 3 * 1024 * 1024  # bytes; GitHub sends up to 25 MB, but of a push that large the next poll tells too
+LARGEST = 1024 * 1024  # bytes; GitHub sends up to 25 MB, but of a push that large the next poll tells too
 REMEMBERED = 1000  # deliveries
 FORGOTTEN_AFTER = 300.0  # seconds: who presses "Redeliver" later wants to be heard
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"

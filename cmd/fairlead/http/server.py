@@ -38,7 +38,8 @@ def opened(listen: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0  # a name that is not known has a number of its own, below nought
+        why = os.strerror(number) if number > 0 else error.strerror
         raise Refused(f"listen: {listen} cannot be listened on: {why}; name another", ExitCode.UNREACHABLE) from None
 
 
