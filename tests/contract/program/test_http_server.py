@@ -23,7 +23,7 @@ from adapters.ledger.store import Store, open_ledger
 from adapters.ledger.tables import repositories
 from fairlead import wiring
 from fairlead.exit_codes import ExitCode, Refused
-from fairlead.http import bodies, connections
+from fairlead.http import bodies, connections, server
 from fairlead.http.hooks import AT_ONCE, CAP
 from fairlead.http.pushes import Receiver
 from fairlead.http.server import address_of
@@ -144,8 +144,8 @@ def make_site(ledger: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
                 stop=stop,
             )
             served = replace(served, **changes)
-            server = servers.enter_context(serving("127.0.0.1:0", served))
-            return Site(server.address, served, log, stop)
+            address = servers.enter_context(serving("127.0.0.1:0", served)).address
+            return Site(address, served, log, stop)
 
         yield make
 
@@ -485,6 +485,19 @@ def test_what_is_no_sound_request_is_answered_or_cut_off(
     assert not answer or 400 <= status_of(answer) < 500
     assert [] == site.log.of("http server error")
     assert 200 == site.get("/healthz").status_code
+
+
+def test_the_page_states_the_limits_that_hold() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+
+    for row in (
+        f"| {server.LARGEST_HEAD // 1024} KiB |",
+        f"| {CAP >> 20} MiB, within {bodies.SLOWEST:g} s;",
+        f"| {AT_ONCE} at once;",
+        f"| {connections.SLOWEST:g} s; then",
+        f"| {connections.MOST}; above",
+    ):
+        assert row in page
 
 
 # ── what every answer carries ────────────────────────────────────────────────────────────────────────────────────

@@ -239,7 +239,7 @@ def test_another_branch_and_a_tag_are_ignored() -> None:
 
 
 def test_what_is_too_large_is_refused_before_anything_else() -> None:
-    assert (413, "over 3 MiB: the next poll sees this push") == refused(b"x" * (LARGEST + 1), {})
+    assert (413, "over 1 MiB: the next poll sees this push") == refused(b"x" * (LARGEST + 1), {})
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/xml", "multipart/form-data; boundary=x"])
