@@ -43,7 +43,7 @@ def serve(start: Start, wait_until: WaitUntil) -> Callable[[World], tuple[Any, s
 
     def begin(world: World) -> tuple[Any, str]:
         controller = start(world, SECRET=SECRET)
-        found = wait_until(lambda: LISTENING.search(controller.said()), "the server listens")
+        found = wait_until(lambda: LISTENING.search(controller.said()), "the server listens", 90)
         return controller, f"http://{found[1]}"
 
     return begin
