@@ -123,6 +123,20 @@ class Gate:
             return Unknown(sentence=str(trouble))
         return Accepted(ref=execution)
 
+    def configs(self, application: str) -> list[Mapping[str, Any]]:
+        """The pipeline configurations of an application, as Front50 keeps them."""
+        what = f"show the pipelines of {application}"
+        path = f"/applications/{quote(application, safe='')}/pipelineConfigs"
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+        if not isinstance(answer, list) or not all(isinstance(one, Mapping) for one in answer):
+            raise GateTrouble(ailing(what, "its answer is no list of pipelines"))
+        return answer
+
+    def user(self) -> str:
+        """Whom Gate takes us for; an empty text where it does not say."""
+        answer = self._transport.exchange(Question(method="GET", path="/auth/user", what="say who we are"))
+        return str(answer.get("username") or "") if isinstance(answer, Mapping) else ""
+
     def _executions(self, answer: Any, what: str) -> Iterator[Execution]:
         """A 200 without a body is how Gate passes on a failure of Orca."""
         if not isinstance(answer, list) or not all(isinstance(one, Mapping) and one.get("id") for one in answer):

@@ -1,0 +1,358 @@
+"""doctor: over a real git server, the sandbox's AWS and Gate, and a ledger; each trouble is made, seen and named."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from adapters.ledger.migrations.steps import HEAD
+from adapters.ledger.store import open_ledger
+from fairlead import wiring
+from fairlead.cli import app
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+
+EAST = "us-east-1"
+BUCKET = "example-fairlead-games"
+SERVICE = """\
+owner: games
+packages: {mm: {format: file, from: "s3://builds/mm/{version}.jar", to: mm.jar}}
+deploy:
+  type: trigger
+  root: /srv/mm
+  select: {tags: {service: mm, environment: "{environment}"}}
+  run: {unit: mm.service}
+  health: {tcp: "localhost:8080"}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A whole world, the settings, and the command."""
+
+    aws: Aws
+    gate: Gate
+    desired: Any
+    config: Path
+    state: Path
+
+    def doctor(self, *args: str) -> Result:
+        return CliRunner().invoke(app, ["doctor", "--config", str(self.config), *args])
+
+    def checks(self, check: str, about: str | None = None) -> list[dict[str, Any]]:
+        done = self.doctor("-o", "json")
+        assert done.exit_code in {0, 1, 3}, done.output
+        found = [one for one in json.loads(done.stdout)["checks"] if one["check"] == check]
+        return [one for one in found if about in (None, one["about"])]
+
+    def verdicts(self, check: str, about: str | None = None) -> list[str]:
+        return [one["verdict"] for one in self.checks(check, about)]
+
+    def setting(self, text: str) -> None:
+        self.config.write_text(f"{text}\n{self.config.read_text()}")
+
+    def setup(self) -> None:
+        """What `fairlead trigger setup` makes."""
+        made = CliRunner().invoke(app, ["trigger", "setup", "--config", str(self.config)])
+        assert 0 == made.exit_code, made.output
+
+    def pipeline(self, service: str = "checkout", environment: str = "staging", **fields: Any) -> str:
+        cluster = f"{service}-{environment}"
+        config = deploy_pipeline(service, f"deploy-{environment}", cluster, service, regions=[EAST], **fields)
+        return self.gate.pipelines.save(config)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, desired: Any) -> Iterator[Site]:
+    """One fleet of each type; all that they need is there but the plumbing and the pipeline."""
+    state = tmp_path / "state"
+    config = tmp_path / "fairlead.toml"
+    config.write_text(f'state = "{state}"\n[[repositories]]\nname = "main"\nurl = "{desired.url}"\n')
+    monkeypatch.setenv("KEY", wiring.new_keys("k1")[1])
+    with Aws() as aws, Gate(aws, GateSettings(background=False)) as gate:
+        for name, value in aws.environment().items():
+            monkeypatch.setenv(name, value)
+        place = f'account: "{ACCOUNT}"\nregions: [{EAST}]\n'
+        desired.change(
+            {
+                "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, games]\n",
+                **{f"environments/prod/{name}.yaml": None for name in ("environment", "basket", "checkout")},
+                "environments/staging/basket.yaml": None,
+                "services/basket.yaml": None,
+                "environments/staging/environment.yaml": f'{place}spinnaker: {{url: "{gate.url}", account: staging}}\n',
+                "environments/games/environment.yaml": f"{place}trigger: {{bucket: {BUCKET}}}\n",
+                "environments/games/mm.yaml": "version: 1.0.0\n",
+                "services/mm.yaml": SERVICE,
+            },
+            "two fleets",
+        )
+        yield Site(aws=aws, gate=gate, desired=desired, config=config, state=state)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_world_that_is_ready_has_no_trouble(site: Site) -> None:
+    site.pipeline()
+    site.setup()
+    site.setting('signing = {key_id = "k1", key = "env:KEY"}')
+
+    done = site.doctor()
+
+    assert 0 == done.exit_code, done.output
+    assert "trouble" not in done.stdout.replace("0 trouble", "")
+    for check in ("settings", "git", "ledger", "aws", "messaging", "gate", "clock", "agents", "webhook"):
+        assert check in done.stdout
+
+
+def test_it_changes_nothing(site: Site) -> None:
+    site.pipeline()
+    open_ledger(f"sqlite:///{site.state / 'ledger.db'}", wiring.clock()).close()
+    before = everything(site.state)
+    head, refs = site.desired.clone.head(), site.desired.clone.git("ls-remote", "origin")
+    site.aws.reset_calls()
+
+    site.doctor()
+
+    assert before == everything(site.state)
+    assert (head, refs) == (site.desired.clone.head(), site.desired.clone.git("ls-remote", "origin"))
+    looking = ("Describe", "Get", "Simulate", "HEAD", "GET", "List")
+    assert [] == [call for call in site.aws.calls if not call.partition(":")[2].startswith(looking)]
+
+
+# ── git ──
+
+
+def test_a_repository_says_where_it_stands_and_how_many_fleets_it_has(site: Site) -> None:
+    seen = [one["seen"] for one in site.checks("git")]
+
+    assert f"main at {site.desired.clone.head()[:7]}" in seen[0]
+    assert "declares 2 fleets" in seen[1]
+    assert "refs/notes/fairlead may begin" in seen[2]
+
+
+def test_a_repository_that_is_not_there_is_not_reachable(site: Site) -> None:
+    site.config.write_text(site.config.read_text().replace("desired", "nowhere"))
+
+    assert 3 == site.doctor().exit_code
+    assert ["trouble"] == site.verdicts("git")
+
+
+def test_a_broken_file_is_named_with_its_line(site: Site) -> None:
+    site.desired.change({"environments/games/mm.yaml": "version: 1.10\n"})
+
+    (parsed,) = [one for one in site.checks("git") if one["verdict"] == "trouble"]
+
+    assert "environments/games/mm.yaml:1" in parsed["seen"]
+    assert "fairlead validate" in parsed["fix"]
+    assert 1 == site.doctor().exit_code
+
+
+# ── settings ──
+
+
+def test_a_secret_that_is_missing_or_open_to_others_is_named(site: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text(os.environ["KEY"])
+    secret.chmod(0o644)
+    site.setting(f'signing = {{key_id = "k1", key = "file:{secret}"}}')
+
+    (opened,) = site.checks("settings", "signing.key")
+    secret.unlink()
+    (missing,) = site.checks("settings", "signing.key")
+
+    assert ("warning", f"chmod 600 {secret}") == (opened["verdict"], opened["fix"])
+    assert "trouble" == missing["verdict"]
+    assert os.environ["KEY"] not in opened["seen"] + missing["seen"]
+
+
+def test_a_password_in_settings_that_others_may_read_is_a_warning(site: Site) -> None:
+    site.setting('ledger = "postgresql+psycopg://fairlead:hunter2@127.0.0.1:1/fairlead"')
+    site.config.chmod(0o644)
+
+    done = site.doctor()
+
+    assert 3 == done.exit_code
+    assert "may hold a password" in done.stdout
+    assert "hunter2" not in done.output
+
+
+# ── ledger ──
+
+
+def test_no_ledger_yet_is_no_trouble(site: Site) -> None:
+    (found,) = site.checks("ledger")
+
+    assert ("ok", True) == (found["verdict"], "the first start makes it" in found["seen"])
+    assert not site.state.exists()
+
+
+def test_a_ledger_of_an_older_schema_is_told_and_left(site: Site) -> None:
+    path = site.state / "ledger.db"
+    open_ledger(f"sqlite:///{path}", wiring.clock()).close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE alembic_version SET version_num = '0001'")
+    file.close()
+
+    (found,) = site.checks("ledger")
+
+    assert f"at schema 0001; this version brings it to {HEAD}" in found["seen"]
+    with sqlite3.connect(path) as file:
+        assert ("0001",) == file.execute("SELECT version_num FROM alembic_version").fetchone()
+    file.close()
+
+
+def test_a_ledger_of_a_newer_schema_is_trouble(site: Site) -> None:
+    path = site.state / "ledger.db"
+    open_ledger(f"sqlite:///{path}", wiring.clock()).close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE alembic_version SET version_num = '9999'")
+    file.close()
+
+    assert ["trouble"] == site.verdicts("ledger")
+    assert 1 == site.doctor().exit_code
+
+
+# ── AWS ──
+
+
+def test_what_setup_has_not_made_is_named_with_the_command_that_makes_it(site: Site) -> None:
+    found = site.checks("messaging")
+
+    assert ["warning", "trouble", "trouble"] == [one["verdict"] for one in found]
+    assert {"run `fairlead trigger setup`"} == {one["fix"] for one in found}
+
+    site.setup()
+
+    assert ["ok", "ok", "ok"] == site.verdicts("messaging")
+
+
+def test_an_identity_of_another_account_is_trouble_and_nothing_else_is_asked(site: Site) -> None:
+    other = f'account: "210987654321"\nregions: [{EAST}]\ntrigger: {{bucket: {BUCKET}}}\n'
+    site.desired.change({"environments/games/environment.yaml": other})
+
+    (found,) = site.checks("aws", f"210987654321/{EAST}")
+
+    assert f"reaches account {ACCOUNT}" in found["seen"]
+    assert "correct `role` or `account`" in found["fix"]
+
+
+def test_what_cannot_be_tried_is_said_to_be_not_tried(site: Site) -> None:
+    (found,) = [one for one in site.checks("aws") if one["verdict"] == "skipped"]
+
+    assert "s3:PutObject" in found["seen"]
+    assert "sns:Publish" in found["seen"]
+    assert "iam:SimulatePrincipalPolicy" in found["fix"]
+
+
+# ── Gate ──
+
+
+def test_a_pipeline_that_is_not_there_is_trouble_that_names_what_is(site: Site) -> None:
+    site.gate.pipelines.save({"application": "checkout", "name": "bake", "stages": []})
+
+    (found,) = site.checks("gate", "checkout/deploy-staging")
+
+    assert ("trouble", True) == (found["verdict"], "the application has bake" in found["seen"])
+
+
+@pytest.mark.parametrize("kind", ["cron", "git", "jenkins", "docker", "pipeline", "pubsub", "webhook"])
+def test_a_trigger_of_another_master_is_trouble(site: Site, kind: str) -> None:
+    site.pipeline(triggers=[{"type": kind, "enabled": True}])
+
+    (found,) = site.checks("gate", "checkout/deploy-staging")
+
+    assert "trouble" == found["verdict"]
+    assert kind in found["seen"]
+    assert "disable that trigger" in found["fix"]
+
+
+@pytest.mark.parametrize("trigger", [{"type": "cron", "enabled": False}, {"type": "cron"}])
+def test_a_trigger_that_is_off_is_no_master(site: Site, trigger: dict[str, Any]) -> None:
+    site.pipeline(triggers=[trigger])
+
+    assert ["ok"] == site.verdicts("gate", "checkout/deploy-staging")
+
+
+def test_a_pipeline_that_starts_ours_is_a_second_master(site: Site) -> None:
+    ours = site.pipeline()
+    site.gate.pipelines.save(
+        {"application": "checkout", "name": "nightly", "stages": [{"type": "pipeline", "pipeline": ours}]}
+    )
+
+    (found,) = site.checks("gate", "checkout/deploy-staging")
+
+    assert ("warning", True) == (found["verdict"], "nightly starts it too" in found["seen"])
+
+
+def test_a_pipeline_that_is_disabled_is_trouble(site: Site) -> None:
+    site.pipeline(disabled=True)
+
+    (found,) = site.checks("gate", "checkout/deploy-staging")
+
+    assert ("trouble", "enable it in Spinnaker") == (found["verdict"], found["fix"])
+
+
+def test_parameters_that_the_pipeline_lacks_or_wants_are_named(site: Site) -> None:
+    site.pipeline(
+        parameterConfig=[{"name": "PKG_VERSION"}, {"name": "REGION"}, {"name": "TEAM", "required": True}], stages=[]
+    )
+
+    lacks, wants = site.checks("gate", "checkout/deploy-staging")
+
+    assert "takes no parameter FAIRLEAD_KEY" in lacks["seen"]
+    assert "requires TEAM" in wants["seen"]
+
+
+def test_a_parameter_that_a_stage_reads_need_not_be_declared(site: Site) -> None:
+    expression = "${parameters.PKG_VERSION} ${parameters.REGION} ${parameters.FAIRLEAD_KEY}"
+    site.pipeline(parameterConfig=[], stages=[{"type": "deploy", "x": expression}])
+
+    assert ["ok"] == site.verdicts("gate", "checkout/deploy-staging")
+
+
+def test_a_gate_that_is_away_is_not_reachable(site: Site) -> None:
+    site.gate.stop()
+
+    assert 3 == site.doctor().exit_code
+    assert ["trouble"] == site.verdicts("gate")
+
+
+# ── agents ──
+
+
+def test_a_host_that_never_reported_is_named(site: Site) -> None:
+    ec2 = site.aws.client("ec2")
+    image = ec2.register_image(Name="mm-1")["ImageId"]
+    tags = [{"Key": "service", "Value": "mm"}, {"Key": "environment", "Value": "games"}]
+    made = ec2.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+    )
+    open_ledger(f"sqlite:///{site.state / 'ledger.db'}", wiring.clock()).close()
+
+    (found,) = site.checks("agents", "games/mm")
+
+    assert "warning" == found["verdict"]
+    assert f"({made['Instances'][0]['InstanceId']}) never reported" in found["seen"]
+
+
+def test_agents_without_a_key_to_sign_with_are_trouble(site: Site) -> None:
+    (found,) = site.checks("agents", "signing")
+
+    assert ("trouble", True) == (found["verdict"], "fairlead trigger keys" in found["fix"])
+
+
+# ── the server ──
+
+
+def test_a_server_that_does_not_listen_is_a_warning(site: Site) -> None:
+    site.setting('listen = "127.0.0.1:1"\npublic_url = "http://127.0.0.1:1"')
+
+    assert ["warning", "warning"] == site.verdicts("webhook")
