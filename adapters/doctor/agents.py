@@ -20,18 +20,21 @@ _REPORTS = f"""
     SELECT fleet, host, silent_at, CASE WHEN body LIKE '%"{RefusalReason.UNKNOWN_KEY}"%' THEN 1 ELSE 0 END FROM reports
 """  # noqa: S608
 
-Rows = Callable[[str], Sequence[Any]]  # the answer of the ledger to a SELECT
+Rows = Callable[[str], Sequence[Any] | None]  # the answer of the ledger to a SELECT; None: there is no ledger
 
 
 def check_agents(fleets: Sequence[Fleet], inventory: InventoryReader, rows: Rows, clock: Clock) -> Iterator[Finding]:
     """One line a fleet."""
+    known: dict[str, list[Any]] = defaultdict(list)
     try:
-        known: dict[str, list[Any]] = defaultdict(list)
-        for row in rows(_REPORTS):
-            known[row[0]].append(row)
+        found = rows(_REPORTS)
     except (SQLAlchemyError, sqlite3.Error, OSError):
+        found = None
+    if found is None:
         yield About(check="agents", name="reports").skipped("the ledger holds no reports that can be read yet")
         return
+    for row in found:
+        known[row[0]].append(row)
     now = micros(clock.now())
     for fleet in fleets:
         yield from _of_fleet(fleet, inventory, {row[1]: row for row in known[fleet.name]}, now)
@@ -60,7 +63,7 @@ def _of_fleet(fleet: Fleet, inventory: InventoryReader, rows: dict[str, Any], no
     silent = [host for host in hosts if host in rows and rows[host][2] < now]
     strangers = [host for host in hosts if host in rows and rows[host][3]]
     if strangers:
-        yield about.trouble(f"{_named(strangers)} do not know our key", "write its public half into their agent.yaml")
+        yield about.trouble(f"{_named(strangers)} have no key of ours", "write its public half into their agent.yaml")
     if never:
         yield about.warning(f"{_named(never)} never reported", "run `fairlead-agent check` there")
     if silent:
@@ -81,4 +84,4 @@ def _hosts(fleet: Fleet, inventory: InventoryReader) -> Iterator[str]:
 
 def _named(hosts: Sequence[str]) -> str:
     more = f" and {len(hosts) - SHOWN} more" if len(hosts) > SHOWN else ""
-    return f"{len(hosts)} hosts ({', '.join(hosts[:SHOWN])}{more})"
+    return f"{len(hosts)} host{'s' * (len(hosts) > 1)} ({', '.join(hosts[:SHOWN])}{more})"

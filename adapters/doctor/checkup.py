@@ -144,7 +144,6 @@ def acts_of(fleets: Iterable[Fleet], place: Place) -> Iterator[Act]:
             topic = topic_arn(place.account, place.region, topic_name(fleet.name))
             queue = queue_arn(place.account, place.region, reports_queue_name(environment.name))
             order = f"arn:{partition}:s3:::{bucket}/{order_key(fleet.name)}"
-            yield Act(action="s3:GetObject", resource=order, why="where its order lies")
             yield Act(action="s3:PutObject", resource=order, why="where its order lies")
             yield Act(action="sns:Publish", resource=topic, why="which wakes its hosts")
             yield Act(action="sqs:ReceiveMessage", resource=queue, why="where its hosts report")

@@ -54,13 +54,13 @@ class LedgerLook:
                 f"the ledger cannot be read: {said}", "correct `ledger` and `state` in the settings"
             )
 
-    def rows(self, question: str) -> Sequence[Any]:
-        """The answer to a SELECT; nothing where there is no ledger yet. Raises what the drivers raise."""
+    def rows(self, question: str) -> Sequence[Any] | None:
+        """The answer to a SELECT; None where there is no ledger yet. Raises what the drivers raise."""
         parsed = make_url(self._url)
         if parsed.get_backend_name() == "sqlite":
             path = Path(parsed.database or "")
             if not path.is_file():
-                return []
+                return None
             with closing(_read_only(path)) as file:
                 return file.execute(question).fetchall()
         with _connected(parsed) as connection:

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from adapters.agent_protocol.addresses import reports_queue_name, topic_name
+from adapters.agent_protocol.addresses import order_key, reports_queue_name, topic_name
 from adapters.aws.errors import READ_ERRORS, code_of, sentence
 from adapters.aws.sessions import Sessions
 from adapters.aws.topics import topic_arn
@@ -36,6 +36,7 @@ class MessagingLook:
         yield from self._looked(self._topics)
         yield from self._looked(self._reports)
         if self._region == self._environment.regions[0]:
+            yield from self._looked(self._orders)
             yield from self._looked(self._bucket)
 
     def _looked(self, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -86,6 +87,19 @@ class MessagingLook:
             yield self._about.warning(f"{waiting} reports wait in {name}", "see that a controller runs and reads them")
         else:
             yield self._about.ok(f"{name} is there, and {waiting} reports wait in it")
+
+    def _orders(self) -> Iterator[Finding]:
+        """One is asked for. No answer but a refusal is trouble: an order, or a bucket, may not be there yet."""
+        try:
+            self._client("s3").head_object(
+                Bucket=self._environment.trigger.get("bucket", ""), Key=order_key(self._fleets[0])
+            )
+        except ClientError as error:
+            if code_of(error) in _NOT_THERE:
+                return
+            if code_of(error) not in {"403", "AccessDenied"}:
+                raise
+            yield self._about.trouble("orders may not be read", "allow s3:GetObject on orders/*, and s3:ListBucket")
 
     def _bucket(self) -> Iterator[Finding]:
         s3, name = self._client("s3"), self._environment.trigger.get("bucket", "")

@@ -5,12 +5,16 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from adapters.ledger.dialects import micros
 from adapters.ledger.migrations.steps import HEAD
 from adapters.ledger.store import open_ledger
 from fairlead import wiring
@@ -343,6 +347,34 @@ def test_a_host_that_never_reported_is_named(site: Site) -> None:
     assert f"({made['Instances'][0]['InstanceId']}) never reported" in found["seen"]
 
 
+def test_hosts_that_fell_silent_or_do_not_know_our_key_are_named(site: Site) -> None:
+    ec2 = site.aws.client("ec2")
+    image = ec2.register_image(Name="mm-1")["ImageId"]
+    tags = [{"Key": "service", "Value": "mm"}, {"Key": "environment", "Value": "games"}]
+    made = ec2.run_instances(
+        ImageId=image, MinCount=2, MaxCount=2, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+    )
+    silent, stranger = sorted(each["InstanceId"] for each in made["Instances"])
+    open_ledger(f"sqlite:///{site.state / 'ledger.db'}", wiring.clock()).close()
+    soon = micros(wiring.clock().now() + timedelta(hours=1))
+    with sqlite3.connect(site.state / "ledger.db") as file:
+        for host, body, silent_at in ((silent, "{}", 1), (stranger, '{"reason":"OrderKeyUnknown"}', soon)):
+            row = ("games/mm", "reports/x", host, "", body, 1, 1, 1, silent_at)
+            file.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    file.close()
+
+    found = {one["verdict"]: one["seen"] for one in site.checks("agents", "games/mm")}
+
+    assert {
+        "trouble": f"1 host ({stranger}) have no key of ours",
+        "warning": f"1 host ({silent}) fell silent",
+    } == found
+
+
+def test_without_a_ledger_nobody_is_said_to_be_silent(site: Site) -> None:
+    assert ["skipped"] == site.verdicts("agents", "reports")
+
+
 def test_agents_without_a_key_to_sign_with_are_trouble(site: Site) -> None:
     (found,) = site.checks("agents", "signing")
 
@@ -350,6 +382,30 @@ def test_agents_without_a_key_to_sign_with_are_trouble(site: Site) -> None:
 
 
 # ── the server ──
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """A server that answers /healthz."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 500)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Quiet."""
+
+
+def test_a_server_that_answers_here_and_at_its_public_address_is_ok(site: Site) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        site.setting(f'listen = "0.0.0.0:{server.server_port}"\npublic_url = "http://127.0.0.1:{server.server_port}/"')
+
+        verdicts = site.verdicts("webhook")
+
+        server.shutdown()
+        thread.join()
+    assert ["ok", "ok"] == verdicts
 
 
 def test_a_server_that_does_not_listen_is_a_warning(site: Site) -> None:
