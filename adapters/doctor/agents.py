@@ -63,7 +63,7 @@ def _of_fleet(fleet: Fleet, inventory: InventoryReader, rows: dict[str, Any], no
     silent = [host for host in hosts if host in rows and rows[host][2] < now]
     strangers = [host for host in hosts if host in rows and rows[host][3]]
     if strangers:
-        yield about.trouble(f"{_named(strangers)} have no key of ours", "write its public half into their agent.yaml")
+        yield about.trouble(f"no key of ours is on {_named(strangers)}", "write its public half into their agent.yaml")
     if never:
         yield about.warning(f"{_named(never)} never reported", "run `fairlead-agent check` there")
     if silent:

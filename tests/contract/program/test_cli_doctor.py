@@ -259,67 +259,13 @@ def test_what_cannot_be_tried_is_said_to_be_not_tried(site: Site) -> None:
 # ── Gate ──
 
 
-def test_a_pipeline_that_is_not_there_is_trouble_that_names_what_is(site: Site) -> None:
-    site.gate.pipelines.save({"application": "checkout", "name": "bake", "stages": []})
+def test_a_trigger_of_another_master_is_trouble(site: Site) -> None:
+    site.pipeline(triggers=[{"type": "cron", "enabled": True}])
 
-    (found,) = site.checks("gate", "checkout/deploy-staging")
+    done = site.doctor()
 
-    assert ("trouble", True) == (found["verdict"], "the application has bake" in found["seen"])
-
-
-@pytest.mark.parametrize("kind", ["cron", "git", "jenkins", "docker", "pipeline", "pubsub", "webhook"])
-def test_a_trigger_of_another_master_is_trouble(site: Site, kind: str) -> None:
-    site.pipeline(triggers=[{"type": kind, "enabled": True}])
-
-    (found,) = site.checks("gate", "checkout/deploy-staging")
-
-    assert "trouble" == found["verdict"]
-    assert kind in found["seen"]
-    assert "disable that trigger" in found["fix"]
-
-
-@pytest.mark.parametrize("trigger", [{"type": "cron", "enabled": False}, {"type": "cron"}])
-def test_a_trigger_that_is_off_is_no_master(site: Site, trigger: dict[str, Any]) -> None:
-    site.pipeline(triggers=[trigger])
-
-    assert ["ok"] == site.verdicts("gate", "checkout/deploy-staging")
-
-
-def test_a_pipeline_that_starts_ours_is_a_second_master(site: Site) -> None:
-    ours = site.pipeline()
-    site.gate.pipelines.save(
-        {"application": "checkout", "name": "nightly", "stages": [{"type": "pipeline", "pipeline": ours}]}
-    )
-
-    (found,) = site.checks("gate", "checkout/deploy-staging")
-
-    assert ("warning", True) == (found["verdict"], "nightly starts it too" in found["seen"])
-
-
-def test_a_pipeline_that_is_disabled_is_trouble(site: Site) -> None:
-    site.pipeline(disabled=True)
-
-    (found,) = site.checks("gate", "checkout/deploy-staging")
-
-    assert ("trouble", "enable it in Spinnaker") == (found["verdict"], found["fix"])
-
-
-def test_parameters_that_the_pipeline_lacks_or_wants_are_named(site: Site) -> None:
-    site.pipeline(
-        parameterConfig=[{"name": "PKG_VERSION"}, {"name": "REGION"}, {"name": "TEAM", "required": True}], stages=[]
-    )
-
-    lacks, wants = site.checks("gate", "checkout/deploy-staging")
-
-    assert "takes no parameter FAIRLEAD_KEY" in lacks["seen"]
-    assert "requires TEAM" in wants["seen"]
-
-
-def test_a_parameter_that_a_stage_reads_need_not_be_declared(site: Site) -> None:
-    expression = "${parameters.PKG_VERSION} ${parameters.REGION} ${parameters.FAIRLEAD_KEY}"
-    site.pipeline(parameterConfig=[], stages=[{"type": "deploy", "x": expression}])
-
-    assert ["ok"] == site.verdicts("gate", "checkout/deploy-staging")
+    assert 1 == done.exit_code
+    assert "trouble: gate checkout/deploy-staging: an enabled cron trigger starts it too\n  fix: disable" in done.stdout
 
 
 def test_a_gate_that_is_away_is_not_reachable(site: Site) -> None:
@@ -366,7 +312,7 @@ def test_hosts_that_fell_silent_or_do_not_know_our_key_are_named(site: Site) -> 
     found = {one["verdict"]: one["seen"] for one in site.checks("agents", "games/mm")}
 
     assert {
-        "trouble": f"1 host ({stranger}) have no key of ours",
+        "trouble": f"no key of ours is on 1 host ({stranger})",
         "warning": f"1 host ({silent}) fell silent",
     } == found
 
