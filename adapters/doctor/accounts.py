@@ -32,6 +32,10 @@ class Act:
     resource: str  # an ARN
     why: str
 
+    def order(self) -> tuple[str, str]:
+        """By action, then by what it is done to."""
+        return self.action, self.resource
+
 
 class AccountLook:
     """One account and region, seen by the identity that the controller uses there."""

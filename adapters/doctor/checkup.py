@@ -53,6 +53,7 @@ class Checkup:
     listen: str = ""
     public_url: str = ""
     key_id: str | None = None
+    observe_only: bool = False  # then what only acting needs is not asked for
     unusable: tuple[Finding, ...] = ()
 
     def read(self, repository: Repository) -> Seen:
@@ -81,7 +82,7 @@ class Checkup:
             *self._accounts(fleets),
             *self._messaging(with_agents),
             *self._gates(fleet for fleet in fleets if fleet.deploy_type == "spinnaker"),
-            partial(check_key, self.key_id, len(with_agents)),
+            partial(check_key, self.key_id, 0 if self.observe_only else len(with_agents)),
             partial(check_agents, with_agents, reader, self.ledger.rows, self.clock),
         ]
 
@@ -93,8 +94,9 @@ class Checkup:
                 places[place].append(fleet)
         for place, there in sorted(places.items(), key=str):
             balanced = any("drain" in fleet.deploy for fleet in there)
-            acts = sorted(set(acts_of(there, place)), key=lambda act: (act.action, act.resource))
-            yield AccountLook(self.sessions, place, acts, balanced=balanced).check
+            tiers = [read_by, *(() if self.observe_only else (acts_of,))]
+            acts = {act for tier in tiers for act in tier(there, place)}
+            yield AccountLook(self.sessions, place, sorted(acts, key=Act.order), balanced=balanced).check
         for region in sorted({place.region for place in places}):
             yield partial(self._aws_clock, region)
 
@@ -134,20 +136,25 @@ def check_twice(fleets: Sequence[Fleet]) -> Iterator[Finding]:
         yield About(check="git", name=name).trouble("several repositories declare it", "take it out of all but one")
 
 
+def read_by(fleets: Iterable[Fleet], place: Place) -> Iterator[Act]:
+    """What even `--observe-only` does that has an effect: reading a queue."""
+    for environment in {fleet.environment.name for fleet in fleets if fleet.deploy_type == "trigger"}:
+        queue = queue_arn(place.account, place.region, reports_queue_name(environment))
+        for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage"):
+            yield Act(action=action, resource=queue, why="where its hosts report")
+
+
 def acts_of(fleets: Iterable[Fleet], place: Place) -> Iterator[Act]:
-    """What the controller does in the place that cannot be tried without an effect."""
+    """What deploying does in the place."""
     partition = partition_of(place.region)
     for fleet in fleets:
         environment = fleet.environment
         bucket = environment.trigger.get("bucket", "")
         if fleet.deploy_type == "trigger":
             topic = topic_arn(place.account, place.region, topic_name(fleet.name))
-            queue = queue_arn(place.account, place.region, reports_queue_name(environment.name))
             order = f"arn:{partition}:s3:::{bucket}/{order_key(fleet.name)}"
             yield Act(action="s3:PutObject", resource=order, why="where its order lies")
             yield Act(action="sns:Publish", resource=topic, why="which wakes its hosts")
-            yield Act(action="sqs:ReceiveMessage", resource=queue, why="where its hosts report")
-            yield Act(action="sqs:DeleteMessage", resource=queue, why="where its hosts report")
         elif fleet.config is not None and bucket:
             resource = f"arn:{partition}:s3:::{bucket}/config/{fleet.service}/*"
             yield Act(action="s3:PutObject", resource=resource, why="where its configuration is put")

@@ -232,6 +232,7 @@ def checkup(settings: Settings, scratch: Path) -> Checkup:
         listen=settings.listen,
         public_url=settings.public_url,
         key_id=settings.signing.key_id if settings.signing else None,
+        observe_only=settings.observe_only,
         unusable=tuple(unusable),
     )
 

@@ -256,6 +256,15 @@ def test_what_cannot_be_tried_is_said_to_be_not_tried(site: Site) -> None:
     assert "iam:SimulatePrincipalPolicy" in found["fix"]
 
 
+def test_a_controller_that_only_observes_is_not_asked_what_acting_needs(site: Site) -> None:
+    site.setting("observe_only = true")
+
+    (found,) = [one for one in site.checks("aws") if one["verdict"] == "skipped"]
+
+    assert found["seen"].endswith(": sqs:DeleteMessage, sqs:ReceiveMessage")
+    assert [] == site.checks("agents", "signing")
+
+
 # ── Gate ──
 
 
