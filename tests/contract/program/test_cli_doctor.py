@@ -265,6 +265,23 @@ def test_a_controller_that_only_observes_is_not_asked_what_acting_needs(site: Si
     assert [] == site.checks("agents", "signing")
 
 
+def test_the_read_only_tier_that_setup_prints_is_all_that_observing_calls(site: Site) -> None:
+    site.pipeline()
+    site.setup()
+    run = CliRunner().invoke
+    printed = json.loads(run(app, ["setup", "--print", "--config", str(site.config), "-o", "json"]).stdout)
+    policies = [each["read_only"] for each in printed["accounts"]]
+    allowed = {action for policy in policies for one in policy["Statement"] for action in one["Action"]}
+    site.aws.reset_calls()
+
+    run(app, ["once", "--observe-only", "--config", str(site.config)])
+
+    without_policy, as_iam_says = "sts:GetCallerIdentity", {"s3:GET": "s3:GetObject", "s3:HEAD": "s3:GetObject"}
+    called = {as_iam_says.get(call, call) for call in site.aws.calls} - {without_policy}
+    assert {"ec2:DescribeInstances", "sqs:ReceiveMessage"} <= called
+    assert set() == called - allowed
+
+
 # ── Gate ──
 
 
