@@ -75,6 +75,9 @@ class GitHubLook:
             yield self._about.trouble("we are not signed in", "check `forge.auth` and that the App is installed")
             return
         answer = self._get(f"/repos/{self._repository}", token)
+        if answer.status_code == 404 and _scopes(answer) & _MAY_WRITE == {"repo:status"}:
+            yield self._about.skipped("a token with the scope repo:status alone is not shown a private repository")
+            return
         if answer.status_code != 200:
             yield self._about.trouble(
                 f"GitHub answers {answer.status_code} for {self._repository}",
@@ -87,7 +90,7 @@ class GitHubLook:
             yield self._hooks(token)
 
     def _writes(self, answer: requests.Response, granted: Mapping[str, str] | None) -> Iterator[Finding]:
-        scopes = {scope.strip() for scope in answer.headers.get("X-OAuth-Scopes", "").split(",") if scope.strip()}
+        scopes = _scopes(answer)
         if granted is not None:
             writes = granted.get("statuses") == "write"
         elif scopes:
@@ -134,6 +137,11 @@ class GitHubLook:
                 f"our webhook's last delivery was answered with {code}", "see its Recent Deliveries"
             )
         return self._about.ok("our webhook is there" + (", and its last delivery was taken" if code else ""))
+
+
+def _scopes(answer: requests.Response) -> set[str]:
+    """Of a classic token; other kinds do not say."""
+    return {scope.strip() for scope in answer.headers.get("X-OAuth-Scopes", "").split(",") if scope.strip()}
 
 
 def _headers(token: str) -> dict[str, str]:

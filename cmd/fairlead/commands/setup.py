@@ -75,8 +75,12 @@ def _repository(repository: "RepositorySettings") -> dict[str, Any]:
     forge = repository.forge
     found: dict[str, Any] = {"name": repository.name, "url": repository.url, "signs_in": repository.auth.mode}
     if forge.type == "github":
-        webhooks = "the webhook: push and pull_request, signed with a secret of forge.webhook_secrets"
-        needed = ["Contents: read", "Commit statuses: read and write", "Metadata: read", webhooks]
+        webhooks = "a webhook for the push event, with a secret of forge.webhook_secrets"
+        needed = [
+            "Contents: read (`auth`, by which it is fetched)",
+            "Commit statuses: read and write (`forge.auth`)",
+            webhooks,
+        ]
         return {**found, "forge": "github", "repository": forge.repository, "permissions": needed}
     needed = [
         "read (fetch)",

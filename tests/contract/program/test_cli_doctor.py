@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from adapters.doctor.findings import Verdict
+from adapters.doctor.webhook import check_webhook
 from adapters.ledger.dialects import micros
 from adapters.ledger.migrations.steps import HEAD
 from adapters.ledger.store import open_ledger
@@ -357,27 +360,46 @@ def test_agents_without_a_key_to_sign_with_are_trouble(site: Site) -> None:
 
 
 class Healthy(BaseHTTPRequestHandler):
-    """A server that answers /healthz."""
+    """A server that answers /healthz, and is ready where its class says so."""
+
+    ready = True
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/healthz" else 500)
+        well = self.path == "/healthz" or (self.path == "/readyz" and self.ready)
+        body = json.dumps({"why": "" if well else "the ledger does not answer within a second"}).encode()
+        self.send_response(200 if well else 503)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Quiet."""
 
 
 def test_a_server_that_answers_here_and_at_its_public_address_is_ok(site: Site) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+    with serving(Healthy) as port:
+        site.setting(f'listen = "0.0.0.0:{port}"\npublic_url = "http://127.0.0.1:{port}/"')
+
+        assert ["ok", "ok"] == site.verdicts("webhook")
+
+
+def test_a_server_that_is_not_ready_says_why() -> None:
+    with serving(type("Waiting", (Healthy,), {"ready": False})) as port:
+        local, public = check_webhook(f"127.0.0.1:{port}", "", [])
+
+    assert (Verdict.WARNING, True) == (local.verdict, "the ledger does not answer" in local.seen)
+    assert "`public_url` is not set" in public.seen
+
+
+@contextmanager
+def serving(answers: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), answers) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        site.setting(f'listen = "0.0.0.0:{server.server_port}"\npublic_url = "http://127.0.0.1:{server.server_port}/"')
-
-        verdicts = site.verdicts("webhook")
-
+        yield server.server_port
         server.shutdown()
         thread.join()
-    assert ["ok", "ok"] == verdicts
 
 
 def test_a_server_that_does_not_listen_is_a_warning(site: Site) -> None:

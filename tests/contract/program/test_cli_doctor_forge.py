@@ -113,6 +113,13 @@ def test_a_fine_grained_token_does_not_tell(github: GitHub) -> None:
     assert Verdict.SKIPPED == look(github)[0].verdict
 
 
+def test_a_token_for_statuses_alone_does_not_see_a_private_repository_and_works(github: GitHub) -> None:
+    github.headers["X-OAuth-Scopes"] = "repo:status"
+    github.repository = (404, {"message": "Not Found"})
+
+    assert ["skipped"] == verdicts(look(github))
+
+
 @pytest.fixture(scope="module")
 def private_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
