@@ -61,6 +61,7 @@ class BulkAws:
         self.queues = Queues(self.clock, lambda: self.endpoint_url)
         self.topics = Topics(self.clock, self.queues)
         self.target_groups = TargetGroups()
+        self.sick_images: set[str] = set()  # instances that launch from these are unhealthy
         self._estates: dict[tuple[str, str], Estate] = {}
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = Lock()
@@ -109,7 +110,7 @@ class BulkAws:
         """What an account has in a region."""
         with self._lock:
             if (account, region) not in self._estates:
-                self._estates[account, region] = Estate(account, region)
+                self._estates[account, region] = Estate(account, region, self.sick_images)
             return self._estates[account, region]
 
     def image(self, region: str, package: str, version: str, *, account: str = ACCOUNT) -> Image:
@@ -120,12 +121,7 @@ class BulkAws:
             if known:
                 return known[-1]
             name = images.image_name(package, self.clock.now())
-            tags = {
-                "appversion": images.appversion(package, version),
-                "build_host": "bakery.example.com",
-                images.version_tag(package): version,
-            }
-            return estate.add_image(package, version, name, tags)
+            return estate.add_image(package, version, name, images.tags_of(package, version))
 
     def seed_cluster(
         self,

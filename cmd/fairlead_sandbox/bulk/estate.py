@@ -84,7 +84,7 @@ class Instance:
 class Estate:
     """One account's compute in one region. Hold `lock` to look at more than one thing, or to change any."""
 
-    def __init__(self, account: str, region: str) -> None:
+    def __init__(self, account: str, region: str, sick_images: set[str]) -> None:
         self.account, self.region = account, region
         self.lock = RLock()
         self.groups: dict[str, Group] = {}
@@ -94,7 +94,7 @@ class Estate:
         self.images_of: dict[tuple[str, str], list[Image]] = defaultdict(list)  # by package and version
         self.templates: dict[str, Template] = {}
         self.hosts_by_tag: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)  # of no group
-        self.sick_images: set[str] = set()
+        self._sick_images = sick_images
         self._group_names: list[str] = []
         self._instance_ids: list[str] = []
         self._template_ids: list[str] = []
@@ -165,7 +165,7 @@ class Estate:
             image = group.template.images[group.template_version - 1]
             for number in range(len(group.instances), group.desired):
                 one = Instance(new_id("i"), image, zone_of(self.region, number), now, group)
-                one.healthy = image not in self.sick_images
+                one.healthy = image not in self._sick_images
                 group.instances.append(one)
                 self._keep(one)
 
