@@ -1,8 +1,5 @@
 """A bulk world is in sync with its repository, deploys what is merged, and its hosts behave as agents do."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from adapters.agent_protocol.addresses import order_key, reports_queue_name
 from adapters.agent_protocol.canonical import canonical
@@ -19,14 +17,16 @@ from adapters.agent_protocol.reading import parse_order
 from adapters.agent_protocol.reports import Report, read_report
 from adapters.agent_protocol.signing import new_key
 from adapters.clock import SystemClock
+from adapters.ledger.store import open_ledger
+from fairlead.controller import Controller
+from fairlead.settings import load
 from fairlead_sandbox.aws import ACCOUNT
 from fairlead_sandbox.bulk import process
-from fairlead_sandbox.bulk.fleets import BulkFleets
+from fairlead_sandbox.bulk.fleets import BulkFleets, application_of
 from fairlead_sandbox.bulk.identities import Caller
 from fairlead_sandbox.bulk.played_hosts import HostPace
-from fairlead_sandbox.bulk.world import BulkSettings, BulkWorld
+from fairlead_sandbox.bulk.world import QUICK_GATE, BulkSettings, BulkWorld
 
-FAIRLEAD = str(Path(sys.executable).parent / "fairlead")
 EAST = "us-east-1"
 QUICK = HostPace(hint=0.0, deploy=0.02, check=0.02)
 MM = "prod/mm-0001"
@@ -87,11 +87,16 @@ def newest(world: BulkWorld, known: dict[str, Report]) -> dict[str, Report]:
     return known
 
 
-def once(world: BulkWorld, *command: str) -> "subprocess.CompletedProcess[str]":
-    said = [FAIRLEAD, *(command or ("once",))]
-    return subprocess.run(
-        said, env={**os.environ, **world.environment}, capture_output=True, text=True, check=False, timeout=PATIENCE * 2
-    )
+def once(world: BulkWorld) -> int:
+    return Controller(load(world.config)).once()
+
+
+def ready(world: BulkWorld) -> list[bool]:
+    ledger = open_ledger(f"sqlite:///{world.state / 'ledger.db'}", SystemClock())
+    try:
+        return [record.memory.status.ready for record in ledger.fleets()]
+    finally:
+        ledger.close()
 
 
 def test_hosts_begin_at_the_first_version_and_say_so_as_themselves(hosts_only: BulkWorld) -> None:
@@ -194,19 +199,22 @@ def test_a_silent_host_says_and_does_nothing_until_it_is_back(hosts_only: BulkWo
     until(lambda: hosts_only.versions(MM)[silent] == "1.1.0", "it is back")
 
 
-def test_forty_fleets_are_ready_at_first_and_five_that_are_bumped_converge(tmp_path: Path) -> None:
+def test_forty_fleets_are_ready_at_first_and_five_that_are_bumped_converge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = BulkSettings(fleets=BulkFleets(spinnaker=20, trigger=20), pace=QUICK)
     with BulkWorld(tmp_path, settings) as world:
-        first = once(world)
-        assert 0 == first.returncode, first.stderr[-2000:]
-        assert "40 fleets, 40 ready" in once(world, "status").stdout
+        for name, value in world.environment.items():
+            monkeypatch.setenv(name, value)
+        assert 0 == once(world)
+        assert [True] * 40 == ready(world)
         assert [] == world.starts()
 
         chosen = [*world.fleets.spinnaker_names()[:3], *world.fleets.trigger_names()[:2]]
         world.bump(chosen, "1.1.0")
-        until(lambda: once(world).returncode == 0 and _all_at(world, chosen, "1.1.0"), "the five are ready at 1.1.0")
+        until(lambda: once(world) == 0 and _all_at(world, chosen, "1.1.0"), "the five are ready at 1.1.0")
 
-        wanted = [*((name, "1.1.0", EAST) for name in chosen[:3])]
+        wanted = [(name, "1.1.0", EAST) for name in chosen[:3]]
         wanted += [(name, "1.1.0", host) for name in chosen[3:] for host in world.versions(name)]
         assert sorted(wanted) == sorted(world.starts())
         assert [] == world.hosts.timeline.stumbles
@@ -214,6 +222,40 @@ def test_forty_fleets_are_ready_at_first_and_five_that_are_bumped_converge(tmp_p
 
 def _all_at(world: BulkWorld, names: list[str], version: str) -> bool:
     return all(set(world.versions(name).values()) == {version} for name in names)
+
+
+def test_the_gate_bears_250_executions_of_500_pipelines(tmp_path: Path) -> None:
+    with BulkWorld(tmp_path, BulkSettings(fleets=BulkFleets(spinnaker=500, trigger=0))) as world:
+        chosen = world.fleets.spinnaker_names()[:250]
+        with requests.Session() as http:
+            for name in chosen:
+                address = f"{world.gate.url}/pipelines/{application_of(name.partition('/')[2])}/deploy-prod"
+                said = {"type": "manual", "parameters": {"PKG_VERSION": "1.1.0", "REGION": EAST}}
+                assert 202 == http.post(address, json=said).status_code
+
+        assert {"SUCCEEDED"} == {world.gate.wait_for_end(one.id, PATIENCE) for one in world.gate.executions.all()}
+        assert _all_at(world, chosen, "1.1.0")
+        assert _all_at(world, world.fleets.spinnaker_names()[250:], "1.0.0")
+        assert [(name, "1.1.0", EAST) for name in chosen] == world.starts()
+
+
+def test_a_fleet_that_is_changed_by_hand_runs_that(tmp_path: Path) -> None:
+    with BulkWorld(tmp_path, BulkSettings(fleets=BulkFleets(spinnaker=1, trigger=0))) as world:
+        world.change_by_hand("prod/svc-0001", "9.9.9")
+
+        assert {EAST: "9.9.9"} == world.versions("prod/svc-0001")
+
+
+def test_a_spoiled_version_fails_its_pipeline(tmp_path: Path) -> None:
+    gate = replace(QUICK_GATE, health_seconds=0.2)
+    with BulkWorld(tmp_path, BulkSettings(fleets=BulkFleets(spinnaker=2, trigger=0), gate=gate)) as world:
+        world.spoil("prod/svc-0001", "1.1.0")
+        for application in ("svc0001", "svc0002"):
+            said = {"type": "manual", "parameters": {"PKG_VERSION": "1.1.0", "REGION": EAST}}
+            requests.post(f"{world.gate.url}/pipelines/{application}/deploy-prod", json=said, timeout=PATIENCE)
+
+        ended = [world.gate.wait_for_end(one.id, PATIENCE) for one in world.gate.executions.all()]
+        assert ["TERMINAL", "SUCCEEDED"] == ended
 
 
 def test_a_world_in_its_own_process_is_the_same(tmp_path: Path) -> None:
