@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from adapters.agent_protocol.addresses import order_key, reports_queue_name
+from adapters.agent_protocol.addresses import order_key, reports_queue_name, topic_name
 from adapters.agent_protocol.canonical import canonical
+from adapters.agent_protocol.hints import Hint
 from adapters.agent_protocol.orders import Order
 from adapters.agent_protocol.reading import parse_order
 from adapters.agent_protocol.reports import Report, read_report
 from adapters.agent_protocol.signing import new_key
+from adapters.aws.topics import publish, topic_arn
 from adapters.clock import SystemClock
 from adapters.ledger.store import open_ledger
 from fairlead.controller import Controller
@@ -197,6 +200,46 @@ def test_a_silent_host_says_and_does_nothing_until_it_is_back(hosts_only: BulkWo
     assert "1.0.0" == hosts_only.versions(MM)[silent]
     hosts_only.hosts.silence([silent], silent=False)
     until(lambda: hosts_only.versions(MM)[silent] == "1.1.0", "it is back")
+
+
+def test_a_host_that_sickens_says_so_until_it_is_well(hosts_only: BulkWorld) -> None:
+    chosen, known = sorted(hosts_only.versions(MM))[0], dict[str, Report]()
+    until(lambda: len(newest(hosts_only, known)) == 3, "three hosts reported")
+
+    hosts_only.hosts.sicken([chosen])
+    until(lambda: not newest(hosts_only, known)[chosen].healthy, "it is sick")
+    hosts_only.hosts.sicken([chosen], healthy=True)
+
+    until(lambda: newest(hosts_only, known)[chosen].healthy, "it is well")
+    assert [] == hosts_only.starts()
+
+
+def test_a_terminated_host_is_gone_from_ec2_and_says_nothing(hosts_only: BulkWorld) -> None:
+    chosen = sorted(hosts_only.versions(MM))[0]
+    until(lambda: reports(hosts_only), "a report")
+
+    hosts_only.hosts.terminate(chosen)
+    lay(hosts_only, next_order(hosts_only, "1.1.0"))
+
+    until(lambda: set(hosts_only.versions(MM).values()) == {"1.1.0"}, "the others run it")
+    assert chosen not in hosts_only.aws.estate(EAST).instances
+    assert chosen not in {one.host for one in hosts_only.hosts.started}
+
+
+def test_a_hint_is_heard(tmp_path: Path) -> None:
+    pace = replace(QUICK, poll=3600.0)
+    settings = BulkSettings(fleets=BulkFleets(spinnaker=0, trigger=1), hosts_each=50, pace=pace)
+    with BulkWorld(tmp_path, settings) as world:
+        known: dict[str, Report] = {}
+        until(lambda: len(newest(world, known)) == 50, "all reported")
+        body = canonical(world.key.sign(next_order(world, "1.1.0").document()))
+        world.aws.objects.put(world.fleets.bucket("prod"), order_key(MM), body, SOMEBODY)
+        hint = Hint(fleet=MM, sequence=2, key=order_key(MM), sha256=sha256(body).hexdigest())
+
+        assert "" == publish(world.aws.client("sns"), topic_arn(ACCOUNT, EAST, topic_name(MM)), hint.text())
+
+        until(lambda: set(world.versions(MM).values()) == {"1.1.0"}, "all fifty run it")
+        assert 50 == len(world.starts())
 
 
 def test_forty_fleets_are_ready_at_first_and_five_that_are_bumped_converge(
