@@ -12,7 +12,8 @@ import pytest
 
 from adapters.forges.github import BadAddress, GitHub, TokenAuth, checked_api, checked_repository
 from adapters.forges.github.forge import body_of
-from reconciler.ports import Unreadable
+from desired_state.words import NAME
+from reconciler.ports import LeaseLost, Unreadable
 from reconciler.record import State
 
 REST = json.loads((Path(__file__).parents[2] / "data" / "github" / "rest.json").read_text())
@@ -124,6 +125,32 @@ def test_the_lease_is_asked_right_before_each_write(bench: Any, say: Any) -> Non
     bench.forge().deliver(lease, say.waiting(*many(say, 3)), bench.clock.now())
 
     assert (3, 3) == (lease.checks, len(bench.github.requests))
+
+
+def test_a_lease_that_ends_within_a_batch_ends_the_batch(bench: Any, say: Any) -> None:
+    with pytest.raises(LeaseLost):
+        bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
+
+    assert 2 == len(bench.github.requests)
+
+
+def test_a_write_whose_answer_is_lost_is_said_again(bench: Any, say: Any) -> None:
+    bench.github.lose = 1
+    (lost,) = deliver(bench, say)
+    bench.clock.advance(lost.retry_at - bench.clock.now())
+
+    (again,) = deliver(bench, say)
+
+    assert (False, True) == (lost.delivered, again.delivered)
+    assert [("success", "1.4.2")] == [(each["state"], each["description"]) for each in bench.github.newest("ab" * 20)]
+
+
+def test_contexts_that_github_would_take_for_one_cannot_be_named(bench: Any, say: Any) -> None:
+    deliver(bench, say, say.status(context="fairlead/prod/checkout"), say.status(context="fairlead/prod/Checkout"))
+
+    assert 1 == len(bench.github.newest("ab" * 20))
+    assert NAME.fullmatch("checkout")
+    assert not NAME.fullmatch("Checkout")
 
 
 # ── what is answered ─────────────────────────────────────────────────────────────────────────────────────────────
