@@ -59,7 +59,7 @@ def verdict_on_status(answer: Answer, *, repository: str, commit: str, secrets: 
     said = redacted(message_in(answer.body), secrets)
     if answer.status == 201:
         return Verdict(fate=Fate.DELIVERED, answer=answer)
-    if answer.status == 422:
+    if answer.status == 422 and not _is_page(answer):
         return Verdict(fate=Fate.REFUSED, message=_refusal(said, commit), answer=answer)
     if trouble := _everywhere(answer, said):
         return trouble
@@ -103,9 +103,20 @@ def _everywhere(answer: Answer, said: str, *, app: bool = False) -> Verdict | No
         return Verdict(fate=Fate.LOCKED_OUT, message=message, answer=answer)
     if status == 429 or (status == 403 and _is_about_pace(answer, said)):
         return Verdict(fate=Fate.LIMITED, message=f"GitHub limits our pace ({status}{_so(said)})", answer=answer)
-    if status >= 500 or status in {408, 425} or status < 300:
+    if status >= 500 or status in {408, 425}:
+        return Verdict(fate=Fate.AILING, message=unreachable(f"it answered {status}"), answer=answer)
+    if _is_page(answer) or status in {302, 303}:
+        how = f"it answered {status} with a web page, or sent us to one; check forge.api and the proxies before it"
+        return Verdict(fate=Fate.AILING, message=unreachable(how), answer=answer)
+    if status < 300:
         return Verdict(fate=Fate.AILING, message=unreachable(f"it answered {status}"), answer=answer)
     return None
+
+
+def _is_page(answer: Answer) -> bool:
+    """GitHub's API never answers with one: something else stands there."""
+    head = answer.body[:200].lstrip().lower()
+    return "html" in answer.headers.get("content-type", "") or head.startswith((b"<!doctype html", b"<html"))
 
 
 def _is_about_pace(answer: Answer, said: str) -> bool:

@@ -64,6 +64,7 @@ class PlayedGitHub:
     requests: list[Request] = field(default_factory=list)
     down: Canned | None = None
     next: deque[Canned | None] = field(default_factory=deque)
+    lose: int = 0  # answers to come: the write takes effect, and its connection is cut
     limited: int = 0  # answers that a too fast client got
     lock: Lock = field(default_factory=Lock)
 
@@ -108,6 +109,8 @@ class PlayedGitHub:
             status, headers, content = (
                 (canned.status, canned.headers, canned.body) if canned else self._answer(http, body)
             )
+            if self.lose:
+                self.lose, status = self.lose - 1, 0
             request = Request(path=http.path, headers=dict(http.headers), body=body, at=self.clock.now(), answer=status)
             self.requests.append(request)
         if not status:
@@ -179,12 +182,12 @@ class HeldLease:
     """A lease that is held until a test takes it away."""
 
     key: str = "statuses:main"
-    lost: bool = False
+    good_for: int = 1_000_000  # checks
     checks: int = 0
 
     def check(self) -> None:
         self.checks += 1
-        if self.lost:
+        if self.checks > self.good_for:
             raise LeaseLost(self.key)
 
 

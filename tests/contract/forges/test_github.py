@@ -12,7 +12,8 @@ import pytest
 
 from adapters.forges.github import BadAddress, GitHub, TokenAuth, checked_api, checked_repository
 from adapters.forges.github.forge import body_of
-from reconciler.ports import Unreadable
+from desired_state.words import NAME
+from reconciler.ports import LeaseLost, Unreadable
 from reconciler.record import State
 
 REST = json.loads((Path(__file__).parents[2] / "data" / "github" / "rest.json").read_text())
@@ -126,6 +127,32 @@ def test_the_lease_is_asked_right_before_each_write(bench: Any, say: Any) -> Non
     assert (3, 3) == (lease.checks, len(bench.github.requests))
 
 
+def test_a_lease_that_ends_within_a_batch_ends_the_batch(bench: Any, say: Any) -> None:
+    with pytest.raises(LeaseLost):
+        bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
+
+    assert 2 == len(bench.github.requests)
+
+
+def test_a_write_whose_answer_is_lost_is_said_again(bench: Any, say: Any) -> None:
+    bench.github.lose = 1
+    (lost,) = deliver(bench, say)
+    bench.clock.advance(lost.retry_at - bench.clock.now())
+
+    (again,) = deliver(bench, say)
+
+    assert (False, True) == (lost.delivered, again.delivered)
+    assert [("success", "1.4.2")] == [(each["state"], each["description"]) for each in bench.github.newest("ab" * 20)]
+
+
+def test_contexts_that_github_would_take_for_one_cannot_be_named(bench: Any, say: Any) -> None:
+    deliver(bench, say, say.status(context="fairlead/prod/checkout"), say.status(context="fairlead/prod/Checkout"))
+
+    assert 1 == len(bench.github.newest("ab" * 20))
+    assert NAME.fullmatch("checkout")
+    assert not NAME.fullmatch("Checkout")
+
+
 # ── what is answered ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -150,7 +177,7 @@ def refusal(message: str, **more: Any) -> bytes:
             b'{"message": "Validation Failed", "errors": [{"code": "custom"}, "odd", 3, null]}',
             "(422: Validation Failed:",
         ),
-        (b"<html>Unprocessable</html>", "GitHub refused the status (422)"),
+        (b"Unprocessable", "GitHub refused the status (422)"),
         (b"", "GitHub refused the status (422)"),
         (b"[" * 100_000, "GitHub refused the status (422)"),
     ],
@@ -180,7 +207,7 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
         ),
         (404, b'{"message": "Not Found"}', "GitHub shows us no repository acme/desired (404); check forge.repository"),
         (410, b"", "GitHub takes no statuses for acme/desired (410); ask its owner"),
-        (451, b"<html>", "GitHub takes no statuses for acme/desired (451); ask its owner"),
+        (451, b"{", "GitHub takes no statuses for acme/desired (451); ask its owner"),
         (
             307,
             b'{"message": "Moved Permanently"}',
@@ -337,6 +364,11 @@ def test_the_thousand_and_first_status_is_refused_with_its_reason(bench: Any, sa
         (0, {}, b"", "the connection failed"),
         (500, {}, b"", "it answered 500"),
         (502, {"Content-Type": "text/html"}, b"<html>Unicorn!</html>", "it answered 502"),
+        (302, {"Location": "/login"}, b"", "it answered 302 with a web page, or sent us to one; check forge.api"),
+        (301, {"Location": "/login", "Content-Type": "text/html"}, b"", "it answered 301 with a web page"),
+        (404, {}, b"<!DOCTYPE html><title>Page not found", "it answered 404 with a web page, or sent us to one; check"),
+        (403, {"Content-Type": "text/html; charset=utf-8"}, b"Blocked", "it answered 403 with a web page"),
+        (422, {"Content-Type": "text/html"}, b"<html>Unprocessable</html>", "it answered 422 with a web page"),
         (503, {}, b"{", "it answered 503"),
         (408, {}, b"", "it answered 408"),
         (200, {"Content-Type": "text/html"}, b"<html>Sign in to the hotel</html>", "it answered 200"),
@@ -388,7 +420,7 @@ def test_a_status_that_alone_fails_does_not_stand_in_the_way(bench: Any, say: An
     results = bench.forge().deliver(say.lease(), first, bench.clock.now())
     bench.github.down = None
 
-    assert min(each.retry_at for each in results) == results[3].retry_at  # the one that was not tried comes next
+    assert results[2].retry_at > results[3].retry_at  # the one that was not tried comes before the last that was
 
 
 def test_one_failure_among_many_delays_only_itself(bench: Any, say: Any) -> None:
