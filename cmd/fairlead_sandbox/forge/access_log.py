@@ -1,0 +1,50 @@
+"""Every request to the API in the order of its arrival: the witness of what was written, and how often."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One request. `status` is 0 until it was answered, and where the connection was cut before it took effect."""
+
+    at: datetime
+    method: str
+    path: str  # under the API's prefix, without the query
+    body: Mapping[str, Any] = field(default_factory=dict)
+    login: str = ""
+    status: int = 0
+    cut: bool = False  # the answer was lost on its way
+
+
+class AccessLog:
+    """Entries, oldest first. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entries: list[Entry] = []
+
+    def arrived(self, entry: Entry) -> Entry:
+        """A request is there; its entry is filled in while it is answered."""
+        with self._lock:
+            self._entries.append(entry)
+        return entry
+
+    def all(self, *, method: str = "", path: str = "") -> list[Entry]:
+        """Those of a method, and of paths with that text in them."""
+        with self._lock:
+            return [each for each in self._entries if method in ("", each.method) and path in each.path]
+
+    def writes(self, path: str = "") -> list[Entry]:
+        """Those that changed something: their answer was a success, whether it arrived or not."""
+        return [each for each in self.all(path=path) if each.method in WRITES and 200 <= each.status < 300]
+
+    def clear(self) -> None:
+        """Count from here."""
+        with self._lock:
+            self._entries.clear()
