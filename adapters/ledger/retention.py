@@ -10,6 +10,8 @@
 | reports | as long as their part; of a host that is gone, a day after its last word (by the reports feed) |
 | feeds | 30 days after the last try |
 | statuses | 90 days after the last word, unless open, undelivered, on a head, or on a fleet's setting commit |
+| budgets | 30 days after the last write or rest |
+| forge_writes | a day |
 | events, chains | lines for 400 days, oldest first; a chain's ends are kept |
 | requests | 30 days after the ask |
 """
@@ -23,10 +25,12 @@ from sqlalchemy import Connection, Delete, Select, Table, and_, delete, exists, 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import micros
 from adapters.ledger.tables import (
+    budgets,
     chains,
     events,
     feeds,
     fleets,
+    forge_writes,
     intents,
     reports,
     repositories,
@@ -38,6 +42,7 @@ from reconciler.record import State
 
 BATCH = 500  # rows in one transaction: nobody waits long for a prune
 DAYS = {"fleets": 30, "intents": 90, "snapshots": 7, "feeds": 30, "statuses": 90, "events": 400, "requests": 30}
+DAYS |= {"budgets": 30, "forge_writes": 1}
 
 
 class Retention:
@@ -77,6 +82,8 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
         (feeds, feeds.c.tried_at < before["feeds"]),
         (statuses, _old_words(before["statuses"])),
         (requests, requests.c.at < before["requests"]),
+        (budgets, budgets.c.used_at < before["budgets"]),
+        (forge_writes, forge_writes.c.at < before["forge_writes"]),
     ]
 
 

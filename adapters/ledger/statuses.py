@@ -131,10 +131,12 @@ class Statuses:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
     def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
-        """What the forge has not confirmed and may be told now: final words first, then those on the newest commits.
+        """What the forge has not confirmed and may be told now: final words first, then roll-ups, then newest commits.
 
         The order of first words stands in for the order of commits.
         """
+        pending = case((statuses.c.state == State.PENDING.value, 1), else_=0)
+        a_fleets = case((statuses.c.context.like("%/%/%"), 1), else_=0)
         waiting = (
             select(statuses)
             .where(
@@ -143,7 +145,7 @@ class Statuses:
                 statuses.c.refused.is_(None),
                 or_(statuses.c.next_try.is_(None), statuses.c.next_try <= micros(now)),
             )
-            .order_by(case((statuses.c.state == State.PENDING.value, 1), else_=0), statuses.c.id.desc())
+            .order_by(pending, a_fleets, statuses.c.id.desc())
             .limit(limit)
         )
         with self._database.reading() as connection:
@@ -178,5 +180,5 @@ def _put_off(result: Delivery) -> Any:
     """Tried again at `retry_at`; without one the forge has refused this word for good."""
     fate: dict[str, Any] = {"refused": result.message or "refused"}
     if result.retry_at is not None:
-        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + 1}
+        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + result.tried}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)

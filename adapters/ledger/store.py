@@ -5,6 +5,7 @@ from threading import local
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import DatabaseError, NoSuchModuleError
 
+from adapters.ledger.budget import Budgets
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import LedgerError, check_url, lock_schema, prepare
 from adapters.ledger.feeds import Feeds
@@ -21,8 +22,8 @@ from adapters.ledger.statuses import Statuses
 from reconciler.ports import Clock
 
 
-class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, History, People, Retention):
-    """Implements `reconciler.ports.Ledger` and `Queue` over one database. Safe to share between threads.
+class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, Budgets, History, People, Retention):
+    """Implements `reconciler.ports.Ledger`, `Queue` and `Budget` over one database. Safe to share between threads.
 
     Each parent is one room: it holds no state of its own but what is set here.
     """

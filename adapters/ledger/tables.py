@@ -156,6 +156,27 @@ statuses = Table(
     Index("statuses_said_at", "said_at"),
 )
 
+# What forges let us write, by account: its rests and troubles in a row, and its writes of the last while.
+budgets = Table(
+    "budgets",
+    metadata,
+    _text("name", key=True),
+    _number("rests_until"),
+    _text("why"),
+    _number("strikes"),
+    _number("used_at"),
+)
+
+forge_writes = Table(
+    "forge_writes",
+    metadata,
+    _serial(),
+    _text("budget"),
+    _number("at"),
+    Index("forge_writes_budget", "budget", "at"),
+    Index("forge_writes_at", "at"),
+)
+
 # Append-only, hash-chained per fleet: `hash` covers the line and `previous`.
 events = Table(
     "events",

@@ -20,6 +20,9 @@ from adapters.feeds.reports import DEPLOY_TYPE as AGENTS
 from adapters.feeds.reports import Reports, names_of
 from adapters.feeds.repositories import Repositories, Source
 from adapters.forges.git_notes import GitNotes
+from adapters.forges.github import AppAuth, Auth, BadAddress, GitHub, Place, TokenAuth, Transport, Webhook
+from adapters.forges.github import checked_repository as checked_github_repository
+from adapters.forges.github.limits import Allowance, windows
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
@@ -29,9 +32,9 @@ from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
-from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
+from fairlead.settings import ForgeSignIn, GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.plan import Pace
-from reconciler.ports import Clock, Deployer
+from reconciler.ports import Budget, Clock, Deployer, Forge, Unreadable
 from reconciler.world import World
 
 
@@ -126,6 +129,68 @@ def _sign_in(auth: GateSignIn) -> GateAuth:
     )
 
 
+def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], Forge]:
+    """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
+    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
+    try:
+        name = checked_github_repository(wanted.repository)
+        transport = Transport(wanted.api, timeout=seconds, monotonic=clock.monotonic)
+        auth = _github_auth(wanted.auth, name, transport, clock)
+    except BadAddress as bad:
+        raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
+    except (SettingsError, Unreadable) as bad:
+        raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
+    spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
+    log = structlog.get_logger("fairlead")
+    return lambda budget: GitHub(
+        name, transport=transport, auth=auth, allowance=Allowance(budget=budget, windows=spent), log=log
+    )
+
+
+def _github_auth(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> Auth:
+    needed = ("token",) if auth.mode == "token" else ("app_id", "installation_id", "private_key")
+    if missing := next((name for name in needed if not getattr(auth, name)), None):
+        what = "the number that GitHub shows" if missing.endswith("_id") else "a reference, env:NAME or file:/path"
+        raise SettingsError(f"{missing} is needed with mode {auth.mode}: write {what}")
+    if auth.mode == "token":
+        return TokenAuth(_revealed(SecretReference(auth.token).reveal_token))
+    if not (auth.installation_id.isascii() and auth.installation_id.isdigit()):
+        raise SettingsError("installation_id is a number: it ends the address of the installation's page")
+    key = _revealed(SecretReference(auth.private_key).reveal)
+    return AppAuth(auth.app_id, auth.installation_id, key, repository=repository, transport=transport, clock=clock)
+
+
+def _revealed(reveal: Callable[[], str]) -> Callable[[], str]:
+    """The secret, read anew each time, for adapters, which know nothing of settings."""
+
+    def now() -> str:
+        try:
+            return reveal()
+        except SettingsError as missing:
+            raise Unreadable(str(missing)) from None
+
+    return now
+
+
+def webhook(settings: Settings, clock: Clock) -> Webhook | None:
+    """What answers at `/hooks/github`; None where no repository has webhook secrets. Raises `SettingsError`."""
+    places = [
+        Place(
+            name=repository.name,
+            url=repository.url,
+            branch=repository.branch,
+            repository=repository.forge.repository,
+            secrets=tuple(SecretReference(secret).reveal() for secret in repository.forge.webhook_secrets),
+        )
+        for repository in settings.repositories
+        if repository.forge.webhook_secrets
+    ]
+    try:
+        return Webhook(places, clock) if places else None
+    except ValueError as empty:
+        raise SettingsError(str(empty)) from None
+
+
 def signing(settings: Settings) -> SigningKey | None:
     """The key that orders are signed with; None where the settings have none. Raises `SettingsError`."""
     if settings.signing is None:
@@ -146,7 +211,7 @@ class Parts:
     inventories: Inventories
     executions: Executions
     reports: Reports
-    forges: Mapping[str, GitNotes]
+    forges: Mapping[str, Forge]
     close: Callable[[], None]
 
 
@@ -162,6 +227,11 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         signing=signing(settings),
     )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
+    hosted = {
+        repository.name: github(settings, repository, clock)
+        for repository in settings.repositories
+        if repository.forge.type == "github"
+    }
     store = ledger(settings, clock)
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
@@ -183,7 +253,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
-        forges={name: GitNotes(found) for name, found in mirrors.items()},
+        forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},
         close=partial(_close, store, *mirrors.values()),
     )
 
