@@ -14,7 +14,7 @@ from fairlead_sandbox.demo.stories import ALL
 from fairlead_sandbox.demo.story import Story, Track
 from reconciler.reasons import Reason
 
-NOTES = """commit abc1234  Merge bump-prod-matchmaker-2.4.0: Bump prod/matchmaker to 2.4.0
+SAID = """commit abc1234  Merge pull request #2 from sandbox/bump-prod-matchmaker-2.4.0
 success  fairlead/prod/matchmaker  2.4.0 on 8/8 units in 10 s  (2026-11-24T06:01:09Z)
 success  fairlead/prod  1/1 fleets done  (2026-11-24T06:01:09Z)
 success  fairlead/validate  12 fleets are sound  (2026-11-24T06:01:09Z)
@@ -29,7 +29,7 @@ def drawn(draw: Callable[[Console], None], width: int = 100, *, terminal: bool =
 
 
 def half(track: Track, seen: int | None = None) -> Half:
-    steps = [Step(what=track.does, seen="merged as abc1234", at=0.0)]
+    steps = [Step(what=track.does, seen="pull request #2 merged as abc1234", at=0.0)]
     for place, each in enumerate(track.expects[:seen], 1):
         steps.append(Step(what=each.what, seen="so it is, " * 8, at=1.5 * place, timed=each.timed))
     return Half(track=track, steps=tuple(steps))
@@ -62,10 +62,10 @@ HOSTS = (
 SCENE = Scene(fleets=(fleet("prod/matchmaker", *HOSTS), *(fleet(f"staging/s{n}") for n in range(11))), commits=())
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     def everything(console: Console) -> None:
-        print_commits(console, NOTES)
+        print_commits(console, SAID)
         print_times(console, [told(story) for story in ALL])
         print_summary(console, [told(story) for story in ALL], ALL, 60.0)
 
@@ -101,7 +101,7 @@ def test_the_closing_table_has_a_row_a_story_and_says_what_did_not_happen() -> N
 
 
 def test_on_a_terminal_a_commit_shows_its_fleets_and_counts_the_rest() -> None:
-    lines = [line.rstrip() for line in drawn(lambda console: print_commits(console, NOTES), 120)]
+    lines = [line.rstrip() for line in drawn(lambda console: print_commits(console, SAID), 120)]
 
     assert "  + 2 on environments and validation" in lines
     assert any("fairlead/prod/matchmaker" in line for line in lines)

@@ -307,7 +307,7 @@ def test_the_log_tells_every_write_once(api: Api) -> None:
     api.status("f" * 40)
     api("GET", "/commits/main/status")
 
-    assert [f"/repos/{NAME}/statuses/{api.first}"] == [entry.path for entry in api.forge.log.writes()]
+    assert [f"/repos/{NAME}/statuses/{api.first}"] == [entry.path for entry in api.forge.log.successes()]
     assert [(201, "ada"), (422, "ada")] == [(each.status, each.login) for each in api.forge.log.all(method="POST")]
 
 

@@ -166,6 +166,27 @@ def test_an_app_has_no_token_of_another_apps_installation(api: Api) -> None:
     assert 404 == api.token_for(api.signed(), other).status_code
 
 
+def test_an_apps_token_may_be_limited_to_a_repository_and_a_permission(api: Api) -> None:
+    api.forge.create("sandbox/other")
+
+    def token(**body: Any) -> requests.Response:
+        path = f"/app/installations/{api.app.installation_id}/access_tokens"
+        return api("POST", path, api.signed(), body)
+
+    limited = token(repositories=["main"], permissions={"statuses": "write"})
+
+    header = f"token {limited.json()['token']}"
+    assert ({"statuses": "write"}, "selected") == tuple(
+        limited.json()[name] for name in ("permissions", "repository_selection")
+    )
+    assert 201 == api.say(header).status_code
+    assert (404, "Not Found") == refused(api("GET", "/repos/sandbox/other", header))
+    assert 422 == token(repositories=["nowhere"]).status_code
+    assert (422, "The permissions requested are not granted to this installation.") == refused(
+        token(permissions={"contents": "write"})
+    )
+
+
 def test_who_may_not_write_is_told_so(api: Api) -> None:
     reader = api.forge.identities.add_person("grace", {"contents": "read"})
     app = api.forge.identities.add_app(public(KEY), "reader", {"contents": "read"})
@@ -279,7 +300,7 @@ def test_a_lost_answer_took_effect(api: Api) -> None:
     api.say(context="fairlead/staging")
 
     assert ["fairlead/staging", "fairlead/prod"] == api.said()
-    assert [(201, True), (201, False)] == [(each.status, each.cut) for each in api.forge.log.writes()]
+    assert [(201, True), (201, False)] == [(each.status, each.cut) for each in api.forge.log.successes()]
 
 
 def test_a_stalled_forge_answers_when_it_goes_on(api: Api, wait_for: Callable[[Callable[[], bool]], None]) -> None:

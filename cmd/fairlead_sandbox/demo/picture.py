@@ -8,9 +8,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from adapters.forges.git_notes import Line
 from fairlead_sandbox.demo.play import Half, Told
-from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Scene, UnitView
+from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Line, Scene, UnitView
 from fairlead_sandbox.demo.stories import TOLD_OF
 from reconciler.reasons import Reason
 from reconciler.record import State

@@ -1,4 +1,4 @@
-"""Every request to the API in the order of its arrival: the witness of what was written, and how often."""
+"""Every write to the API in the order of its arrival: the witness of what was said and merged, and how often."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Entry:
 
 
 class AccessLog:
-    """Entries, oldest first. Safe to share between threads."""
+    """Entries of writes, oldest first; reads are not kept. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -31,8 +31,9 @@ class AccessLog:
 
     def arrived(self, entry: Entry) -> Entry:
         """A request is there; its entry is filled in while it is answered."""
-        with self._lock:
-            self._entries.append(entry)
+        if entry.method in WRITES:
+            with self._lock:
+                self._entries.append(entry)
         return entry
 
     def all(self, *, method: str = "", path: str = "") -> list[Entry]:
@@ -40,9 +41,9 @@ class AccessLog:
         with self._lock:
             return [each for each in self._entries if method in ("", each.method) and path in each.path]
 
-    def writes(self, path: str = "") -> list[Entry]:
-        """Those that changed something: their answer was a success, whether it arrived or not."""
-        return [each for each in self.all(path=path) if each.method in WRITES and 200 <= each.status < 300]
+    def successes(self, path: str = "") -> list[Entry]:
+        """Those that took effect, whether their answer arrived or not."""
+        return [each for each in self.all(path=path) if 200 <= each.status < 300]
 
     def clear(self) -> None:
         """Count from here."""

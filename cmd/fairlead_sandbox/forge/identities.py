@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -28,6 +28,7 @@ class Identity:
     login: str
     permissions: Mapping[str, str]
     app: bool = False
+    repositories: frozenset[str] | None = None  # names that an app's token is limited to; None: all
 
     @property
     def email(self) -> str:
@@ -63,7 +64,7 @@ class App:
 
 
 class Identities:
-    """All accounts. Tokens of apps expire by the clock."""
+    """All accounts. Tokens of apps expire by the clock; they may be limited to some permissions and repositories."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -98,20 +99,28 @@ class Identities:
             raise Refused(401, "Bad credentials")
         return identity
 
-    def installation_token(self, authorization: str, installation: int) -> dict[str, Any]:
-        """A fresh token for an app's installation, as it is answered. Raises `Refused`."""
+    def installation_token(
+        self, authorization: str, installation: int, body: Mapping[str, Any], there_are: Collection[str]
+    ) -> dict[str, Any]:
+        """A fresh token for an app's installation, as it is answered; `there_are` names of repositories.
+
+        Raises `Refused`.
+        """
         app = self.app(authorization)
         if app.installation_id != installation:
             raise not_found()
         until = self._clock.now() + TOKEN_LASTS
-        bot = Identity(login=f"{app.slug}[bot]", permissions=app.permissions, app=True)
-        token = self._issue("ghs_", bot, until)
-        permissions = dict(app.permissions)
+        permissions, names = _permissions(app, body.get("permissions")), body.get("repositories")
+        if not set(names or ()) <= set(there_are):
+            what = "does not exist or is not accessible to the parent installation"
+            raise Refused(422, f"There is at least one repository that {what}.")
+        limited = frozenset(names) if names else None
+        bot = Identity(login=f"{app.slug}[bot]", permissions=permissions, app=True, repositories=limited)
         return {
-            "token": token,
+            "token": self._issue("ghs_", bot, until),
             "expires_at": stamp(until),
             "permissions": permissions,
-            "repository_selection": "all",
+            "repository_selection": "selected" if names else "all",
         }
 
     def app(self, authorization: str) -> App:
@@ -156,6 +165,16 @@ class Identities:
         with self._lock:
             self._tokens[token] = (identity, until)
         return token
+
+
+def _permissions(app: App, wanted: Mapping[str, str] | None) -> dict[str, str]:
+    """Those that were asked for, or all of the app's. Raises `Refused` for more than it has."""
+    if not wanted:
+        return dict(app.permissions)
+    for name, access in wanted.items():
+        if app.permissions.get(name) not in (access, "write"):
+            raise Refused(422, "The permissions requested are not granted to this installation.")
+    return dict(wanted)
 
 
 def _token(authorization: str) -> str:

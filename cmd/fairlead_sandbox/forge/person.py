@@ -34,7 +34,7 @@ class Person:
     """
 
     def __init__(self, api: str, repository: str, token: str) -> None:
-        self._url = f"{api}/repos/{repository}"
+        self.url = f"{api}/repos/{repository}"
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {token}"
@@ -61,7 +61,7 @@ class Person:
         self._ask("POST", "/hooks", {"name": "web", "events": ["push"], "config": config})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self._session.request(method, self._url + path, json=body, timeout=PATIENCE)
+        answer = self._session.request(method, self.url + path, json=body, timeout=PATIENCE)
         if not answer.ok:
             raise RuntimeError(f"the forge answers {answer.status_code} to {method} {path}: {answer.text[:300]}")
         return answer.json()

@@ -71,7 +71,7 @@ class Routes:
             found = pattern.fullmatch(request.path)
             if found and method == request.method:
                 hosted = self._hosted.get(found["full_name"])
-                if hosted is None:
+                if hosted is None or (who.repositories is not None and hosted.name not in who.repositories):
                     raise not_found()
                 return serve(Asked(hosted=hosted, request=request, found=found.groupdict(), who=who))
         raise not_found()
@@ -88,7 +88,8 @@ class Routes:
         return Answer(body=views.app(self._identities.app(request.authorization), self._addresses))
 
     def _access_token(self, request: Request, found: Found) -> Answer:
-        token = self._identities.installation_token(request.authorization, int(found["id"]))
+        names = [hosted.name for hosted in self._hosted.values()]
+        token = self._identities.installation_token(request.authorization, int(found["id"]), request.body, names)
         return Answer(status=201, body=token)
 
     def _user(self, request: Request, who: Identity) -> Answer:

@@ -26,7 +26,7 @@ PREFIX = "/api/v3"
 class Forge:
     """Use it as a context manager. It ends before the git server whose port it shares.
 
-    `identities` are its accounts, `faults` and `meter.limits` its switches, `log` every request to its API.
+    `identities` are its accounts, `faults` and `meter.limits` its switches, `log` every write to its API.
     """
 
     def __init__(self, git: GitServer, clock: Clock) -> None:

@@ -89,7 +89,10 @@ def test_replicas_share_one_budget(bench):
     for thread in threads:
         thread.join(60)
 
-    assert (3, 17) == (sum(turn.wait_until is None for turn in turns), sum(turn.wait_until is not None for turn in turns))
+    assert (3, 17) == (
+        sum(turn.wait_until is None for turn in turns),
+        sum(turn.wait_until is not None for turn in turns),
+    )
 
 
 def test_accounts_do_not_share_a_budget(bench):
