@@ -35,7 +35,7 @@ def up(
     place = folder or Path(tempfile.mkdtemp(prefix="fairlead-sandbox-"))
     hosts = sum(EXAMPLE_HOSTS.values())
     console.print(f"starting AWS, Gate, a forge and {hosts} hosts with agents ...")
-    with World(place, WorldSettings(boot_seconds=0.5, hosts=EXAMPLE_HOSTS, forge=True)) as world:
+    with World(place, WorldSettings(boot_seconds=0.5, hosts=EXAMPLE_HOSTS, forge="token")) as world:
         one = world.hosts("staging/matchmaker")[0].id
         welcome = _welcome(world.folder, world.gate.url, world.git.url(world.repository), one)
         console.print(welcome, highlight=False, soft_wrap=True)

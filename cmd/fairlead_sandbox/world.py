@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from adapters.clock import SystemClock
 from fairlead_sandbox import forge_half, images, server_groups
@@ -48,7 +48,7 @@ class WorldSettings:
     pace: Mapping[str, str] = field(default_factory=lambda: {"poll": "2s", "heartbeat": "1s"})  # in agent.yaml
     deployed: bool = True  # hosts run what the repository says; False: they are fresh, and nothing runs on them
     agents: bool = True  # fresh hosts' agents are started with the world
-    forge: bool = False
+    forge: Literal["", "token", "app"] = ""  # how Fairlead signs in there
 
 
 class World:
@@ -80,7 +80,7 @@ class World:
             starting.enter_context(self.gate)
             self.git = starting.enter_context(GitServer(self.folder / "git"))
             if self.settings.forge:
-                self._forge = starting.enter_context(ForgeHalf(self.folder, self.git, self._clock))
+                self._forge = starting.enter_context(ForgeHalf(self.folder, self.git, self._clock, self.settings.forge))
             files = self._files()
             self._make_hosts(files, starting)
             self._open_repository(files)
@@ -271,7 +271,7 @@ class World:
     def forge_half(self) -> ForgeHalf:
         """The forge, and who is on it. Raises `RuntimeError` in a world without one."""
         if self._forge is None:
-            raise RuntimeError("this world has no forge; say WorldSettings(forge=True)")
+            raise RuntimeError('this world has no forge; say WorldSettings(forge="token")')
         return self._forge
 
     @property

@@ -23,7 +23,7 @@ SETTINGS = WorldSettings(
     boot_seconds=0.3,
     controller={"active_interval": "1s"},
     hosts=EXAMPLE_HOSTS,
-    forge=True,
+    forge="token",
 )
 PLAIN = 2  # releases that a host keeps: what runs, and what ran before; one that tried a sick version keeps more
 SPINNAKER, TRIGGER, BOTH = "Spinnaker", "trigger", "both"  # who deploys a fleet
