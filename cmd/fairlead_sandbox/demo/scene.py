@@ -98,14 +98,17 @@ class Scene:
         return next((commit for commit in self.commits if commit.sha == sha), None)
 
 
-def look(ledger: Store, repository: Path, person: Person, clock: Clock) -> Scene:
-    """What the ledger, the repository and the forge say now."""
+def look(ledger: Store, commits: tuple[CommitView, ...], clock: Clock) -> Scene:
+    """What the ledger says now, beside what is said on commits."""
     now = clock.now()
-    fleets = tuple(_fleet(record, now) for record in ledger.fleets() if record.present)
+    return Scene(fleets=tuple(_fleet(record, now) for record in ledger.fleets() if record.present), commits=commits)
+
+
+def newest(repository: Path, person: Person) -> tuple[CommitView, ...]:
+    """The newest commits of `main` with what the forge shows on them now, newest first."""
     said = git(repository, "log", "--first-parent", f"--max-count={COMMITS}", "--format=%H %s", "main", "--")
     found = (line.partition(" ") for line in said.splitlines())
-    commits = tuple(CommitView(sha=sha, subject=subject, lines=statuses(person, sha)) for sha, _, subject in found)
-    return Scene(fleets=fleets, commits=commits)
+    return tuple(CommitView(sha=sha, subject=subject, lines=statuses(person, sha)) for sha, _, subject in found)
 
 
 def statuses(person: Person, sha: str) -> tuple[Line, ...]:

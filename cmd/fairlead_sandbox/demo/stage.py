@@ -12,7 +12,7 @@ from adapters.ledger.store import Store, open_ledger
 from fairlead_sandbox.builds import Behaviour
 from fairlead_sandbox.demo.agents import AgentLine, lines_of
 from fairlead_sandbox.demo.controller_process import ControllerProcess
-from fairlead_sandbox.demo.scene import Scene, look
+from fairlead_sandbox.demo.scene import CommitView, Scene, look, newest
 from fairlead_sandbox.forge import Person
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import EXAMPLE_HOSTS, World, WorldSettings
@@ -26,6 +26,7 @@ SETTINGS = WorldSettings(
     forge="token",
 )
 PLAIN = 2  # releases that a host keeps: what runs, and what ran before; one that tried a sick version keeps more
+RELOAD = 0.5  # seconds
 SPINNAKER, TRIGGER, BOTH = "Spinnaker", "trigger", "both"  # who deploys a fleet
 
 
@@ -61,6 +62,8 @@ class Stage:
         self.changed_host = ""  # the host that was changed by hand
         self._heard: dict[str, int] = {}  # by host: the length of its log at the last deed
         self._fetched: Counter[tuple[str, str]] = Counter()  # what had been downloaded at the last deed
+        self._asked = float("-inf")  # on the monotonic clock: when the forge was asked
+        self._newest: tuple[CommitView, ...] = ()
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -89,8 +92,11 @@ class Stage:
         return self.world.forge_half.person
 
     def look(self) -> Scene:
-        """What there is to see now."""
-        return look(self.ledger, self.repository, self.person, self.clock)
+        """What there is to see now; the forge is asked now and then, as a person reloads a page."""
+        now = self.clock.monotonic()
+        if now - self._asked >= RELOAD:
+            self._asked, self._newest = now, newest(self.repository, self.person)
+        return look(self.ledger, self._newest, self.clock)
 
     def history(self, fleet: str) -> list[Event]:
         """What the controller wrote down about a fleet, newest first."""
