@@ -2,17 +2,19 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
-from fairlead_sandbox.demo.picture import Picture
+from fairlead_sandbox.demo.picture import Picture, commit_lines
 from fairlead_sandbox.demo.play import Half, Missing, Step, Told
 from fairlead_sandbox.demo.report import print_commits, print_summary, print_times
-from fairlead_sandbox.demo.scene import MIXED, FleetView, Scene, UnitView
+from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Line, Scene, UnitView
 from fairlead_sandbox.demo.stories import ALL
 from fairlead_sandbox.demo.story import Story, Track
 from reconciler.reasons import Reason
+from reconciler.record import State
 
 SAID = """commit abc1234  Merge pull request #2 from sandbox/bump-prod-matchmaker-2.4.0
 success  fairlead/prod/matchmaker  2.4.0 on 8/8 units in 10 s  (2026-11-24T06:01:09Z)
@@ -106,6 +108,15 @@ def test_on_a_terminal_a_commit_shows_its_fleets_and_counts_the_rest() -> None:
     assert "  + 2 on environments and validation" in lines
     assert any("fairlead/prod/matchmaker" in line for line in lines)
     assert not any("fairlead/validate" in line for line in lines)
+
+
+def test_a_merged_pull_request_is_named_by_number_and_branch_in_eighty_columns() -> None:
+    line = Line(state=State.SUCCESS, context="fairlead/prod", description="", at=datetime(2026, 11, 24, tzinfo=UTC))
+    subject = "Merge pull request #4 from sandbox/bump-prod-matchmaker-2.5.0"
+    commit = CommitView(sha="abc1234" * 5, subject=subject, lines=(line,))
+    [drawing] = drawn(lambda console: console.print(*commit_lines(commit)), 80)
+
+    assert drawing.endswith("✓prod  #4 from sandbox/bump-prod-matchmaker-2.5.0")
 
 
 @pytest.mark.parametrize(("height", "shown"), [(24, 0), (60, 11)])
