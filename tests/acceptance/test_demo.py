@@ -57,7 +57,7 @@ class Demo:
         assert found is not None
         return int(found[1])
 
-    def wait_for(self, text: str, within: float = 150) -> None:
+    def wait_for(self, text: str, within: float = 300) -> None:
         self._wait(lambda: text in self.output or self._process.poll() is not None, text, within)
         assert text in self.output, self.output
 
