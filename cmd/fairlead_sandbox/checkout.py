@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 _ENVIRONMENT: Mapping[str, str] = {
@@ -72,6 +73,14 @@ class Checkout:
         self.git("fetch", "--quiet", "origin", "main")
         self.git("reset", "--quiet", "--hard", "FETCH_HEAD")
         return self.head
+
+    @contextmanager
+    def on_branch(self, branch: str) -> Iterator[None]:
+        """What is committed meanwhile is on a new branch, which is then pushed. The work tree comes back to `main`."""
+        self.git("checkout", "--quiet", "-b", branch)
+        yield
+        self.git("push", "--quiet", "origin", branch)
+        self.git("checkout", "--quiet", "main")
 
     def merge_branch(self, branch: str, message: str, files: Mapping[str, str | None]) -> str:
         """What a merged pull request leaves: a commit on `branch`, and a merge commit on `main`. Gives the merge."""

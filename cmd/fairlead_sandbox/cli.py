@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A whole world on one machine: AWS, Spinnaker's Gate, a git server and hosts with agents, to try Fairlead on.",
+    help="A whole world on one machine: AWS, Spinnaker's Gate, a forge and hosts with agents, to try Fairlead on.",
 )
 
 
@@ -26,7 +26,7 @@ def up(
 ) -> None:
     """Run the world until Ctrl-C."""
     _make_room(folder)
-    from fairlead_sandbox.world import EXAMPLE_HOSTS, REPOSITORY, World, WorldSettings
+    from fairlead_sandbox.world import EXAMPLE_HOSTS, World, WorldSettings
 
     console = Console()
     ended = Event()
@@ -34,10 +34,10 @@ def up(
         signal.signal(number, lambda *_: ended.set())
     place = folder or Path(tempfile.mkdtemp(prefix="fairlead-sandbox-"))
     hosts = sum(EXAMPLE_HOSTS.values())
-    console.print(f"starting AWS, Gate, git and {hosts} hosts with agents ...")
-    with World(place, WorldSettings(boot_seconds=0.5, hosts=EXAMPLE_HOSTS)) as world:
+    console.print(f"starting AWS, Gate, a forge and {hosts} hosts with agents ...")
+    with World(place, WorldSettings(boot_seconds=0.5, hosts=EXAMPLE_HOSTS, forge="token")) as world:
         one = world.hosts("staging/matchmaker")[0].id
-        welcome = _welcome(world.folder, world.gate.url, world.git.url(REPOSITORY), one)
+        welcome = _welcome(world.folder, world.gate.url, world.git.url(world.repository), one)
         console.print(welcome, highlight=False, soft_wrap=True)
         while not ended.wait(0.5):  # a signal that another thread receives does not wake this one
             pass
@@ -78,8 +78,12 @@ In another shell:
 
 Then change something:
 
-  git clone {repository} desired && cd desired
-                                    # edit environments/staging/checkout.yaml, commit, push
+  git clone {repository} desired && cd desired && git checkout -b mine
+                                    # edit environments/staging/checkout.yaml, commit, git push origin mine
+  ada="Authorization: Bearer $FORGE_TOKEN"                 # the forge speaks GitHub's dialect
+  curl -H "$ada" $FORGE/pulls -d '{{"head": "mine", "base": "main", "title": "My change"}}'
+  curl -H "$ada" -X PUT $FORGE/pulls/1/merge
+  curl -H "$ada" $FORGE/commits/main/status                # what Fairlead says on it
 
 What happens by Spinnaker, or to it:
 

@@ -1,5 +1,7 @@
 """A git server over smart HTTP: the real `git http-backend` behind a small CGI host, so that tests speak real git.
 
+A guest, such as a forge, may answer on the same port and see what is pushed.
+
 Header and body leave in one write and Nagle's algorithm is off: apart, each keep-alive request once waited 40 ms for a
 delayed acknowledgement.
 """
@@ -9,13 +11,16 @@ import contextlib
 import hmac
 import os
 import socket
+import struct
 import subprocess
 import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 _QUIET = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
@@ -29,6 +34,42 @@ class Access:
     path: str  # without the query
     service: str
     status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, whole. Header names are in lower case; `query` is what follows the question mark."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Cut(Exception):
+    """The connection is reset instead of an answer."""
+
+
+class Guest(Protocol):
+    """Something that shares the server's address, such as a forge."""
+
+    def answer(self, call: Call) -> Reply | None:
+        """None leaves the request to git. Raises `Cut`."""
+        ...
+
+    def receiving(self, name: str) -> AbstractContextManager[None]:
+        """What is around a push to a repository."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,10 +97,11 @@ class Login:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _State:
     folder: Path
     login: Login | None
+    guest: Guest | None = None
     faults: Faults = field(default_factory=Faults)
     accesses: list[Access] = field(default_factory=list)
     waiting: set[int] = field(default_factory=set)  # threads whose request is stalled
@@ -103,6 +145,10 @@ class GitServer:
     def port(self) -> int:
         """The port that it listens on."""
         return int(self._server.server_address[1])
+
+    def share(self, guest: Guest) -> None:
+        """Let something else answer on the same port what is its own."""
+        self._state.guest = guest
 
     def url(self, name: str) -> str:
         """The address of a repository; it need not exist yet."""
@@ -179,19 +225,59 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
         """The access log is a list, not a stream of lines."""
 
     def _answer(self) -> None:
-        state = self.server.state
         body = self._body()
+        if self.server.state.guest is None:
+            self._answer_git(body)
+            return
+        try:
+            reply = self.server.state.guest.answer(self._call(body))
+        except Cut:
+            self._reset()
+            return
+        if reply is None:
+            self._answer_git(body)
+        else:
+            self._send(reply.status, reply.headers, reply.body)
+
+    def _call(self, body: bytes) -> Call:
+        address = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Call(method=self.command, path=address.path, query=address.query, headers=headers, body=body)
+
+    def _reset(self) -> None:
+        """To linger for no time makes of the end of a connection its reset (socket(7))."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def _answer_git(self, body: bytes) -> None:
+        state = self.server.state
         self._wait_while_stalled()
         if state.faults.refuse_with is not None:
             self._send(state.faults.refuse_with, {}, b"refused by a fault switch\n")
         elif state.login and not hmac.compare_digest(self.headers.get("Authorization", ""), state.login.header):
             self._send(401, {"WWW-Authenticate": 'Basic realm="sandbox"'}, b"log in\n")
         else:
-            self._send(*_run_backend(self.server.backend, self._environment(len(body)), body))
+            with self._receiving():
+                answer = _run_backend(self.server.backend, self._environment(len(body)), body)
+            self._send(*answer)
+
+    def _receiving(self) -> AbstractContextManager[None]:
+        name, mark, _ = urlsplit(self.path).path.rpartition(".git/git-receive-pack")
+        guest = self.server.state.guest
+        return guest.receiving(name.lstrip("/")) if guest is not None and mark else nullcontext()
 
     def _wait_while_stalled(self) -> None:
         state = self.server.state
@@ -237,7 +323,7 @@ class _Handler(BaseHTTPRequestHandler):
             "SERVER_PROTOCOL": "HTTP/1.1",
         }
 
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._remember(status)
         self.send_response(status)
         for name, value in headers.items():

@@ -1,5 +1,5 @@
-"""The whole world on one machine: AWS, a Gate that deploys onto it, hosts with agents, a git server, an example
-repository in it.
+"""The whole world on one machine: AWS, a Gate that deploys onto it, hosts with agents, a git server or a forge, an
+example repository in it.
 """
 
 import re
@@ -8,21 +8,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from adapters.clock import SystemClock
-from fairlead_sandbox import images, server_groups
+from fairlead_sandbox import forge_half, images, server_groups
 from fairlead_sandbox.aws import ACCOUNT, REGIONS, Aws
 from fairlead_sandbox.builds import Behaviour, Build
 from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of, trigger_fleets_of, without
+from fairlead_sandbox.forge import Forge
+from fairlead_sandbox.forge_half import ForgeHalf
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.git_server import GitServer
 from fairlead_sandbox.hosts import Host
 from fairlead_sandbox.server_groups import ServerGroup
 from fairlead_sandbox.trigger_half import TriggerHalf
 
-REPOSITORY = "main"  # the name, on the git server and in fairlead.toml
+REPOSITORY = "main"  # the name in fairlead.toml, and on a git server without a forge
 QUICK = {"poll_interval": "1s", "inventory_interval": "2s", "executions_interval": "1s"}
 EXAMPLE_HOSTS = {"staging/matchmaker+staging/lobby": 1, "prod/matchmaker": 6, "prod/matchmaker+prod/lobby": 2}
 __all__ = ["ACCOUNT", "EXAMPLE_HOSTS", "REGIONS", "World", "WorldSettings", "seed_cluster"]
@@ -34,7 +36,8 @@ class WorldSettings:
 
     `hosts` says how many instances each trigger fleet has, spread over its regions: `{"prod/matchmaker": 8}`, or
     `{"prod/matchmaker+prod/lobby": 2}` for instances of both. Trigger fleets that it does not name are left out of the
-    repository, so a world without hosts has Spinnaker's half alone.
+    repository, so a world without hosts has Spinnaker's half alone. With `forge` the repository is on a forge, where
+    changes are pull requests and statuses are the forge's; without one they are notes in the repository.
     """
 
     example: Path | None = EXAMPLE  # None: an empty repository and no fleets
@@ -45,6 +48,7 @@ class WorldSettings:
     pace: Mapping[str, str] = field(default_factory=lambda: {"poll": "2s", "heartbeat": "1s"})  # in agent.yaml
     deployed: bool = True  # hosts run what the repository says; False: they are fresh, and nothing runs on them
     agents: bool = True  # fresh hosts' agents are started with the world
+    forge: Literal["", "token", "app"] = ""  # how Fairlead signs in there
 
 
 class World:
@@ -65,6 +69,7 @@ class World:
         self.checkout: Checkout
         self.git: GitServer
         self._clock = SystemClock()
+        self._forge: ForgeHalf | None = None
         self._trigger: TriggerHalf | None = None
         self._parts = ExitStack()
 
@@ -74,6 +79,8 @@ class World:
             starting.enter_context(self.aws)
             starting.enter_context(self.gate)
             self.git = starting.enter_context(GitServer(self.folder / "git"))
+            if self.settings.forge:
+                self._forge = starting.enter_context(ForgeHalf(self.folder, self.git, self._clock, self.settings.forge))
             files = self._files()
             self._make_hosts(files, starting)
             self._open_repository(files)
@@ -126,7 +133,9 @@ class World:
         self._trigger.put_behind_balancers(self._trigger.hosts.values())
 
     def _open_repository(self, files: Mapping[str, str]) -> None:
-        self.checkout = Checkout(self.folder / "checkout", self.git.create(REPOSITORY))
+        if self._forge is None:
+            self.git.create(REPOSITORY)
+        self.checkout = Checkout(self.folder / "checkout", self.git.url(self.repository))
         for fleet in fleets_of(files) if self.settings.example is not None else ():
             self.add_fleet(fleet)
         self.checkout.commit("Say what runs where", files)
@@ -156,14 +165,18 @@ class World:
             "",
             "[[repositories]]",
             f'name = "{REPOSITORY}"',
-            f'url = "{self.git.url(REPOSITORY)}"',
+            f'url = "{self.git.url(self.repository)}"',
             'branch = "main"',
+            *(self._forge.settings if self._forge is not None else ()),
         ]
         lines += ["", "[[gates]]", f'url = "{self.gate.url}"', 'auth = {mode = "none"}', ""]
         if self._trigger is not None:
             lines += ["[signing]", f'key_id = "{self.trigger.key.key_id}"', f'key = "file:{self.trigger.key_file}"', ""]
         self.config.write_text("\n".join(lines), encoding="utf-8")
-        said = "".join(f"{name}='{value}'\n" for name, value in self.environment.items())
+        forge = (
+            {} if self._forge is None else {"FORGE": self.forge_half.person.url, "FORGE_TOKEN": self.forge_half.token}
+        )
+        said = "".join(f"{name}='{value}'\n" for name, value in {**self.environment, **forge}.items())
         (self.folder / "world.env").write_text(said, encoding="utf-8")
 
     def _offer_deeds(self) -> None:
@@ -246,6 +259,25 @@ class World:
         group = self.serving(cluster, region)
         server_groups.set_health(self.aws, group, healthy=healthy)
         return group.name
+
+    # -- its forge ---------------------------------------------------------------------------------------------
+
+    @property
+    def repository(self) -> str:
+        """The repository's name on the git server: with a forge it has an owner, too."""
+        return REPOSITORY if self._forge is None else forge_half.REPOSITORY
+
+    @property
+    def forge_half(self) -> ForgeHalf:
+        """The forge, and who is on it. Raises `RuntimeError` in a world without one."""
+        if self._forge is None:
+            raise RuntimeError('this world has no forge; say WorldSettings(forge="token")')
+        return self._forge
+
+    @property
+    def forge(self) -> Forge:
+        """The forge: its switches, its log. Raises `RuntimeError` in a world without one."""
+        return self.forge_half.forge
 
     # -- its hosts ---------------------------------------------------------------------------------------------
 

@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from adapters.clock import SystemClock
 from adapters.forges.git_notes import REF, Line, Note
 from adapters.ledger.store import Store, open_ledger
+from fairlead_sandbox.forge import Said
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
-from reconciler.record import Record
+from reconciler.record import Record, State
 
 FAIRLEAD = (str(Path(sys.executable).parent / "fairlead"), "controller")
 PATIENCE = 30.0  # seconds; far more than anything here takes on a busy machine
@@ -111,7 +112,7 @@ Start = Callable[..., Controller]
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, **durations)`: a world, ended with the test.
+    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, forge="", **durations)`: a world, ended with the test.
 
     `files` is the desired-state repository as path: text, or the folder that holds it; `hosts` how many instances each
     trigger fleet has; `durations` go into fairlead.toml, such as `lease="3s"`.
@@ -122,12 +123,13 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             files: Mapping[str, str] | Path = ONE_FLEET,
             gate: GateSettings = QUICK_GATE,
             hosts: Mapping[str, int] | None = None,
+            forge: Literal["", "token", "app"] = "",
             **durations: str,
         ) -> World:
             folder = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
             example = files if isinstance(files, Path) else written(folder / "example", files)
             pace = {**QUICK, **durations}
-            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {})
+            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {}, forge=forge)
             return worlds.enter_context(World(folder, settings))
 
         yield make
@@ -201,7 +203,9 @@ def ledger_of() -> Iterator[Callable[[World], Store]]:
 
 
 def said_on(world: World, commit: str) -> dict[str, Line]:
-    """The note of a commit on the git server, by context."""
+    """What the forge says on a commit, by context; without a forge the commit's note on the git server."""
+    if world.settings.forge:
+        return {line.context: line for line in map(_line, world.forge_half.person.statuses(commit))}
     shown = subprocess.run(
         ["git", "--git-dir", str(world.git.path(REPOSITORY)), "notes", f"--ref={REF}", "show", commit],
         capture_output=True,
@@ -209,6 +213,10 @@ def said_on(world: World, commit: str) -> dict[str, Line]:
         check=False,
     )
     return dict(Note.parse(shown.stdout).lines) if shown.returncode == 0 else {}
+
+
+def _line(said: Said) -> Line:
+    return Line(state=State(said.state), context=said.context, description=said.description, at=said.at)
 
 
 def written(folder: Path, files: Mapping[str, str]) -> Path:

@@ -2,19 +2,21 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
-from fairlead_sandbox.demo.picture import Picture
+from fairlead_sandbox.demo.picture import Picture, commit_lines
 from fairlead_sandbox.demo.play import Half, Missing, Step, Told
 from fairlead_sandbox.demo.report import print_commits, print_summary, print_times
-from fairlead_sandbox.demo.scene import MIXED, FleetView, Scene, UnitView
+from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Line, Scene, UnitView
 from fairlead_sandbox.demo.stories import ALL
 from fairlead_sandbox.demo.story import Story, Track
 from reconciler.reasons import Reason
+from reconciler.record import State
 
-NOTES = """commit abc1234  Merge bump-prod-matchmaker-2.4.0: Bump prod/matchmaker to 2.4.0
+SAID = """commit abc1234  Merge pull request #2 from sandbox/bump-prod-matchmaker-2.4.0
 success  fairlead/prod/matchmaker  2.4.0 on 8/8 units in 10 s  (2026-11-24T06:01:09Z)
 success  fairlead/prod  1/1 fleets done  (2026-11-24T06:01:09Z)
 success  fairlead/validate  12 fleets are sound  (2026-11-24T06:01:09Z)
@@ -29,7 +31,7 @@ def drawn(draw: Callable[[Console], None], width: int = 100, *, terminal: bool =
 
 
 def half(track: Track, seen: int | None = None) -> Half:
-    steps = [Step(what=track.does, seen="merged as abc1234", at=0.0)]
+    steps = [Step(what=track.does, seen="pull request #2 merged as abc1234", at=0.0)]
     for place, each in enumerate(track.expects[:seen], 1):
         steps.append(Step(what=each.what, seen="so it is, " * 8, at=1.5 * place, timed=each.timed))
     return Half(track=track, steps=tuple(steps))
@@ -62,10 +64,10 @@ HOSTS = (
 SCENE = Scene(fleets=(fleet("prod/matchmaker", *HOSTS), *(fleet(f"staging/s{n}") for n in range(11))), commits=())
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     def everything(console: Console) -> None:
-        print_commits(console, NOTES)
+        print_commits(console, SAID)
         print_times(console, [told(story) for story in ALL])
         print_summary(console, [told(story) for story in ALL], ALL, 60.0)
 
@@ -101,11 +103,20 @@ def test_the_closing_table_has_a_row_a_story_and_says_what_did_not_happen() -> N
 
 
 def test_on_a_terminal_a_commit_shows_its_fleets_and_counts_the_rest() -> None:
-    lines = [line.rstrip() for line in drawn(lambda console: print_commits(console, NOTES), 120)]
+    lines = [line.rstrip() for line in drawn(lambda console: print_commits(console, SAID), 120)]
 
     assert "  + 2 on environments and validation" in lines
     assert any("fairlead/prod/matchmaker" in line for line in lines)
     assert not any("fairlead/validate" in line for line in lines)
+
+
+def test_a_merged_pull_request_is_named_by_number_and_branch_in_eighty_columns() -> None:
+    line = Line(state=State.SUCCESS, context="fairlead/prod", description="", at=datetime(2026, 11, 24, tzinfo=UTC))
+    subject = "Merge pull request #4 from sandbox/bump-prod-matchmaker-2.5.0"
+    commit = CommitView(sha="abc1234" * 5, subject=subject, lines=(line,))
+    [drawing] = drawn(lambda console: console.print(*commit_lines(commit)), 80)
+
+    assert drawing.endswith("✓prod  #4 from sandbox/bump-prod-matchmaker-2.5.0")
 
 
 @pytest.mark.parametrize(("height", "shown"), [(24, 0), (60, 11)])

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from adapters.forges.git_notes import Line
 from fairlead_sandbox.demo.picture import Picture
 from fairlead_sandbox.demo.play import Audience, Half, Told
-from fairlead_sandbox.demo.scene import Scene
+from fairlead_sandbox.demo.scene import Line, Scene
 from reconciler.ports import Clock
 
 

@@ -18,23 +18,23 @@ COUNT = 8  # fleets
 
 def bump(stage: Stage) -> str:
     """The good version."""
-    return f"merged as {stage.merge_bump('bump', FLEET, GOOD)[:7]}"
+    return stage.merge_bump("bump", FLEET, GOOD)
 
 
 def bump_to_bad(stage: Stage) -> str:
     """The version whose instances never get healthy."""
     stage.world.gate.faults.on("unhealthy_version", version=BAD)
-    return f"merged as {stage.merge_bump('bad', FLEET, BAD)[:7]}"
+    return stage.merge_bump("bad", FLEET, BAD)
 
 
 def revert_bad(stage: Stage) -> str:
     """Take the bad one back."""
-    return f"merged as {stage.merge_revert('revert', of='bad')[:7]}"
+    return stage.merge_revert("revert", of="bad")
 
 
 def revert_good(stage: Stage) -> str:
     """Take the good one back, too."""
-    return f"merged as {stage.merge_revert('back', of='bump')[:7]}"
+    return stage.merge_revert("back", of="bump")
 
 
 def change(stage: Stage) -> str:

@@ -23,26 +23,26 @@ def bump(stage: Stage) -> str:
     """The good version: CI has uploaded it."""
     stage.upload(SERVICE, GOOD)
     stage.listen()
-    return f"merged as {stage.merge_bump('trigger-bump', FLEET, GOOD)[:7]}"
+    return stage.merge_bump("trigger-bump", FLEET, GOOD)
 
 
 def bump_to_bad(stage: Stage) -> str:
     """The version that runs and answers 503."""
     stage.upload(SERVICE, BAD, Behaviour.UNHEALTHY)
     stage.listen()
-    return f"merged as {stage.merge_bump('trigger-bad', FLEET, BAD)[:7]}"
+    return stage.merge_bump("trigger-bad", FLEET, BAD)
 
 
 def revert_bad(stage: Stage) -> str:
     """Take the bad one back."""
     stage.listen()
-    return f"merged as {stage.merge_revert('trigger-revert', of='trigger-bad')[:7]}"
+    return stage.merge_revert("trigger-revert", of="trigger-bad")
 
 
 def revert_good(stage: Stage) -> str:
     """Take the good one back, too."""
     stage.listen()
-    return f"merged as {stage.merge_revert('trigger-back', of='trigger-bump')[:7]}"
+    return stage.merge_revert("trigger-back", of="trigger-bump")
 
 
 def change(stage: Stage) -> str:

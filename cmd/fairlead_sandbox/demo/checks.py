@@ -42,7 +42,7 @@ def all_ready(count: int, by: str) -> Check:
 
 
 def said(commit: str, fleet: str, state: State, *words: str) -> Check:
-    """The commit's note has that state for the fleet, with these words in it."""
+    """The commit has that state on the forge for the fleet, with these words in it."""
 
     def check(sight: Sight) -> Seen:
         view = sight.scene.commit(sight.stage.commits[commit])

@@ -15,7 +15,13 @@ from adapters.clock import SystemClock
 from fairlead_sandbox.demo.audience import audience
 from fairlead_sandbox.demo.keeping import what_to_try
 from fairlead_sandbox.demo.play import Missing, Play
-from fairlead_sandbox.demo.report import notes_as_git_says, print_commits, print_missing, print_summary, print_times
+from fairlead_sandbox.demo.report import (
+    print_commits,
+    print_missing,
+    print_summary,
+    print_times,
+    statuses_as_the_forge_says,
+)
 from fairlead_sandbox.demo.stage import Stage
 from fairlead_sandbox.demo.stories import ALL
 from fairlead_sandbox.world import EXAMPLE_HOSTS
@@ -56,14 +62,14 @@ def perform(folder: Path, console: Console, *, keep: bool) -> int:
     began = clock.monotonic()
     with ExitStack() as parts:
         hosts = sum(EXAMPLE_HOSTS.values())
-        with waiting(console, f"starting AWS, Gate, a git server, {hosts} hosts with agents and a controller ..."):
+        with waiting(console, f"starting AWS, Gate, a forge, {hosts} hosts with agents and a controller ..."):
             stage = parts.enter_context(Stage(folder))
         console.print(f"controller: process {stage.controller.pid}, log {stage.controller.log}", soft_wrap=True)
         with audience(console, clock) as watching:
             play = Play(stage, watching, clock)
             play.play(ALL)
         seconds = clock.monotonic() - began
-        print_commits(console, notes_as_git_says(stage))
+        print_commits(console, statuses_as_the_forge_says(stage))
         print_times(console, play.told)
         print_summary(console, play.told, ALL, seconds)
         missing = play.told[-1].missing

@@ -3,7 +3,6 @@
 from fairlead_sandbox.demo.by_spinnaker import BAD
 from fairlead_sandbox.demo.by_trigger import FLEET
 from fairlead_sandbox.demo.stage import Stage
-from fairlead_sandbox.world import REPOSITORY
 
 
 def what_to_try(stage: Stage) -> str:
@@ -12,7 +11,7 @@ def what_to_try(stage: Stage) -> str:
     return f"""
 The world stays up until Ctrl-C. In another shell, where `fairlead` is on the PATH (. .venv/bin/activate):
 
-  set -a; . {world.folder}/world.env; set +a     # this AWS, this fairlead.toml
+  set -a; . {world.folder}/world.env; set +a     # this AWS, this forge, this fairlead.toml
   gate={world.gate.url}
 
   fairlead status --config {world.config}
@@ -35,9 +34,12 @@ The world stays up until Ctrl-C. In another shell, where `fairlead` is on the PA
   curl -X POST $gate/sandbox/make-sick -d '{{"host": "{host}"}}'
   curl -X POST $gate/sandbox/make-well -d '{{"host": "{host}"}}'
 
-  git clone {world.git.url(REPOSITORY)} desired
-  cd desired                                          # edit environments/prod/*.yaml, commit, push
-  git fetch origin '+refs/notes/*:refs/notes/*' && git log --notes=fairlead
+  git clone {world.git.url(world.repository)} desired
+  cd desired && git checkout -b mine                  # edit environments/prod/*.yaml, commit, git push origin mine
+  ada="Authorization: Bearer $FORGE_TOKEN"            # merge it on the forge, which speaks GitHub's dialect
+  curl -H "$ada" $FORGE/pulls -d '{{"head": "mine", "base": "main", "title": "My change"}}'      # says its number
+  curl -H "$ada" -X PUT $FORGE/pulls/9/merge
+  curl -H "$ada" $FORGE/commits/main/status           # what Fairlead says on it
 
   # switch a fault on: a version that never gets healthy, a Gate that takes the next deploy and answers 500; all off
   curl -X PUT $gate/sandbox/faults -d '{{"kind": "unhealthy_version", "version": "3.2.0"}}'

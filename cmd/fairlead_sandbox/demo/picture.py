@@ -1,5 +1,6 @@
 """How a scene looks on a terminal: the stories, the fleets, the commits with their statuses."""
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
@@ -8,9 +9,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from adapters.forges.git_notes import Line
 from fairlead_sandbox.demo.play import Half, Told
-from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Scene, UnitView
+from fairlead_sandbox.demo.scene import MIXED, CommitView, FleetView, Line, Scene, UnitView
 from fairlead_sandbox.demo.stories import TOLD_OF
 from reconciler.reasons import Reason
 from reconciler.record import State
@@ -20,6 +20,7 @@ MARKS = {State.SUCCESS: "✓", State.FAILURE: "✗", State.ERROR: "!", State.PEN
 STANDS = {"Ready": "green", "Reconciling": "yellow", "Held": "magenta", "Stalled": "red", "Diverted": "red"}
 FLEET_LINES = 2  # of one commit
 ROOM = 10  # lines for commits: where there are fewer, fleets that nothing is told of stand in one line
+MERGE = re.compile(r"^Merge pull request (?=#\d+ from )")  # the number and the branch tell more in little room
 MANY = 3  # units of a fleet that are shown one by one
 
 
@@ -135,7 +136,7 @@ def commit_lines(commit: CommitView) -> Iterator[Text]:
     whole = [line for line in commit.lines if line.context.count("/") == 1]
     for line in sorted(whole, key=lambda line: line.context):
         head.append("  ").append_text(_mark(line)).append(line.context.removeprefix("fairlead/"), style="dim")
-    yield head.append(f"  {commit.subject}", style="default")
+    yield head.append(f"  {MERGE.sub('', commit.subject)}", style="default")
     yield from _fleet_lines(commit)
 
 

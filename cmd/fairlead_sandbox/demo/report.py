@@ -1,4 +1,4 @@
-"""What is said at the end: every commit with its statuses as the git server has them, times, and what was missing."""
+"""What is said at the end: every commit with its statuses as the forge has them, times, and what was missing."""
 
 import json
 import re
@@ -9,30 +9,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.forges.git_notes import REF
 from fairlead_sandbox.demo import by_trigger
 from fairlead_sandbox.demo.controller_process import ControllerProcess
 from fairlead_sandbox.demo.picture import STYLES
 from fairlead_sandbox.demo.play import Half, Missing, Told
+from fairlead_sandbox.demo.scene import git, statuses
 from fairlead_sandbox.demo.stage import SETTINGS, Stage
 from fairlead_sandbox.demo.story import Story
 from reconciler.record import State
 
 WIDE = 44  # characters of what was done or seen
 WIDEST_CONTEXT = 27
+ASKED = "GET /repos/sandbox/main/commits/<commit>/status"  # of the forge, for each commit
 
 
-def notes_as_git_says(stage: Stage) -> str:
-    """The story's commits with their notes, fetched from the git server into a person's clone and shown by git."""
-    git, commits = stage.world.checkout.git, list(stage.commits.values())
-    git("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main", "+refs/notes/*:refs/notes/*")
-    shape = ("--no-walk=unsorted", "--no-notes", f"--notes={REF}", "--format=commit %h  %s%n%N")
-    return git("log", *shape, *commits)
+def statuses_as_the_forge_says(stage: Stage) -> str:
+    """The story's commits, each with a line a context, as the forge's API gives them."""
+    subjects = git(stage.repository, "log", "--no-walk=unsorted", "--format=%s", *stage.commits.values()).splitlines()
+    said = []
+    for sha, subject in zip(stage.commits.values(), subjects, strict=True):
+        said += [f"commit {sha[:7]}  {subject}", *map(str, statuses(stage.person, sha))]
+    return "\n".join(said) + "\n"
 
 
 def print_commits(console: Console, said: str) -> None:
-    """Git's own lines. A terminal gets colours, and of what is said on environments and validation the number only."""
-    console.print(Text("\ngit log --notes=fairlead", style="bold"))
+    """The forge's own words. A terminal gets colours, and of what is said on environments and validation the number."""
+    console.print(Text(f"\n{ASKED}", style="bold"), overflow="ellipsis", no_wrap=True)
     for commit in re.split(r"^commit ", said, flags=re.MULTILINE)[1:] if console.is_terminal else ():
         _print_commit(console, *filter(None, commit.splitlines()))
     for line in filter(None, () if console.is_terminal else said.splitlines()):
@@ -49,7 +51,7 @@ def _print_commit(console: Console, head: str, *lines: str) -> None:
 
 
 def _in_columns(line: str) -> Table:
-    """State, context and the rest: the double spaces of a note's line are its columns."""
+    """State, context and the rest: the double spaces of a line are its columns."""
     state, context, rest = [*line.split(maxsplit=2), "", ""][:3]
     style = STYLES[State(state)] if state in set(State) else ""
     return _row((9, WIDEST_CONTEXT), Text(f"  {state}", style=style), context, rest)
@@ -133,9 +135,9 @@ def _meaning() -> str:
     """Nobody is to take a played image bake for a real one."""
     bake, deploy = SETTINGS.gate.bake_seconds, SETTINGS.gate.deploy_seconds
     return (
-        f"Played: AWS, and Gate, which here bakes in {bake} s and deploys in {deploy} s; a real bake and boot take "
-        "minutes. Real, on this machine: git, the controller, the agents with their orders, downloads, restarts and "
-        "health checks. In 0 and 5 nothing is merged: their seconds count from what was done."
+        f"Played: AWS, the forge, and Gate, which here bakes in {bake} s and deploys in {deploy} s; a real bake and "
+        "boot take minutes. Real, on this machine: git, the merges, the controller, the agents with their orders, "
+        "downloads, restarts and health checks. In 0 and 5 nothing is merged: their seconds count from what was done."
     )
 
 

@@ -1,4 +1,4 @@
-"""What there is to see at one moment, read as a person would: the ledger, and the notes of the git server."""
+"""What there is to see at one moment, read as a person would: the ledger, and the statuses on the forge."""
 
 import os
 import subprocess
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from adapters.forges.git_notes import REF, Line, Note
 from adapters.ledger.store import Store
+from fairlead_sandbox.forge import Person, Said
 from fairlead_sandbox.surroundings import inherited
 from reconciler.memory import ConditionType
 from reconciler.observed import Unit
 from reconciler.ports import Clock
 from reconciler.reasons import Reason
-from reconciler.record import Record
+from reconciler.record import Record, State
 
 COMMITS = 12  # the newest ones of `main` that are looked at
 MIXED = "mixed"  # what a unit runs that has no single version in service
@@ -47,8 +47,26 @@ class FleetView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The newest status under a context, as the forge has it. `at` is aware UTC in whole seconds."""
+
+    state: State
+    context: str
+    description: str
+    at: datetime
+
+    @classmethod
+    def of(cls, said: Said) -> "Line":
+        """What the forge said."""
+        return cls(state=State(said.state), context=said.context, description=said.description, at=said.at)
+
+    def __str__(self) -> str:
+        return f"{self.state:<7}  {self.context}  {self.description}  ({self.at:%Y-%m-%dT%H:%M:%SZ})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitView:
-    """A commit of `main` with the statuses in its note, newest first."""
+    """A commit of `main` with its statuses, newest first."""
 
     sha: str
     subject: str
@@ -80,11 +98,22 @@ class Scene:
         return next((commit for commit in self.commits if commit.sha == sha), None)
 
 
-def look(ledger: Store, repository: Path, clock: Clock) -> Scene:
-    """What the ledger and the repository on the git server say now."""
+def look(ledger: Store, commits: tuple[CommitView, ...], clock: Clock) -> Scene:
+    """What the ledger says now, beside what is said on commits."""
     now = clock.now()
-    fleets = tuple(_fleet(record, now) for record in ledger.fleets() if record.present)
-    return Scene(fleets=fleets, commits=_commits(repository))
+    return Scene(fleets=tuple(_fleet(record, now) for record in ledger.fleets() if record.present), commits=commits)
+
+
+def newest(repository: Path, person: Person) -> tuple[CommitView, ...]:
+    """The newest commits of `main` with what the forge shows on them now, newest first."""
+    said = git(repository, "log", "--first-parent", f"--max-count={COMMITS}", "--format=%H %s", "main", "--")
+    found = (line.partition(" ") for line in said.splitlines())
+    return tuple(CommitView(sha=sha, subject=subject, lines=statuses(person, sha)) for sha, _, subject in found)
+
+
+def statuses(person: Person, sha: str) -> tuple[Line, ...]:
+    """What the forge shows on a commit, newest first."""
+    return tuple(Line.of(said) for said in person.statuses(sha))
 
 
 def _fleet(record: Record, now: datetime) -> FleetView:
@@ -121,18 +150,6 @@ def _seconds(record: Record, now: datetime) -> float | None:
     if rollout is not None:
         return (now - rollout.started_at).total_seconds()
     return finished.took.total_seconds() if finished is not None and finished.took is not None else None
-
-
-def _commits(repository: Path) -> tuple[CommitView, ...]:
-    shape = ("--first-parent", f"--max-count={COMMITS}", "--no-notes", f"--notes={REF}", "--format=%H%x00%s%x00%N%x00")
-    said = git(repository, "log", *shape, "main", "--").split("\0")
-    found = zip(said[0::3], said[1::3], said[2::3], strict=False)
-    return tuple(CommitView(sha=sha.strip(), subject=subject, lines=_lines(note)) for sha, subject, note in found)
-
-
-def _lines(note: str) -> tuple[Line, ...]:
-    lines = sorted(Note.parse(note).lines.values(), key=lambda line: line.context)
-    return tuple(sorted(lines, key=lambda line: line.at, reverse=True))
 
 
 def git(folder: Path, *args: str) -> str:

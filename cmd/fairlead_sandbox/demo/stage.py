@@ -12,9 +12,10 @@ from adapters.ledger.store import Store, open_ledger
 from fairlead_sandbox.builds import Behaviour
 from fairlead_sandbox.demo.agents import AgentLine, lines_of
 from fairlead_sandbox.demo.controller_process import ControllerProcess
-from fairlead_sandbox.demo.scene import Scene, look
+from fairlead_sandbox.demo.scene import CommitView, Scene, look, newest
+from fairlead_sandbox.forge import Person
 from fairlead_sandbox.gate import GateSettings
-from fairlead_sandbox.world import EXAMPLE_HOSTS, REPOSITORY, World, WorldSettings
+from fairlead_sandbox.world import EXAMPLE_HOSTS, World, WorldSettings
 from reconciler.record import Event
 
 SETTINGS = WorldSettings(
@@ -22,8 +23,10 @@ SETTINGS = WorldSettings(
     boot_seconds=0.3,
     controller={"active_interval": "1s"},
     hosts=EXAMPLE_HOSTS,
+    forge="token",
 )
 PLAIN = 2  # releases that a host keeps: what runs, and what ran before; one that tried a sick version keeps more
+RELOAD = 0.5  # seconds
 SPINNAKER, TRIGGER, BOTH = "Spinnaker", "trigger", "both"  # who deploys a fleet
 
 
@@ -53,11 +56,14 @@ class Stage:
         self.world = World(folder, SETTINGS)
         self.clock = SystemClock()
         self.commits: dict[str, str] = {}  # the story's name of it: its id
+        self._pulls: dict[str, tuple[int, str]] = {}  # likewise: the pull request's number and title
         self.controller: ControllerProcess
         self.ledger: Store
         self.changed_host = ""  # the host that was changed by hand
         self._heard: dict[str, int] = {}  # by host: the length of its log at the last deed
         self._fetched: Counter[tuple[str, str]] = Counter()  # what had been downloaded at the last deed
+        self._asked = float("-inf")  # on the monotonic clock: when the forge was asked
+        self._newest: tuple[CommitView, ...] = ()
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,11 +84,19 @@ class Stage:
     @property
     def repository(self) -> Path:
         """The repository as the git server keeps it."""
-        return self.world.git.path(REPOSITORY)
+        return self.world.git.path(self.world.repository)
+
+    @property
+    def person(self) -> Person:
+        """Who merges, and reads statuses."""
+        return self.world.forge_half.person
 
     def look(self) -> Scene:
-        """What there is to see now."""
-        return look(self.ledger, self.repository, self.clock)
+        """What there is to see now; the forge is asked now and then, as a person reloads a page."""
+        now = self.clock.monotonic()
+        if now - self._asked >= RELOAD:
+            self._asked, self._newest = now, newest(self.repository, self.person)
+        return look(self.ledger, self._newest, self.clock)
 
     def history(self, fleet: str) -> list[Event]:
         """What the controller wrote down about a fleet, newest first."""
@@ -130,28 +144,30 @@ class Stage:
     # -- what a person does --------------------------------------------------------------------------------------
 
     def merge_bump(self, name: str, fleet: str, version: str) -> str:
-        """A pull request that bumps a fleet, merged; gives its commit."""
+        """A pull request that bumps a fleet, merged; gives what was done, in words."""
         checkout, path = self.world.checkout, f"environments/{fleet}.yaml"
         checkout.pull()
         old = (checkout.folder / path).read_text(encoding="utf-8").splitlines(keepends=True)
         new = "".join(f"version: {version}\n" if line.startswith("version:") else line for line in old)
-        branch = f"bump-{fleet.replace('/', '-')}-{version}"
-        checkout.merge_branch(branch, f"Bump {fleet} to {version}", {path: new})
-        self.commits[name] = checkout.push()
-        return self.commits[name]
+        branch, title = f"bump-{fleet.replace('/', '-')}-{version}", f"Bump {fleet} to {version}"
+        with checkout.on_branch(branch):
+            checkout.commit(title, {path: new})
+        return self._merge(name, branch, title)
 
     def merge_revert(self, name: str, of: str) -> str:
-        """A pull request that takes a commit back, merged; gives its commit."""
+        """A pull request that takes a merged one back, merged; gives what was done, in words."""
         checkout, commit = self.world.checkout, self.commits[of]
         checkout.pull()
-        branch = f"revert-{commit[:7]}"
-        checkout.git("checkout", "--quiet", "-b", branch)
-        checkout.revert(commit)
-        subject = checkout.git("log", "--max-count=1", "--format=%s")
-        checkout.git("checkout", "--quiet", "main")
-        checkout.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}: {subject}", branch)
-        self.commits[name] = checkout.push()
-        return self.commits[name]
+        number, reverted = self._pulls[of]
+        branch, title = f"revert-{number}", f'Revert "{reverted}"'
+        with checkout.on_branch(branch):
+            checkout.revert(commit)
+        return self._merge(name, branch, title)
+
+    def _merge(self, name: str, branch: str, title: str) -> str:
+        merged = self.person.merge(branch, title)
+        self.commits[name], self._pulls[name] = merged.commit, (merged.number, title)
+        return f"pull request #{merged.number} merged as {merged.commit[:7]}"
 
     def upload(self, service: str, version: str, behaviour: Behaviour = Behaviour.HEALTHY) -> None:
         """What CI does for a trigger service, before the bump is merged."""

@@ -1,0 +1,187 @@
+"""JSON as GitHub gives it, with the fields that clients use."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairlead_sandbox.forge.bare import Commit
+from fairlead_sandbox.forge.dialect import stamp
+from fairlead_sandbox.forge.hosted import Addresses, Hosted
+from fairlead_sandbox.forge.identities import App, Identity
+from fairlead_sandbox.forge.pulls import Pull
+from fairlead_sandbox.forge.statuses import Status, combined
+from fairlead_sandbox.forge.webhooks import Delivery, Webhook
+
+
+def user(login: str, addresses: Addresses) -> dict[str, Any]:
+    """A person, or an app's bot."""
+    return {
+        "login": login,
+        "id": Identity(login=login, permissions={}).number,
+        "url": f"{addresses.api}/users/{login}",
+        "html_url": f"{addresses.web}/{login}",
+        "type": "Bot" if login.endswith("[bot]") else "User",
+        "site_admin": False,
+    }
+
+
+def repository(hosted: Hosted, who: Identity | None = None) -> dict[str, Any]:
+    """With `permissions` where somebody asks."""
+    host = hosted.addresses.web.partition("://")[2].partition(":")[0]
+    may = {} if who is None else {"permissions": {"pull": True, "push": who.permissions.get("contents") == "write"}}
+    return {
+        "id": hosted.number,
+        "name": hosted.name,
+        "full_name": hosted.full_name,
+        "private": True,
+        "owner": user(hosted.owner, hosted.addresses),
+        "html_url": hosted.html_url,
+        "url": hosted.url,
+        "clone_url": f"{hosted.html_url}.git",
+        "ssh_url": f"git@{host}:{hosted.full_name}.git",
+        "hooks_url": f"{hosted.url}/hooks",
+        "statuses_url": f"{hosted.url}/statuses/{{sha}}",
+        "pulls_url": f"{hosted.url}/pulls{{/number}}",
+        "default_branch": hosted.default_branch,
+        "archived": False,
+        "disabled": False,
+        **may,
+    }
+
+
+def commit(hosted: Hosted, found: Commit) -> dict[str, Any]:
+    """One commit, without its files."""
+    url = f"{hosted.url}/commits/{found.sha}"
+    return {
+        "sha": found.sha,
+        "url": url,
+        "html_url": f"{hosted.html_url}/commit/{found.sha}",
+        "commit": {
+            "author": _signature(found.author),
+            "committer": _signature(found.committer),
+            "message": found.message,
+            "tree": {"sha": found.tree},
+        },
+        "parents": [{"sha": sha, "url": f"{hosted.url}/commits/{sha}"} for sha in found.parents],
+    }
+
+
+def _signature(who: Sequence[str]) -> dict[str, str]:
+    return dict(zip(("name", "email", "date"), who, strict=True))
+
+
+def status(hosted: Hosted, said: Status) -> dict[str, Any]:
+    """One status, with who said it."""
+    creator = user(said.login, hosted.addresses)
+    return {**_plain_status(hosted, said), "creator": creator}
+
+
+def _plain_status(hosted: Hosted, said: Status) -> dict[str, Any]:
+    return {
+        "url": f"{hosted.url}/statuses/{said.sha}",
+        "id": said.id,
+        "state": said.state,
+        "description": said.description or None,
+        "target_url": said.target_url or None,
+        "context": said.context,
+        "created_at": stamp(said.at),
+        "updated_at": stamp(said.at),
+    }
+
+
+def combined_status(hosted: Hosted, sha: str, newest: list[Status], shown: Sequence[Status]) -> dict[str, Any]:
+    """One state for a commit, with a page of what it is made of."""
+    return {
+        "state": combined(newest),
+        "statuses": [_plain_status(hosted, said) for said in shown],
+        "sha": sha,
+        "total_count": len(newest),
+        "repository": repository(hosted),
+        "commit_url": f"{hosted.url}/commits/{sha}",
+        "url": f"{hosted.url}/commits/{sha}/status",
+    }
+
+
+def pull(hosted: Hosted, found: Pull, mergeable: bool | None = None) -> dict[str, Any]:
+    """One pull request; `mergeable` is told of one alone, not in lists."""
+    return {
+        "url": f"{hosted.url}/pulls/{found.number}",
+        "id": hosted.number * 10_000 + found.number,
+        "html_url": f"{hosted.html_url}/pull/{found.number}",
+        "number": found.number,
+        "state": found.state,
+        "title": found.title,
+        "body": found.body or None,
+        "user": user(found.login, hosted.addresses),
+        "created_at": stamp(found.created_at),
+        "closed_at": stamp(found.closed_at) if found.closed_at else None,
+        "merged_at": stamp(found.closed_at) if found.closed_at and found.merged_by else None,
+        "merged": bool(found.merged_by),
+        "merged_by": user(found.merged_by, hosted.addresses) if found.merged_by else None,
+        "merge_commit_sha": found.merge_commit or None,
+        "mergeable": mergeable,
+        "head": _end(hosted, found.head, found.head_sha),
+        "base": _end(hosted, found.base, found.base_sha),
+    }
+
+
+def _end(hosted: Hosted, branch: str, sha: str) -> dict[str, Any]:
+    return {
+        "label": f"{hosted.owner}:{branch}",
+        "ref": branch,
+        "sha": sha,
+        "user": user(hosted.owner, hosted.addresses),
+        "repo": repository(hosted),
+    }
+
+
+def webhook(hosted: Hosted, hook: Webhook) -> dict[str, Any]:
+    """One webhook; its secret is never shown."""
+    url = f"{hosted.url}/hooks/{hook.id}"
+    config = {"url": hook.url, "content_type": "json", "insecure_ssl": "0"}
+    if hook.secret:
+        config["secret"] = "********"
+    return {
+        "type": "Repository",
+        "id": hook.id,
+        "name": "web",
+        "active": hook.active,
+        "events": list(hook.events),
+        "config": config,
+        "created_at": stamp(hook.created_at),
+        "updated_at": stamp(hook.created_at),
+        "url": url,
+        "ping_url": f"{url}/pings",
+        "deliveries_url": f"{url}/deliveries",
+    }
+
+
+def delivery(found: Delivery) -> dict[str, Any]:
+    """One delivery of a webhook, as its list shows it."""
+    return {
+        "id": found.number,
+        "guid": found.guid,
+        "delivered_at": stamp(found.at),
+        "redelivery": False,
+        "event": found.event,
+        "status": "OK" if 200 <= found.status < 300 else "failed",
+        "status_code": found.status,
+    }
+
+
+def app(found: App, addresses: Addresses) -> dict[str, Any]:
+    """One GitHub App."""
+    return {
+        "id": found.app_id,
+        "slug": found.slug,
+        "client_id": found.client_id,
+        "name": found.slug,
+        "html_url": f"{addresses.web}/github-apps/{found.slug}",
+        "permissions": dict(found.permissions),
+        "events": [],
+    }
+
+
+def rate(limit: int, used: int, reset: int) -> dict[str, Any]:
+    """The one primary limit that is played."""
+    core: Mapping[str, int] = {"limit": limit, "used": used, "remaining": max(limit - used, 0), "reset": reset}
+    return {"resources": {"core": core}, "rate": core}
