@@ -1,5 +1,6 @@
 """The right to act on one name for a while, and the fence that a writer passes first."""
 
+import math
 from datetime import timedelta
 
 from sqlalchemy import Connection, and_, select
@@ -29,6 +30,10 @@ class HeldLease:
         """The lease runs for `span` from the monotonic second `began`."""
         self._margin = min(MARGIN, span / 10).total_seconds()
         self._ends = began + span.total_seconds()
+
+    def lose(self) -> None:
+        """The database says that it is somebody else's, or nobody's."""
+        self._ends = -math.inf
 
     def check(self) -> None:
         """Return while at least the safety margin is left. Raises `LeaseLost`."""

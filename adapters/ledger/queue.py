@@ -62,10 +62,9 @@ def _earlier(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElemen
 class WorkQueue:
     """Implements `reconciler.ports.Queue`.
 
-    Claims, finishes, failures and heartbeats may be lost when a server crashes (`Database.writing`): the disk need not
-    be waited for, because the row then stands as it stood before. A lost finish runs the name once more. A lost claim
-    leaves an owner who does not know that he is none: whatever he writes passes the fence and is refused, and a pass
-    writes its intents, with all that went before, to the disk before it acts. Adding is never lost.
+    Finishes and failures may be lost when a server crashes (`Database.writing`), and are not waited for: the name then
+    runs once more. What is added is never lost, nor is a claim or a heartbeat: its owner would believe in a lease that
+    another can have too, and tell a forge an older word after a newer one, which no fence sees.
     """
 
     _database: Database
@@ -108,7 +107,7 @@ class WorkQueue:
             .values(owner=owner, lease_until=Now() + micros_of(lease))
             .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
         )
-        with self._database.writing(may_be_lost=True) as connection:
+        with self._database.writing() as connection:
             rows = connection.execute(taking).all()
         rows = sorted(rows, key=lambda row: (row.due, row.key))
         return [self._given(row, owner, began, lease) for row in rows]
@@ -142,16 +141,18 @@ class WorkQueue:
             return give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **FREE), due.key)
 
     def renew(self, due: Due, lease: timedelta) -> bool:
-        """Heartbeat: the lease runs from now. False when it was lost.
+        """Heartbeat: the lease runs from now. False when it was lost: then its owner's next check says so too.
 
         After `LedgerAway` our own reckoning stays as it was, never later than the database's.
         """
         mine, began = held(due.lease), self._database.clock.monotonic()
         longer = update(queue).where(is_held(mine)).values(lease_until=Now() + micros_of(lease))
-        with self._database.writing(may_be_lost=True) as connection:
+        with self._database.writing() as connection:
             kept = connection.execute(longer).rowcount > 0
         if kept:
             mine.extend(began, lease)
+        else:
+            mine.lose()
         return kept
 
     # ── looking and sleeping ──

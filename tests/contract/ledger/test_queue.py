@@ -159,6 +159,17 @@ def test_finishing_twice_is_refused_the_second_time(bench, build):
     assert not bench.store.finish(due, again_at=build.now)
 
 
+def test_a_lease_that_is_another_ones_is_lost_at_the_next_heartbeat(bench, build):
+    due = bench.claim("statuses:main")
+    bench.sql("UPDATE queue SET owner = 'another'")
+    due.lease.check()
+
+    assert not bench.store.renew(due, build.lease)
+
+    with pytest.raises(LeaseLost):
+        due.lease.check()
+
+
 def test_a_renewed_lease_keeps_others_out_and_lets_its_owner_act(bench, build):
     due = bench.claim("fleet:prod/checkout")
     bench.clock.advance(build.lease - SECOND)
