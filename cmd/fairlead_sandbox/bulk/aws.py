@@ -24,7 +24,7 @@ from fairlead_sandbox import images
 from fairlead_sandbox.aws import ACCOUNT, REGIONS
 from fairlead_sandbox.bulk.compute import ACTIONS
 from fairlead_sandbox.bulk.estate import Estate, Group, Image
-from fairlead_sandbox.bulk.identities import Caller, Identities
+from fairlead_sandbox.bulk.identities import Identities
 from fairlead_sandbox.bulk.objects import Objects
 from fairlead_sandbox.bulk.queues import Queue, Queues
 from fairlead_sandbox.bulk.server import Server
@@ -233,6 +233,3 @@ def _is_gone(connection: socket.socket) -> bool:
         return bool(poll.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
-
-
-__all__ = ["BulkAws", "Caller", "environment"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from fairlead_sandbox.bulk import filters
-from fairlead_sandbox.bulk.estate import GROUP_TAG, Estate, Group, Image, Instance, Template
+from fairlead_sandbox.bulk.estate import Estate, Group, Image, Instance, Template
 from fairlead_sandbox.bulk.wire import Answer, Asked, Fault, ec2_answer, query_answer, stamp, tag_items, xml
 
 _AUTOSCALING = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
@@ -74,7 +74,7 @@ def describe_template_versions(estate: Estate, asked: Asked) -> Answer:
             found, rest = [estate.templates[one]], ""
         else:
             found, rest = estate.templates_after(asked.said.get("NextToken", ""), size)
-        body = "".join(_template_xml(estate, each, number) for each in found for number in _numbers(each, versions))
+        body = "".join(_template_xml(each, number) for each in found for number in _numbers(each, versions))
     return ec2_answer(asked, f"<launchTemplateVersionSet>{body}</launchTemplateVersionSet>{_more(rest)}")
 
 
@@ -184,8 +184,7 @@ def _image_xml(estate: Estate, image: Image) -> str:
     )
 
 
-def _template_xml(estate: Estate, template: Template, number: int) -> str:
-    del estate
+def _template_xml(template: Template, number: int) -> str:
     return (
         f"<item><launchTemplateId>{template.id}</launchTemplateId><launchTemplateName>{xml(template.name)}"
         f"</launchTemplateName><versionNumber>{number}</versionNumber>"
@@ -202,4 +201,3 @@ ACTIONS = {
     ("ec2", "DescribeImages"): describe_images,
     ("ec2", "DescribeLaunchTemplateVersions"): describe_template_versions,
 }
-__all__ = ["ACTIONS", "GROUP_TAG"]

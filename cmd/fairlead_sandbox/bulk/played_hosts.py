@@ -354,6 +354,3 @@ def _stands(member: Member) -> bool:
 
 def _about(seconds: float) -> float:
     return seconds * (0.8 + 0.4 * random.random())
-
-
-__all__ = ["HostPace", "PlayedHosts", "Started"]
