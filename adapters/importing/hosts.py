@@ -254,5 +254,7 @@ def _untagged(site: Site, rules: Rules) -> Iterator[LeftOut]:
     expected = {_agreed(group, _heard(group, site))[0] for group in _groups(site, rules)}
     for fleet in sorted({one.fleet for one in site.reports} - expected):
         hosts = sorted({one.host for one in site.reports if one.fleet == fleet})
-        why = f"agents speak of it, and no tags say which instances it has ({', '.join(hosts[:5])}): write its files by hand"
+        why = (
+            f"no tags say which instances it has; agents on {', '.join(hosts[:5])} speak of it: write its files by hand"
+        )
         yield LeftOut(what=f"fleet {fleet}", why=why)
