@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.aws.inventory import Inventory
 from adapters.aws.names import cluster_of, is_cluster, sequence_of
-from adapters.aws.versions import PACKAGE_TAG, evidence
+from adapters.aws.versions import PACKAGE_TAG, evidence, version_in
 from adapters.importing.facts import Draft, Findings, LeftOut, Question, Rules, Site
 from adapters.importing.majority import Running, majority, others
 from adapters.importing.naming import Parts, parts_of, slug
@@ -160,7 +160,7 @@ def _package(cluster: Cluster, running: Sequence[Running], likely: Sequence[str]
     if ours:
         return next((name for name in likely if name in ours), ours[0])
     texts = [str(each["appversion"]) for each in tags if "appversion" in each]
-    known = [name for name in likely if any(_LEADING.match(text) and text.startswith(f"{name}-") for text in texts)]
+    known = [name for name in likely if any(version_in(text, name, "") for text in texts)]
     led = (match[1] for text in texts if (match := _LEADING.match(text)))
     return max(known, key=len) if known else next(led, "")
 

@@ -3,7 +3,6 @@
 Whatever others named (tags, pipelines, images) may hold anything: as a value it is quoted, as a comment it stays one.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -93,4 +92,15 @@ def scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return quoted(text) if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*", text) else json.dumps(text)
+    return quoted(text) if re.fullmatch(r"[0-9][0-9A-Za-z.+_-]*", text) else _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
+    """With everything escaped that is not to be seen: YAML folds at line ends that JSON does not know."""
+    return '"' + "".join(_escaped(each) for each in text) + '"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
