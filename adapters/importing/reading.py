@@ -10,7 +10,7 @@ from adapters.agent_protocol.addresses import reports_queue_name
 from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.reports import Report, read_report
 from adapters.aws.inventory import InventoryReader, Place
-from adapters.aws.queues import Message, SqsQueue
+from adapters.aws.queues import MOST, Message, SqsQueue
 from adapters.aws.sessions import Sessions
 from adapters.gate.client import Gate
 from adapters.importing.clusters import clusters_of
@@ -62,6 +62,7 @@ class Reader:
         newest: dict[tuple[str, str], tuple[Message, Report]] = {}
         notes: list[str] = []
         for environment in sorted(environments):
+            queue = reports_queue_name(environment)
             for region in site.account.regions:
                 self._tell(f"reading the reports of {environment} in {region} ...")
                 try:
@@ -69,6 +70,8 @@ class Reader:
                 except Unreadable as trouble:
                     notes.append(str(trouble))
                     continue
+                if len(messages) >= MOST:
+                    notes.append(f"{queue} in {region} holds more reports than were read: versions may be old")
                 for message, report in _believed(messages):
                     known = newest.get((report.fleet, report.host))
                     if known is None or (known[0].sent, known[1].number) < (message.sent, report.number):

@@ -14,7 +14,7 @@ import yaml
 from fairlead_sandbox.aws import ACCOUNT
 
 EAST, WEST = "us-east-1", "eu-west-1"
-HOSTS = {"staging/matchmaker": 2, "prod/matchmaker": 3}
+HOSTS = {"qa/matchmaker": 3, "staging/matchmaker": 2, "prod/matchmaker": 3}
 BUILDS = "s3://example-builds/{package}/{version}/{package}.jar"
 ENVIRONMENT = f"""\
 account: "{ACCOUNT}"
@@ -23,11 +23,12 @@ spinnaker: {{{{url: "https://gate.example.com", account: prod}}}}
 trigger: {{{{bucket: example-fairlead-{{name}}}}}}
 """
 WORLD = {  # what the world is made of; nobody wrote it down there
-    "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n",
+    "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [qa, staging, prod]\n",
+    "environments/qa/environment.yaml": ENVIRONMENT.format(name="qa"),
     "environments/staging/environment.yaml": ENVIRONMENT.format(name="staging"),
     "environments/prod/environment.yaml": ENVIRONMENT.format(name="prod"),
     **{f"environments/{name}/shop.yaml": "version: 1.4.0\n" for name in ("staging", "prod")},
-    **{f"environments/{name}/matchmaker.yaml": "version: 2.3.1\n" for name in ("staging", "prod")},
+    **{f"environments/{name}/matchmaker.yaml": "version: 2.3.1\n" for name in ("qa", "staging", "prod")},
     "services/shop.yaml": """\
 package: shop
 deploy:
@@ -103,12 +104,13 @@ class Days:
         return {one["fleet"]: one for one in found["fleets"]} if found else {}
 
     def answer(self) -> None:
-        """The questions that only people can answer."""
+        """The questions that only people can answer. In qa somebody adds configuration, which the hosts never had."""
         service = self.imported / "services" / "matchmaker.yaml"
         text = service.read_text()
         asked = next(line for line in text.splitlines() if line.strip().startswith("health:"))
         answered = '  health: {http: "http://localhost:8080/health", within: 3s}'
-        service.write_text(text.replace(asked, answered))
+        service.write_text(f"{text.replace(asked, answered)}in: {{qa: {{config: {{to: mm.yaml, format: yaml}}}}}}\n")
+        (self.imported / "environments" / "qa" / "matchmaker.config.yaml").write_text("greeting: hello\n")
         top = self.imported / "fairlead.yaml"
         top.write_text(top.read_text().replace("{adopt: ask}", "{adopt: ask, retries: 0}"))
 
@@ -161,13 +163,14 @@ def days(begin_story: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_what_runs_is_written_down(days: Days) -> None:
-    days.story.wait(lambda: len(days.see()) == 4, "agents spoke")
+    days.story.wait(lambda: len(days.see()) == 5, "agents spoke")
     code, said = days.story.fairlead("import", *days.args(), "--into", str(days.imported))
 
     assert 0 == code
     assert {
         "prod/matchmaker": ("trigger", "2.3.1"),
         "prod/shop": ("spinnaker", "1.4.0"),
+        "qa/matchmaker": ("trigger", "2.3.1"),
         "staging/matchmaker": ("trigger", "2.3.1"),
         "staging/shop": ("spinnaker", "1.4.0"),
     } == {one["fleet"]: (one["type"], one["version"]) for one in said["fleets"]}
@@ -185,6 +188,7 @@ def test_a_controller_started_on_it_changes_nothing(days: Days) -> None:
     days.story.wait_said(commit, "staging/matchmaker", "success", "2.3.1 on 2/2 units, already there")
     days.story.wait_said(commit, "prod/shop", "pending", "FirstSight")
     days.story.wait_said(commit, "prod/matchmaker", "pending", "FirstSight: first seen running 2.3.0, 2.3.1")
+    days.story.wait_said(commit, "qa/matchmaker", "pending", "FirstSight: first seen running 2.3.1")
     assert before == days.touched() == (0, [])
     assert ["2.3.0", "2.3.1", "2.3.1"] == days.versions("prod/matchmaker")
 
@@ -205,6 +209,17 @@ def test_the_first_failure_in_the_first_environment_goes_back_to_what_was_import
     assert ["2.3.1"] * 2 == days.versions("staging/matchmaker")
     assert ["2.3.0", "2.3.1", "2.3.1"] == days.versions("prod/matchmaker")
     assert "FirstSight" == days.story.reason("prod/matchmaker") == days.story.reason("prod/shop")
+
+
+def test_where_the_configuration_that_runs_is_not_known_nothing_is_invented_to_go_back_to(days: Days) -> None:
+    commit = days.world.bump("qa/matchmaker", "2.4.0")  # a newer commit adopts it
+
+    days.story.wait_said(commit, "qa/matchmaker", "failure", "2.4.0 failed")
+    days.story.wait_reason("qa/matchmaker", "Quarantined")
+    assert days.story.record("qa/matchmaker").memory.last_good is None
+    assert ["2.3.1", "2.3.1", "2.4.0"] == days.versions("qa/matchmaker"), (
+        "one host was tried, the others were left alone"
+    )
 
 
 def test_an_environment_is_adopted_whole_and_its_first_failure_goes_back_too(days: Days) -> None:

@@ -1,5 +1,6 @@
 """Fleets of type spinnaker: versions by images, pipelines by deploy stages, what is asked and what is left out."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,6 +171,18 @@ def test_what_cannot_be_a_fleet_is_left_out_with_what_to_do(
 
     assert {} == made.conclude(**rules).files
     assert any(said.startswith(reason) for said in why(made, **rules))
+
+
+def test_what_names_no_environment_is_of_that_of_its_account(made: Any) -> None:
+    made.account = replace(made.account, environment="prod")
+    made.group("shop-v001", made.baked("shop", "1.0.0"))
+    made.group("cart-staging-v001", made.baked("cart", "1.0.0"))
+    made.group("search-live-v001", made.baked("search", "1.0.0"))
+
+    found = made.conclude(environments={"live": "staging"})
+
+    assert ["prod/shop", "staging/cart", "staging/search"] == [one.fleet for one in found.fleets]
+    assert "select: {cluster: search-live}" in found.files["services/search.yaml"]
 
 
 def test_two_clusters_that_would_be_one_fleet_are_both_left_out(made: Any) -> None:
