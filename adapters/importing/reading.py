@@ -3,7 +3,7 @@
 Reports are taken from their queue and put back at once; a controller that reads it meanwhile sees them a moment later.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.agent_protocol.addresses import reports_queue_name
@@ -19,23 +19,19 @@ from adapters.importing.hosts import environments_of
 from adapters.importing.naming import parts_of
 from reconciler.ports import Unreadable
 
-Tell = Callable[[str], None]
-
 
 class Reader:
     """Reads accounts. `gate` None: no pipeline is looked up."""
 
-    def __init__(self, sessions: Sessions, gate: Gate | None, tell: Tell = lambda _: None) -> None:
+    def __init__(self, sessions: Sessions, gate: Gate | None) -> None:
         self._sessions = sessions
         self._gate = gate
-        self._tell = tell  # what is read now, for whoever waits
 
     def read(self, account: Account, rules: Rules) -> Site:
         """One account. Raises `Unreadable`; a queue or an application that is not there is a note."""
         inventory = InventoryReader(self._sessions)
         inventories = {}
         for region in account.regions:
-            self._tell(f"reading {account.id} in {region} ...")
             inventories[region] = inventory.read_region(Place(account.id, region, account.role))
         site = Site(account=account, inventories=inventories)
         reports, notes = self._reports(site, environments_of(site, rules))
@@ -54,7 +50,6 @@ class Reader:
         applications = sorted({parts_of(cluster.name, rules.environments).application for cluster in clusters})
         found = {}
         for application in applications:
-            self._tell(f"reading the pipelines of {application} ...")
             found[application] = self._gate.pipelines(application)
         return found
 
@@ -64,7 +59,6 @@ class Reader:
         for environment in sorted(environments):
             queue = reports_queue_name(environment)
             for region in site.account.regions:
-                self._tell(f"reading the reports of {environment} in {region} ...")
                 try:
                     messages = self._queue(site.account, region, environment).peek()
                 except Unreadable as trouble:

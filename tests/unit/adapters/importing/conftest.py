@@ -100,6 +100,12 @@ def made() -> Made:
 
 
 @pytest.fixture
+def make() -> type[Made]:
+    """For a test that needs a new account for each example."""
+    return Made
+
+
+@pytest.fixture
 def shop(made: Made) -> Made:
     """shop-prod in one region at 1.4.0, and a pipeline for it."""
     made.group("shop-prod-v003", made.baked("shop", "1.4.0"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.importing.emitting import scalar, text_of
@@ -25,6 +25,29 @@ def test_every_text_is_read_back_as_that_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["1.10", "20261101", "yes", "NO", "null", "1e3", "0x1f", "1_000", "12:30", "~", "*a"])
 def test_what_yaml_reads_differently_is_quoted(text: str) -> None:
     assert text == yaml.safe_load(f"key: {scalar(text)}\n")["key"]
+
+
+words = st.text(max_size=12) | st.sampled_from(
+    ["prod", "${x}", "{region}", "a: b", "# c", "environment", "1.10", "- x"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=words, service=words, environment=words, version=words, parameter=words)
+def test_whatever_others_named_what_is_written_is_sound(
+    make: Any, name: str, service: str, environment: str, version: str, parameter: str
+) -> None:
+    made = make()
+    made.group("shop-prod-v001", made.baked("shop", version))
+    made.pipeline(name, {"application": "shop", "stack": "prod"}, parameter, f"{parameter}VERSION")
+    made.host("i-a", service=service, environment=environment)
+    made.told("i-a", f"{environment}/{service}", **{service: version})
+
+    found = made.conclude()
+
+    state = wiring.parser().parse(MemoryTree(dict(found.files)))
+    assert not found.files or not state.errors
+    assert len(found.fleets) == len(state.fleets)
 
 
 def test_a_question_stands_over_the_value_that_it_asks_of() -> None:
