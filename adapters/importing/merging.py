@@ -28,8 +28,9 @@ def settled(drafts: Sequence[Draft]) -> tuple[list[Draft], list[LeftOut]]:
             left += [LeftOut(what=draft.fleet, why=why) for draft in those]
             continue
         found += _by_regions(name, those)
-    kept, twice = _distinct(_renamed(found))
-    return kept, left + twice
+    even, uneven = _even(found)
+    kept, twice = _distinct(_renamed(even))
+    return kept, [*left, *uneven, *twice]
 
 
 def _by_regions(name: str, drafts: Sequence[Draft]) -> list[Draft]:
@@ -45,6 +46,17 @@ def _placed(draft: Draft, name: str, usual: tuple[str, ...]) -> Draft:
     if fits:
         return replace(draft, regions=usual)
     return replace(draft, environment=f"{name}-{'-'.join(draft.regions)}"[:NAME_AT_MOST].rstrip("-"))
+
+
+def _even(drafts: Sequence[Draft]) -> tuple[list[Draft], list[LeftOut]]:
+    """Those that are in the regions of their environment: a name that was made for a few regions may be taken."""
+    regions = {draft.environment: draft.regions for draft in reversed(drafts)}
+    left = [
+        LeftOut(what=draft.found, why=f"{draft.environment} has other regions: import these regions by themselves")
+        for draft in drafts
+        if draft.regions != regions[draft.environment]
+    ]
+    return [draft for draft in drafts if draft.regions == regions[draft.environment]], left
 
 
 def _renamed(drafts: Sequence[Draft]) -> list[Draft]:

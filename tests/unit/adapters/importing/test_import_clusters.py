@@ -155,6 +155,21 @@ def test_a_fleet_in_fewer_regions_gets_an_environment_of_its_own(shop: Any) -> N
     assert "select: {cluster: shop-prod}" in found.files["services/shop.yaml"]
 
 
+def test_a_name_that_is_taken_for_other_regions_is_not_taken_again(shop: Any) -> None:
+    for name in ("cart", "search"):
+        for region in (EAST, WEST):
+            shop.group(f"{name}-prod-v001", shop.baked(name, "1.0.0"), region=region)
+    shop.account = replace(shop.account, environment="prod-us-east-1")
+    shop.group("blog-v001", shop.baked("blog", "1.0.0"), region=WEST)
+
+    found = shop.conclude()
+
+    assert ["prod-us-east-1 has other regions: import these regions by themselves"] == [
+        one.why for one in found.left_out
+    ]
+    assert ["prod-us-east-1/shop", "prod/cart", "prod/search"] == [one.fleet for one in found.fleets]
+
+
 @pytest.mark.parametrize(
     ("group", "tags", "rules", "reason"),
     [
