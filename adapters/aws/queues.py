@@ -20,6 +20,7 @@ AT_ONCE = 8  # requests, where there is a lot to read
 MOST = 2000  # messages of one look
 WITHIN = timedelta(seconds=5)  # after that a look ends, however much is left
 HIDDEN = timedelta(seconds=30)
+GLANCE = timedelta(seconds=1)  # a wait asks all of SQS's servers, no wait only some
 _MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
 
 
@@ -73,6 +74,17 @@ class SqsQueue:
         oldest = min(message.sent for message in found)
         return Look(messages=tuple(found), until=min(oldest, clock.now()))
 
+    def peek(self) -> tuple[Message, ...]:
+        """What is in it, up to `MOST`; all of it is there for other readers again when this returns."""
+        found: list[Message] = []
+        try:
+            while len(found) < MOST and (last := self._receive(timedelta(0) if found else GLANCE)):
+                found += last
+        finally:
+            for start in range(0, len(found), BATCH):
+                self._put_back(found[start : start + BATCH])
+        return tuple(found)
+
     def delete(self, messages: Sequence[Message]) -> None:
         """These are kept elsewhere now. One that SQS does not let go comes again."""
         batches = [messages[start : start + BATCH] for start in range(0, len(messages), BATCH)]
@@ -90,6 +102,15 @@ class SqsQueue:
                 MessageSystemAttributeNames=["SenderId", "SentTimestamp"],
             )
         return [_message(each) for each in answer.get("Messages", ())]
+
+    def _put_back(self, messages: Sequence[Message]) -> None:
+        """One that SQS keeps hidden comes again after `HIDDEN` by itself."""
+        entries = [
+            {"Id": str(place), "ReceiptHandle": each.receipt, "VisibilityTimeout": 0}
+            for place, each in enumerate(messages)
+        ]
+        with self._readable():
+            self._client.change_message_visibility_batch(QueueUrl=self._address(), Entries=entries)
 
     def _delete(self, messages: Sequence[Message]) -> None:
         entries = [{"Id": str(place), "ReceiptHandle": each.receipt} for place, each in enumerate(messages)]

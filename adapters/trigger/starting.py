@@ -18,7 +18,7 @@ def settled_before(intent: Intent, snapshots: Snapshots, now: datetime) -> Outco
     host = find_host(intent.fleet, intent.unit, snapshots)
     report = host.report if host is not None else None
     if report is not None and report.get("report_only"):
-        said = f"the agent of {intent.unit} only reports; run it without --report-only"
+        said = f"the agent of {intent.unit} only reports; start it without --report-only and `report_only`"
         return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, said, now)
     if report is None or not has_ended(intent, report):
         return None

@@ -44,6 +44,9 @@ from adapters.forges.github import checked_repository as checked_github_reposito
 from adapters.forges.github.limits import Allowance, windows
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
+from adapters.importing.facts import Account, Rules
+from adapters.importing.reading import Reader
+from adapters.importing.repository import Imported, conclude
 from adapters.ledger.store import Store, open_ledger
 from adapters.trigger.settings import settings_of as agent_settings
 from desired_state.git_command import GitAuth
@@ -123,6 +126,12 @@ def lay(fleets: Sequence[Fleet], environments: Collection[str], as_controller: b
         for fleet in fleets
     ]
     return ensure(Sessions(), served, environments, as_controller=as_controller, dry_run=dry_run)
+
+
+def read_world(settings: Settings, accounts: Sequence[Account], rules: Rules) -> Imported:
+    """What these accounts run, as a repository; see `adapters.importing`. Raises `Unreadable`."""
+    reader = Reader(Sessions(), gates(settings).at(rules.gate) if rules.gate else None)
+    return conclude([reader.read(account, rules) for account in accounts], rules, parser())
 
 
 def new_keys(key_id: str) -> tuple[str, str]:

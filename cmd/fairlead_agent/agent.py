@@ -74,7 +74,7 @@ class Agent:
         around, settings = self._around, self._around.settings
         blank = Report(host=around.identity.host, fleet=fleet, agent=agent_version(), number=0, at=_EPOCH)
         elsewhere = Elsewhere(fleet, settings.fleets[fleet], runner(settings.rehearsal))
-        if around.report_only:
+        if around.report_only or settings.report_only:
             return Watcher(fleet, elsewhere, self._sender.post, blank)
         journal = _journal(settings.state / "fleets", fleet)
         if journal.lost:

@@ -53,6 +53,7 @@ class Settings:
     state: Path = Path(STATE)
     poll: float = 60.0
     heartbeat: float = 60.0
+    report_only: bool = False  # report and touch nothing
     host: str | None = None  # None: the metadata service says it
     region: str | None = None
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
@@ -60,7 +61,7 @@ class Settings:
 
 def read_settings(path: Path) -> Settings:
     """The settings in a file. Raises `BadSettings`."""
-    known = ("bucket", "keys", "fleets", "state", "poll", "heartbeat", "host", "rehearsal")
+    known = ("bucket", "keys", "fleets", "state", "poll", "heartbeat", "report_only", "host", "rehearsal")
     top = _Map(_parsed(path), str(path), "", known)
     host = top.map("host", ("id", "region"))
     return Settings(
@@ -70,6 +71,7 @@ def read_settings(path: Path) -> Settings:
         state=top.path("state") or Path(STATE),
         poll=top.seconds("poll", 60.0),
         heartbeat=top.seconds("heartbeat", 60.0),
+        report_only=top.truth("report_only"),
         host=host.optional("id"),
         region=host.optional("region"),
         rehearsal=_rehearsal(top.map("rehearsal", ("prefix", "ports", "path"))),
@@ -198,6 +200,13 @@ class _Map:
         if value is not None and (not value.startswith("/") or "\0" in value):
             raise self.wrong(name, "must be a whole path, like /var/lib/fairlead-agent")
         return Path(value) if value is not None else None
+
+    def truth(self, name: str) -> bool:
+        """`true` or `false`; false where it is not there."""
+        value = self.optional(name)
+        if value not in {None, "true", "false"}:
+            raise self.wrong(name, "must be true or false")
+        return value == "true"
 
     def seconds(self, name: str, otherwise: float) -> float:
         """A duration such as `30s`, up to a day."""

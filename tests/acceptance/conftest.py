@@ -362,7 +362,7 @@ BeginStory = Callable[..., Story]
 
 @pytest.fixture(scope="module")
 def begin_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BeginStory]:
-    """`begin_story(files, gate=QUICK_GATE, hosts={}, **durations)`: a world of these files for the tests of a module.
+    """`begin_story(files, gate=QUICK_GATE, hosts={}, deployed=True, **durations)`: a world for the tests of a module.
 
     The controller is not started yet.
     """
@@ -372,12 +372,15 @@ def begin_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BeginStory
             files: Mapping[str, str],
             gate: GateSettings = QUICK_GATE,
             hosts: Mapping[str, int] | None = None,
+            deployed: bool = True,
             **durations: str,
         ) -> Story:
             folder = tmp_path_factory.mktemp("story")
             example = written(folder / "example", files)
             pace = {**QUICK, **durations}
-            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {})
+            settings = WorldSettings(
+                example=example, gate=gate, controller=pace, hosts=hosts or {}, deployed=deployed, agents=deployed
+            )
             story = Story(stories.enter_context(World(folder / "world", settings)), folder)
             stories.callback(story.end)
             return story

@@ -62,6 +62,7 @@ def test_the_defaults_of_the_table_are_those_of_the_settings(tmp_path: Path) -> 
         **dict.fromkeys(rows(), ""),
         **durations,
         "state": str(found.state),
+        "report_only": str(found.report_only).lower(),
         "fleets.<name>.observe.component": next(iter(seen.components)).replace("lobby", "<service>"),
         "host.id": "asked of the instance" if found.host is None else found.host,
         "host.region": "asked of the instance" if found.region is None else found.region,

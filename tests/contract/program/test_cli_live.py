@@ -299,6 +299,31 @@ def test_what_a_person_asks_reaches_the_ledger_and_makes_the_fleet_due(run: Any,
     )
 
 
+def test_an_environment_is_adopted_whole_but_for_what_is_adopted_already(run: Any, store: Any) -> None:
+    known = [record.name for record in store.fleets() if record.name.startswith("prod/") and record.present]
+    held = [name for name in known if not store.load(name).memory.adopted]
+
+    done = run("adopt", "prod", "-o", "json")
+
+    assert 0 == done.exit_code
+    assert sorted(held) == json.loads(done.stdout)["fleets"]
+    assert ["adopt"] == [request.ask for request in store.load(held[0]).requests]
+    assert () == store.load("staging/checkout").requests
+
+
+def test_an_environment_that_nobody_knows_adopts_nothing_and_names_those_that_are_there(run: Any, store: Any) -> None:
+    done = run("adopt", "prd")
+
+    assert () == store.load("prod/checkout").requests
+    assert 2 == done.exit_code
+    assert "prd is not known: is it prod?" in done.stderr
+
+
+@pytest.mark.parametrize("ask", ["approve", "retry"])
+def test_only_adopting_takes_an_environment(run: Any, ask: str) -> None:
+    assert 2 == run(ask, "prod").exit_code
+
+
 def test_one_fleet_that_is_not_known_asks_for_nothing(run: Any, store: Any) -> None:
     done = run("retry", "prod/checkout", "prod/nothing")
 

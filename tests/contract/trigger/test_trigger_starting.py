@@ -105,7 +105,9 @@ def test_who_only_reports_is_not_started(rig: Any) -> None:
     refused, begun = rig.start(rig.intent(watched), rig.intent(other))
 
     assert (refused.phase, refused.failure, refused.reason) == (Phase.FAILED, Failure.REFUSED, Reason.DEPLOY_REFUSED)
-    assert refused.message == f"the agent of {watched.id} only reports; run it without --report-only"
+    assert (
+        refused.message == f"the agent of {watched.id} only reports; start it without --report-only and `report_only`"
+    )
     assert begun.phase is Phase.RUNNING
 
 

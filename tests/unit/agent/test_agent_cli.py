@@ -273,6 +273,17 @@ def test_report_only_tells_the_version_and_touches_nothing(place: Place, make_or
     assert 0 == place.aws.calls["s3:GET"]
 
 
+def test_report_only_may_stand_in_the_settings(place: Place, make_order: Any) -> None:
+    place.write(fleets={FLEET: {"observe": {"command": "echo 7.7"}}}, report_only=True)
+    place.order("1.0", make_order)
+    place.aws.reset_calls()
+
+    assert 0 == place.run("run", "--once").returncode
+    assert place.came()[0].report_only
+    assert not place.prefix.exists()
+    assert 0 == place.aws.calls["s3:GET"]
+
+
 def test_report_only_names_the_component_that_the_settings_say(place: Place) -> None:
     place.write(fleets={FLEET: {"observe": {"command": "echo 7.7", "component": "package/catalog"}}})
 

@@ -60,7 +60,7 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
 
 def test_all_commands_are_there() -> None:
     offline, live = ["plan", "schemas", "validate"], ["history", "status", "why"]
-    acting = ["adopt", "approve", "bump", "controller", "once", "retry", "rollback", "trigger"]
+    acting = ["adopt", "approve", "bump", "controller", "import", "once", "retry", "rollback", "trigger"]
     looking = ["doctor", "setup"]
 
     assert sorted(offline + live + acting + looking) == sorted(COMMANDS)

@@ -93,6 +93,14 @@ def test_first_sight_says_what_runs_and_how_to_go_on(drifting):
     assert "first seen running 1.4.1; `fairlead adopt prod/checkout` deploys 1.4.2" == hold(stranger).message
 
 
+def test_first_sight_is_told_also_by_a_controller_that_only_observes(drifting):
+    observing = replace(drifting, observe_only=True)
+    stranger = replace(observing, memory=replace(drifting.memory, adopted=False))
+
+    assert Reason.FIRST_SIGHT is hold(stranger).reason
+    assert Reason.OBSERVE_ONLY is hold(observing).reason
+
+
 def intent(situation, fleet):
     return Intent(
         key="k",

@@ -1,0 +1,178 @@
+"""The files: whatever others named, they say what they mean; on the disk they stand whole or not at all."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.importing.emitting import scalar, text_of
+from adapters.importing.placing import NotEmpty, check_empty, place
+from desired_state.trees import MemoryTree
+from fairlead import wiring
+
+FILES = {"fairlead.yaml": "a\n", "services/x.yaml": "b\n", "README.md": "c\n"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff"), max_size=30))
+def test_every_text_is_read_back_as_that_text(text: str) -> None:
+    assert text == yaml.safe_load(f"key: {scalar(text)}\n")["key"]
+
+
+@pytest.mark.parametrize("text", ["1.10", "20261101", "yes", "NO", "null", "1e3", "0x1f", "1_000", "12:30", "~", "*a"])
+def test_what_yaml_reads_differently_is_quoted(text: str) -> None:
+    assert text == yaml.safe_load(f"key: {scalar(text)}\n")["key"]
+
+
+words = st.text(max_size=12) | st.sampled_from(
+    ["prod", "${x}", "{region}", "a: b", "# c", "environment", "1.10", "- x"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=words, service=words, environment=words, version=words, parameter=words)
+def test_whatever_others_named_what_is_written_is_sound(
+    make: Any, name: str, service: str, environment: str, version: str, parameter: str
+) -> None:
+    made = make()
+    made.group("shop-prod-v001", made.baked("shop", version))
+    made.pipeline(name, {"application": "shop", "stack": "prod"}, parameter, f"{parameter}VERSION")
+    made.host("i-a", service=service, environment=environment)
+    made.told("i-a", f"{environment}/{service}", **{service: version})
+
+    found = made.conclude()
+
+    state = wiring.parser().parse(MemoryTree(dict(found.files)))
+    assert not found.files or not state.errors
+    assert len(found.fleets) == len(state.fleets)
+
+
+def test_a_question_stands_over_the_value_that_it_asks_of() -> None:
+    tree = {"package": "x", "deploy": {"type": "t", "select": {"cluster": "c"}}}
+
+    assert """\
+# Found.
+# QUESTION: why?
+package: x
+deploy:
+  type: t
+  # QUESTION: which?
+  select: {cluster: c}
+""" == text_of(tree, {("deploy", "select", "other"): ["which?"], ("nowhere",): ["why?"]}, ["Found."])
+
+
+def test_nothing_that_others_wrote_ends_a_comment(shop: Any) -> None:
+    shop.pipelines["shop"][0]["name"] = "x\ndeploy: {type: trigger}\r\x85\u2028y: z"
+    shop.pipeline("other", {"application": "shop", "stack": "prod"}, "VERSION", "FAIRLEAD_KEY")
+
+    found = shop.conclude()
+
+    assert not wiring.parser().parse(MemoryTree(dict(found.files))).errors
+    assert {"package", "deploy"} == set(yaml.safe_load(found.files["services/shop.yaml"]))
+
+
+def test_what_the_parser_refuses_is_left_out_and_the_rest_stays(shop: Any) -> None:
+    shop.group("evil-prod-v001", shop.baked("evil", "1.0.0"))
+    shop.pipeline("${evil}", {"application": "evil", "stack": "prod"}, "VERSION", "FAIRLEAD_KEY")
+
+    found = shop.conclude()
+
+    assert ["prod/shop"] == [one.fleet for one in found.fleets]
+    (left,) = found.left_out
+    assert left.what == "cluster evil-prod in us-east-1"
+    assert left.why.startswith("its file would be refused: ")
+    assert "cluster evil-prod" in found.files["README.md"]
+
+
+def test_environments_of_two_accounts_are_left_out_together(shop: Any) -> None:
+    from dataclasses import replace
+
+    from adapters.importing.facts import Rules
+    from adapters.importing.repository import conclude
+
+    here = shop.site
+    there = replace(here, account=replace(here.account, id="210987654321"))
+    rules = Rules(gate="https://gate.example.com")
+
+    found = conclude([here, there], rules, wiring.parser())
+
+    assert {} == found.files
+    assert {"prod is found in the accounts 123456789012 and 210987654321: import each of them alone"} == {
+        one.why for one in found.left_out
+    }
+
+
+def test_the_readme_tells_what_is_next_and_what_is_not_there(games: Any) -> None:
+    games.host("i-z", Name="|pipe|")
+
+    readme = games.conclude().files["README.md"]
+
+    assert "`fairlead adopt prod`" in readme
+    assert "| `prod/matchmaker` | trigger | 2.3.1 |" in readme
+    assert "instances i-z" in readme
+
+
+def test_notes_of_the_read_are_kept(shop: Any) -> None:
+    shop.notes = ("there is no queue",)
+
+    assert ("there is no queue",) == shop.conclude().notes
+
+
+# ── onto the disk ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def written(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+@pytest.mark.parametrize("made", ["nothing", "empty", "git"])
+def test_a_new_or_empty_folder_is_filled(tmp_path: Path, made: str) -> None:
+    folder = tmp_path / "some" / "desired"
+    if made != "nothing":
+        folder.mkdir(parents=True)
+    if made == "git":
+        (folder / ".git").mkdir()
+
+    place(FILES, folder)
+
+    assert FILES == written(folder)
+    assert ["desired"] == [each.name for each in folder.parent.iterdir()], "nothing else is left beside it"
+
+
+def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("mine")
+
+    with pytest.raises(NotEmpty, match=r"holds mine\.yaml already"):
+        place(FILES, tmp_path)
+
+    assert {"mine.yaml": "mine"} == written(tmp_path)
+
+
+def test_a_file_and_a_link_are_no_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+
+    for name in ("file", "link"):
+        with pytest.raises(NotEmpty, match="is no folder"):
+            check_empty(tmp_path / name)
+
+
+def test_a_disk_that_takes_only_some_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, folder = os.rename, tmp_path / "desired"
+    folder.mkdir()
+
+    def rename(source: Any, target: Any, **more: Any) -> None:
+        if Path(target).name == "services":
+            raise OSError(28, "No space left on device")
+        real(source, target, **more)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="No space"):
+        place(FILES, folder)
+
+    assert {} == written(folder)
+    assert ["desired"] == [each.name for each in tmp_path.iterdir()]
