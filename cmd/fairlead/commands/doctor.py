@@ -26,11 +26,11 @@ AT_ONCE = 8  # repositories
 
 def doctor(config: Path | None = CONFIG, output: Output = OUTPUT) -> None:
     """Look at everything that Fairlead needs: what is wrong, and its fix. Changes nothing."""
-    from fairlead import wiring
+    from fairlead.wiring.looking import checkup
 
     settings = settings_of(config)
     with TemporaryDirectory(prefix="fairlead-doctor-") as scratch:
-        findings = [*_settings(settings, config), *_looked(wiring.checkup(settings, Path(scratch)))]
+        findings = [*_settings(settings, config), *_looked(checkup(settings, Path(scratch)))]
     _report(findings, output)
     raise typer.Exit(code_of(findings))
 

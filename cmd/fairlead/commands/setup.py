@@ -48,10 +48,10 @@ def setup(
 
 def needs(settings: "Settings", fleets: "Sequence[Fleet]", controller: str) -> dict[str, Any]:
     """The whole document."""
-    from fairlead import wiring
+    from fairlead.wiring import looking
 
     return {
-        **wiring.needs(settings, fleets, controller),
+        **looking.needs(settings, fleets, controller),
         "repositories": [_repository(each) for each in settings.repositories],
         "files": list(_files(settings)),
     }

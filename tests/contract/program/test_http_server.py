@@ -21,7 +21,6 @@ from sqlalchemy import insert
 from adapters.clock import SystemClock
 from adapters.ledger.store import Store, open_ledger
 from adapters.ledger.tables import repositories
-from fairlead import wiring
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.http import bodies, connections, server
 from fairlead.http.hooks import AT_ONCE, CAP
@@ -30,6 +29,7 @@ from fairlead.http.server import address_of
 from fairlead.http.serving import Served, serving
 from fairlead.metrics import Metrics
 from fairlead.settings import Settings, SettingsError
+from fairlead.wiring import forges
 
 SECRET = b"a secret that forges share with us"
 PUSH = {"repository": {"full_name": "Example/Desired"}, "ref": "refs/heads/main"}
@@ -56,7 +56,7 @@ def signature(body: bytes, secret: bytes = SECRET) -> str:
 
 def watching(*repositories: Mapping[str, Any]) -> Receiver:
     """The receiver that wiring makes of such repositories."""
-    found = wiring.hooks(Settings(repositories=repositories), SystemClock())
+    found = forges.hooks(Settings(repositories=repositories), SystemClock())
     assert found is not None
     return found
 

@@ -12,6 +12,7 @@ from adapters.forges.git_notes import GitNotes
 from adapters.forges.github import GitHub
 from fairlead import wiring
 from fairlead.settings import Settings, SettingsError
+from fairlead.wiring import forges
 
 TOKEN = {"mode": "token", "token": "env:CANARY_TOKEN"}
 ONE_LINE = "it must be one line of ASCII letters, digits and signs"
@@ -109,7 +110,7 @@ def test_a_forge_that_could_never_work_is_one_sentence_at_the_start(
 
 
 def test_a_webhook_speaks_for_the_repositories_that_have_secrets(tmp_path: Path) -> None:
-    hook = wiring.webhook(settings(tmp_path, {}, github(webhook_secrets=["env:CANARY_HOOK"])), SystemClock())
+    hook = forges.webhook(settings(tmp_path, {}, github(webhook_secrets=["env:CANARY_HOOK"])), SystemClock())
 
     assert hook is not None
     assert [("r1", "acme/desired", ("CANARYCANARY",))] == [
@@ -118,9 +119,9 @@ def test_a_webhook_speaks_for_the_repositories_that_have_secrets(tmp_path: Path)
 
 
 def test_without_secrets_there_is_no_webhook(tmp_path: Path) -> None:
-    assert None is wiring.webhook(settings(tmp_path, {}, github()), SystemClock())
+    assert None is forges.webhook(settings(tmp_path, {}, github()), SystemClock())
 
 
 def test_an_empty_webhook_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^repository r0: a webhook needs a secret that is not empty$"):
-        wiring.webhook(settings(tmp_path, github(webhook_secrets=["env:CANARY_EMPTY"])), SystemClock())
+        forges.webhook(settings(tmp_path, github(webhook_secrets=["env:CANARY_EMPTY"])), SystemClock())

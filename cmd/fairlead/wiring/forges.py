@@ -1,0 +1,110 @@
+"""Forges and their webhooks out of the settings."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from adapters.forges.github import (
+    AppAuth,
+    Auth,
+    BadAddress,
+    GitHub,
+    Hint,
+    Place,
+    Refused,
+    TokenAuth,
+    Transport,
+    Webhook,
+)
+from adapters.forges.github import checked_repository as checked_github_repository
+from adapters.forges.github.limits import Allowance, windows
+from fairlead.http.pushes import Heard, Receiver, Refusal
+from fairlead.settings import ForgeSignIn, RepositorySettings, SecretReference, Settings, SettingsError
+from reconciler.ports import Budget, Clock, Forge, Unreadable
+
+
+def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], Forge]:
+    """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
+    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
+    try:
+        name = checked_github_repository(wanted.repository)
+        transport = Transport(wanted.api, timeout=seconds, monotonic=clock.monotonic)
+        auth = _github_auth(wanted.auth, name, transport, clock)
+    except BadAddress as bad:
+        raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
+    except (SettingsError, Unreadable) as bad:
+        raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
+    spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
+    log = structlog.get_logger("fairlead")
+    return lambda budget: GitHub(
+        name, transport=transport, auth=auth, allowance=Allowance(budget=budget, windows=spent), log=log
+    )
+
+
+def _github_auth(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> Auth:
+    needed = ("token",) if auth.mode == "token" else ("app_id", "installation_id", "private_key")
+    if missing := next((name for name in needed if not getattr(auth, name)), None):
+        what = "the number that GitHub shows" if missing.endswith("_id") else "a reference, env:NAME or file:/path"
+        raise SettingsError(f"{missing} is needed with mode {auth.mode}: write {what}")
+    if auth.mode == "token":
+        return TokenAuth(_revealed(SecretReference(auth.token).reveal_token))
+    if not (auth.installation_id.isascii() and auth.installation_id.isdigit()):
+        raise SettingsError("installation_id is a number: it ends the address of the installation's page")
+    key = _revealed(SecretReference(auth.private_key).reveal)
+    return AppAuth(auth.app_id, auth.installation_id, key, repository=repository, transport=transport, clock=clock)
+
+
+def _revealed(reveal: Callable[[], str]) -> Callable[[], str]:
+    """The secret, read anew each time, for adapters, which know nothing of settings."""
+
+    def now() -> str:
+        try:
+            return reveal()
+        except SettingsError as missing:
+            raise Unreadable(str(missing)) from None
+
+    return now
+
+
+def webhook(settings: Settings, clock: Clock) -> Webhook | None:
+    """What answers at `/hooks/github`; None where no repository has webhook secrets. Raises `SettingsError`."""
+    places = [
+        Place(
+            name=repository.name,
+            url=repository.url,
+            branch=repository.branch,
+            repository=repository.forge.repository,
+            secrets=tuple(SecretReference(secret).reveal() for secret in repository.forge.webhook_secrets),
+        )
+        for repository in settings.repositories
+        if repository.forge.webhook_secrets
+    ]
+    try:
+        return Webhook(places, clock) if places else None
+    except ValueError as empty:
+        raise SettingsError(str(empty)) from None
+
+
+def hooks(settings: Settings, clock: Clock) -> Receiver | None:
+    """The same as the server's route asks it. Raises `SettingsError`."""
+    found = webhook(settings, clock)
+    return None if found is None else _Hooks(found)
+
+
+class _Hooks:
+    """GitHub's webhook in the words of the server."""
+
+    def __init__(self, hook: Webhook) -> None:
+        self._hook = hook
+
+    def receive(self, body: bytes, headers: Mapping[str, str]) -> Heard:
+        """See `Receiver`."""
+        try:
+            said = self._hook.receive(body, headers)
+        except Refused as refused:
+            raise Refusal(refused.status, str(refused)) from None
+        return Heard(names=said.names) if isinstance(said, Hint) else Heard(why=said.why)
+
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """See `Receiver`."""
+        self._hook.forget(headers)
