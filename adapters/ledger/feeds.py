@@ -30,7 +30,7 @@ class Feeds:
 
         Gives the changed fleets, in order, and makes them due. Clears the feed's trouble: then every fleet with a part
         in it is due, because it may have been held for the trouble. A quiet read writes the feed's own row only.
-        Raises `LeaseLost`; then nothing was written.
+        Raises `LeaseLost`; then nothing was written. After `LedgerAway` read again: what was written is no news.
         """
         bodies = {name: canonical(body) for name, body in by_fleet.items()}
         parts = {name: (hashlib.sha256(text.encode()).hexdigest(), text) for name, text in bodies.items()}

@@ -31,12 +31,16 @@ class Passes:
 
         A result that changes nothing is not written, and the record is given back as it was. Raises `LeaseLost` when
         the owner, the lease or the version is not what it was; then nothing was written. Raises ValueError for a lease
-        on another name.
+        on another name. After `LedgerAway` start nothing and leave the pass: the next one loads what was written, and
+        an intent without a ticket is looked up before its key is started.
         """
         return self._write(lease, record, result)
 
     def save(self, lease: Lease, record: Record, result: Pass) -> Record:
-        """T2: memory, outcomes, statuses, events, requests done. Fenced as `intend` is."""
+        """T2: memory, outcomes, statuses, events, requests done. Fenced as `intend` is.
+
+        After `LedgerAway` leave the pass: what was not written is seen again in the world by the next one.
+        """
         return self._write(lease, record, result)
 
     def _write(self, lease: Lease, record: Record, result: Pass) -> Record:

@@ -16,7 +16,10 @@ class People:
     _database: Database
 
     def request(self, fleet: FleetName, ask: Ask, by: str, at: datetime) -> None:
-        """Write down an ask and make the fleet due. Asking twice is asked twice; a pass takes all at once."""
+        """Write down an ask and make the fleet due. Asking twice is asked twice; a pass takes all at once.
+
+        So after `LedgerAway` a person may ask again.
+        """
         row = {"fleet": fleet, "ask": ask.value, "by": by, "at": micros(at)}
         with self._database.writing() as connection:
             connection.execute(requests.insert().values(**row))

@@ -68,7 +68,7 @@ class Reports:
         `read_at`: everything sent before that is known now; it never goes back; None: nothing was read.
         Gives the fleets to which it is news, in order, and makes them due: those with a host that says something else,
         fell silent or speaks again. Clears the feed's trouble: then all fleets are due.
-        Raises `LeaseLost`; then nothing was written.
+        Raises `LeaseLost`; then nothing was written. After `LedgerAway` keep the messages: twice is once.
         """
         newest = _newest(report for report in said if report.fleet in fleets)
         with self._database.writing() as connection:

@@ -100,7 +100,7 @@ class Revisions:
     def record_revision(self, lease: Lease, change: RevisionChange) -> tuple[FleetName, ...]:
         """Store what a head declares; gives the fleets whose own row changed, in order, and makes them due.
 
-        Raises `LeaseLost`; then nothing was written.
+        Raises `LeaseLost`; then nothing was written. After `LedgerAway` read again: what was written is no change.
         """
         problems = _problems(change)
         with self._database.writing() as connection:

@@ -97,7 +97,10 @@ class Statuses:
     _database: Database
 
     def say(self, lease: Lease, statuses: Sequence[CommitStatus]) -> None:
-        """Put statuses into the outbox; what says the same as before is dropped. Raises `LeaseLost`."""
+        """Put statuses into the outbox; what says the same as before is dropped. Raises `LeaseLost`.
+
+        After `LedgerAway` say them again.
+        """
         if not statuses:
             return
         with self._database.writing() as connection:
@@ -150,7 +153,10 @@ class Statuses:
             return [_waiting(row) for row in connection.execute(waiting)]
 
     def settle(self, lease: Lease, results: Sequence[Delivery]) -> None:
-        """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`."""
+        """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`.
+
+        After `LedgerAway` leave it: they are sent once more, and a forge that has them shows the same as before.
+        """
         if not results:
             return
         with self._database.writing() as connection:
