@@ -1,0 +1,21 @@
+"""Every row by name, in the order in which they run. Each gives measurements; estates that one made, later ones use."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tests.benchmarks.growing import growing
+from tests.benchmarks.measurement import Measurement
+from tests.benchmarks.queueing import queueing
+from tests.benchmarks.reading import committing, polling
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.sweeping import sweeping
+
+Row = Callable[[Scale, Path], Iterable[Measurement]]
+
+ROWS: Mapping[str, Row] = {
+    "poll": polling,
+    "commit": committing,
+    "sweep": sweeping,
+    "growth": growing,
+    "queue": queueing,
+}
