@@ -31,8 +31,8 @@ class Limit:
         return (self.most is None or found <= self.most) and (self.least is None or found >= self.least)
 
     def __str__(self) -> str:
-        bounds = [f"≥ {self.least:g}"] * (self.least is not None) + [f"≤ {self.most:g}"] * (self.most is not None)
-        return f"{self.value} {' '.join(bounds)}"
+        bounds = {"≥": self.least, "≤": self.most}
+        return " ".join([self.value, *(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

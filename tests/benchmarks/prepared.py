@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from adapters.clock import SystemClock
@@ -17,6 +18,7 @@ from tests.benchmarks.estate import Estate, Pusher
 from tests.benchmarks.settled import settle
 
 REPOSITORY = "main"
+LEASE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,11 @@ class Prepared:
         self.controller.loop.drain(("sweep",))
 
     def due(self) -> int:
-        """How many fleets are due now."""
-        return len(self.ledger.claim("fleet", 100_000, Settings.model_fields["lease"].default))
+        """How many fleets are due now. They are done with: nothing is left due."""
+        found = self.ledger.claim("fleet", 100_000, LEASE)
+        for each in found:
+            self.ledger.finish(each)
+        return len(found)
 
 
 def costs(folder: Path, fleets: int) -> Mapping[str, float]:

@@ -27,8 +27,8 @@ def show(measured: Sequence[Measurement], broken: Mapping[str, str], machine: Ma
 
 def table(measured: Iterable[Measurement]) -> Table:
     """One line a measurement."""
-    drawn = Table(show_lines=True, expand=True)
-    for column, ratio in (("what", 34), ("measured", 30), ("budget", 24), ("", 7)):
+    drawn = Table(show_lines=True, width=COLUMNS)
+    for column, ratio in (("what", 32), ("measured", 30), ("budget", 23), ("", 10)):
         drawn.add_column(column, ratio=ratio, overflow="fold")
     for each in measured:
         colour = {Verdict.WITHIN: "green", Verdict.OVER: "red"}.get(each.verdict, "")
