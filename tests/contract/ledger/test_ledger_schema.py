@@ -17,7 +17,8 @@ from adapters.ledger.tables import metadata
 def test_the_steps_add_up_to_the_tables(bench):
     engine = create_engine(bench.url)
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        options = {"include_name": lambda name, kind, _: (kind, name) != ("table", "clock")}  # the tests' own
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     engine.dispose()
 
     assert [] == differences
