@@ -37,14 +37,18 @@ def image_name(package: str, at: datetime) -> str:
     return f"{package}-all-{at:%Y%m%d%H%M%S}-jammy"
 
 
-def register(aws: Aws, region: str, package: str, version: str, at: datetime) -> Image:
-    """Register an AMI of this version, with its tags."""
-    name = image_name(package, at)
-    tags = {
+def tags_of(package: str, version: str) -> dict[str, str]:
+    """The tags of an AMI of this version."""
+    return {
         "appversion": appversion(package, version),
         "build_host": "bakery.example.com",
         version_tag(package): version,
     }
+
+
+def register(aws: Aws, region: str, package: str, version: str, at: datetime) -> Image:
+    """Register an AMI of this version, with its tags."""
+    name, tags = image_name(package, at), tags_of(package, version)
     answer = aws.client("ec2", region).register_image(
         Name=name,
         TagSpecifications=[

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead_sandbox import images, server_groups
-from fairlead_sandbox.aws import Aws
+from fairlead_sandbox import server_groups
 from fairlead_sandbox.gate.faults import FaultKind, Faults
+from fairlead_sandbox.gate.ground import Ground
 from fairlead_sandbox.images import Image
 from fairlead_sandbox.server_groups import ServerGroup
 from reconciler.ports import Clock
@@ -31,7 +31,7 @@ class StageFailed(Exception):
 class Site:
     """Where the stages work, and how long they take (seconds)."""
 
-    aws: Aws
+    ground: Ground
     clock: Clock
     faults: Faults
     bake_seconds: float
@@ -55,8 +55,8 @@ def bake(site: Site, context: Mapping[str, Any], *, rebake: bool) -> Iterator[No
             f"Unable to locate package {package} (version {version}) in the repository of the base image."
         )
     for region in context["regions"]:
-        found = None if rebake else images.find(site.aws, region, package, version)
-        image = found or images.register(site.aws, region, package, version, site.clock.now())
+        found = None if rebake else site.ground.find_image(region, package, version)
+        image = found or site.ground.register_image(region, package, version, site.clock.now())
         details = {"region": region, "ami": image.id, "imageId": image.id, "imageName": image.name}
         context["deploymentDetails"].append({**details, "cloudProviderType": "aws"})
         yield
@@ -76,22 +76,22 @@ def red_black(site: Site, cluster: Mapping[str, Any], region: str, image_id: str
     The new group's name is put into `made`. When it never gets healthy it stays, enabled, beside the old ones: only
     `rollback.onFailure` disables it, and nothing deletes it.
     """
-    image = images.by_id(site.aws, region, image_id)
+    image = site.ground.image(region, image_id)
     if site.faults.take(FaultKind.DEPLOYS_NOTHING, region=region, version=image.version) is not None:
         yield from site.pause(site.deploy_seconds)
         return
-    before = server_groups.groups_of(site.aws, region, cluster_name(cluster))
+    before = site.ground.groups_of(region, cluster_name(cluster))
     group = _create(site, cluster, before, region, image)
     made.append(group.name)
     yield from site.pause(site.deploy_seconds)
     yield from _wait_for_health(site, cluster, group)
     for old in [each for each in before if each.enabled]:
-        server_groups.disable(site.aws, old)
+        site.ground.disable(old)
         yield
         if cluster.get("scaleDown"):
-            server_groups.scale_down(site.aws, old)
+            site.ground.scale_down(old)
     yield
-    _shrink(site.aws, before, int(cluster.get("maxRemainingAsgs") or 0))
+    _shrink(site.ground, before, int(cluster.get("maxRemainingAsgs") or 0))
 
 
 def cluster_name(cluster: Mapping[str, Any]) -> str:
@@ -104,12 +104,12 @@ def _create(
     site: Site, cluster: Mapping[str, Any], before: Sequence[ServerGroup], region: str, image: Image
 ) -> ServerGroup:
     if site.faults.take(FaultKind.UNHEALTHY_VERSION, version=image.version, region=region) is not None:
-        site.aws.make_sick(image.id)
+        site.ground.make_sick(image.id)
     else:
-        site.aws.make_well(image.id)
+        site.ground.make_well(image.id)
     tags = {key: str(value) for key, value in cluster.get("tags", {}).items() if value}
     name = server_groups.next_name(cluster_name(cluster), list(before))
-    return server_groups.create(site.aws, region, name, image.id, _capacity(cluster, before), tags)
+    return site.ground.create(region, name, image.id, _capacity(cluster, before), tags)
 
 
 def _capacity(cluster: Mapping[str, Any], before: Sequence[ServerGroup]) -> tuple[int, int, int]:
@@ -124,7 +124,7 @@ def _capacity(cluster: Mapping[str, Any], before: Sequence[ServerGroup]) -> tupl
 def _wait_for_health(site: Site, cluster: Mapping[str, Any], group: ServerGroup) -> Iterator[None]:
     until = site.clock.monotonic() + site.health_seconds
     while True:
-        now = server_groups.read(site.aws, group.region, group.name)
+        now = site.ground.group(group.region, group.name)
         if now is None:
             raise StageFailed(f"{group.name} in {group.region} was deleted while it was deployed.")
         if now.healthy >= now.desired:
@@ -133,15 +133,15 @@ def _wait_for_health(site: Site, cluster: Mapping[str, Any], group: ServerGroup)
             break
         yield
     if cluster.get("rollback", {}).get("onFailure"):
-        server_groups.disable(site.aws, group)
+        site.ground.disable(group)
     raise StageFailed(
         f"waitForUpInstances timed out after {site.health_seconds:g} s: {now.healthy} of {now.desired} instances of "
         f"{group.name} are up in {group.region}."
     )
 
 
-def _shrink(aws: Aws, before: Sequence[ServerGroup], remaining: int) -> None:
+def _shrink(ground: Ground, before: Sequence[ServerGroup], remaining: int) -> None:
     """Delete the oldest of the groups that were there before, so that `remaining` are left with the new one."""
     if remaining > 0:
         for old in before[: max(0, len(before) + 1 - remaining)]:
-            server_groups.delete(aws, old)
+            ground.delete(old)

@@ -4,6 +4,7 @@ Sources: `PipelineExecutionImpl`, `StageExecutionImpl`, `TaskExecutionImpl`, `Ex
 """
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from threading import Event, RLock
 from typing import Any
@@ -145,11 +146,14 @@ class Executions:
     def __init__(self) -> None:
         self._lock = RLock()
         self._all: dict[str, Execution] = {}
+        self._open: dict[str, Execution] = {}  # those that were not complete when somebody last looked
+        self._by_config: dict[str, list[Execution]] = defaultdict(list)
 
     def add(self, execution: Execution) -> None:
         """Store a new one."""
         with self._lock:
-            self._all[execution.id] = execution
+            self._all[execution.id] = self._open[execution.id] = execution
+            self._by_config[execution.config_id].append(execution)
 
     def get(self, execution_id: str) -> Execution | None:
         """The execution of this id."""
@@ -163,7 +167,9 @@ class Executions:
 
     def in_flight(self) -> list[Execution]:
         """Those that are not complete, oldest first."""
-        return [each for each in self.all() if not each.complete]
+        with self._lock:
+            self._open = {key: each for key, each in self._open.items() if not each.complete}
+            return list(self._open.values())
 
     def correlated(self, correlation_id: str | None) -> Execution | None:
         """The execution in flight with this correlation id: a complete one no longer counts."""
@@ -174,5 +180,6 @@ class Executions:
 
     def of_configs(self, config_ids: Iterable[str]) -> list[Execution]:
         """Those of the given configurations, newest first."""
-        wanted = set(config_ids)
-        return [each for each in reversed(self.all()) if each.config_id in wanted]
+        with self._lock:
+            found = [each for config in dict.fromkeys(config_ids) for each in self._by_config.get(config, ())]
+        return sorted(found, key=lambda each: each.id, reverse=True)

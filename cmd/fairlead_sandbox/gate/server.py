@@ -23,6 +23,7 @@ from fairlead_sandbox.gate.engine import Engine
 from fairlead_sandbox.gate.executions import Executions
 from fairlead_sandbox.gate.faults import Faults
 from fairlead_sandbox.gate.front import Front
+from fairlead_sandbox.gate.ground import AwsGround, Ground
 from fairlead_sandbox.gate.pipelines import Pipelines
 from fairlead_sandbox.gate.routes import Routes
 from fairlead_sandbox.gate.triggering import Launcher
@@ -47,7 +48,7 @@ class Gate:
 
     def __init__(
         self,
-        aws: Aws,
+        aws: Aws | Ground,
         settings: GateSettings | None = None,
         authentication: Authentication | None = None,
         clock: Clock | None = None,
@@ -61,12 +62,17 @@ class Gate:
         self.access_log = AccessLog(self.settings.log_file)
         self.control = Control(faults=self.faults, log=self.access_log)
         self._front = self._make_front()
-        self._engine = Engine(self.executions, self.pipelines, self._site(aws), self.settings.tick_seconds)
+        self._engine = Engine(
+            self.executions,
+            self.pipelines,
+            self._site(AwsGround(aws) if isinstance(aws, Aws) else aws),
+            self.settings.tick_seconds,
+        )
         self._server: _Server | None = None
 
-    def _site(self, aws: Aws) -> Site:
+    def _site(self, ground: Ground) -> Site:
         return Site(
-            aws=aws,
+            ground=ground,
             clock=self._clock,
             faults=self.faults,
             bake_seconds=self.settings.bake_seconds,
