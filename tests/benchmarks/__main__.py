@@ -7,6 +7,7 @@ with their verdict and fail nothing, because machines differ.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from tests.benchmarks.machine import ROOT, machine
 from tests.benchmarks.measurement import Measurement
-from tests.benchmarks.report import fails, from_plain, show, write
+from tests.benchmarks.report import close, from_plain
 from tests.benchmarks.rows import ROWS
 
 PATIENCE = {"small": 600, "full": 3600}  # seconds for one row
@@ -59,10 +60,8 @@ def _ended(process: "subprocess.Popen[bytes]", patience: float) -> str:
     except subprocess.TimeoutExpired:
         code = None
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
     if code is None:
         return f"not done after {patience:g} s"
@@ -83,10 +82,7 @@ def main(arguments: Sequence[str]) -> int:
             began = time.monotonic()
             run.row(name)
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    show(run.measured, run.broken, about, sys.stdout)
-    write(asked.json, run.measured, run.broken, about)
-    print(f"the same as JSON: {asked.json}")
-    return int(fails(run.measured, run.broken))
+    return close(run.measured, run.broken, about, asked.json)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

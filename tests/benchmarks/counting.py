@@ -18,7 +18,7 @@ WRITES = ("INSERT", "UPDATE", "DELETE", "BEGIN IMMEDIATE")
 
 @dataclass(slots=True)
 class Cost:
-    """Seconds. `cpu` is that of this process and of the children that it waited for: a busy machine changes it little."""
+    """Seconds. `cpu` is that of this process and the children that it waited for: a busy machine changes it little."""
 
     wall: float = 0.0
     cpu: float = 0.0

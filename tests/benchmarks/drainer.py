@@ -1,4 +1,4 @@
-"""A process that drains one family of names: `python -m tests.benchmarks.drainer URL FAMILY`. Begins at a line on stdin."""
+"""A process that drains one family of names, from a line on stdin on: `tests.benchmarks.drainer URL FAMILY`."""
 
 import json
 import sys

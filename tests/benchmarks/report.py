@@ -1,6 +1,7 @@
 """The measurements as a table for people, and as JSON for what compares runs."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,16 @@ from tests.benchmarks.measurement import Limit, Measurement, Verdict
 
 COLUMNS = 100
 NOT_BUILT = ("list page, 10,000 fleets: not measured, there are no pages yet",)
+
+
+def close(
+    measured: Sequence[Measurement], broken: Mapping[str, str], machine: Mapping[str, str], json_file: Path
+) -> int:
+    """Print the table and write the JSON; gives the exit code of the run."""
+    show(measured, broken, machine, sys.stdout)
+    write(json_file, measured, broken, machine)
+    print(f"the same as JSON: {json_file}")
+    return int(fails(measured, broken))
 
 
 def show(measured: Sequence[Measurement], broken: Mapping[str, str], machine: Mapping[str, str], out: Any) -> None:

@@ -1,4 +1,4 @@
-"""One row in this process: `python -m tests.benchmarks.row NAME SCALE FOLDER OUT`. Logs go to stderr, numbers to OUT."""
+"""One row in this process: `tests.benchmarks.row NAME SCALE FOLDER OUT`. Logs go to stderr, numbers to OUT."""
 
 import json
 import sys
