@@ -4,12 +4,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
 from pathlib import Path
 
 from adapters.clock import SystemClock
 from adapters.ledger.store import open_ledger
+from fairlead_sandbox.postgres import Postgres
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.scale import Scale
@@ -28,17 +28,8 @@ def queueing(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """On each engine that is at hand."""
     del scale
     yield _on("SQLite", f"sqlite:///{folder / 'queue.db'}")
-    with ExitStack() as stack:
-        for url in _postgresql(folder, stack):
-            yield _on("PostgreSQL", url)
-
-
-def _postgresql(folder: Path, stack: ExitStack) -> Iterator[str]:
-    try:
-        from fairlead_sandbox.postgres import Postgres
-    except ImportError:
-        return
-    yield stack.enter_context(Postgres(folder / "postgresql")).url
+    with Postgres() as server:
+        yield _on("PostgreSQL", server.url)
 
 
 def _on(engine: str, url: str) -> Measurement:
@@ -58,7 +49,7 @@ def _on(engine: str, url: str) -> Measurement:
     ledger.close()
     return Measurement(
         name=f"queue operations on {engine}",
-        conditions="one transaction an add and a finish; claims of 8 names; names that cost nothing to run",
+        conditions="one transaction an add and a finish; claims of 8 names; names that cost nothing to run; fsync as it is by default",
         values={"add one by one: names/s": one_by_one, "add 10,000 at once: names/s": at_once, **drained},
         beside=BESIDE[engine],
     )

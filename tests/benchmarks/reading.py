@@ -76,8 +76,8 @@ def committing(scale: Scale, folder: Path) -> Iterable[Measurement]:
                     Limit(value="fleet rows written", most=1, ratio=True),
                 ),
                 notes=(
-                    f"exponent: of processor time over the repository's size, {sizes[0]:,} → {size:,} fleets; "
-                    "0.3 lets ten times the fleets cost twice as much",
+                    f"exponent: of processor time over the repository's size, from {sizes[0]:,} fleets on",
+                    "0.3: ten times the fleets may cost twice as much",
                 ),
             )
 

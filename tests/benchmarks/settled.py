@@ -112,7 +112,7 @@ def part_of(fleet: Fleet, region: str) -> dict[str, Any]:
     ids = [instance_id(fleet.name, number) for number in range(INSTANCES)]
     if fleet.deploy_type == "trigger":
         facts = {"zone": f"{region}a", "state": "running", "launched": LAUNCHED.isoformat()}
-        return {"hosts": {name: facts for name in ids}}
+        return {"hosts": dict.fromkeys(ids, facts)}
     image = f"ami-{ids[0][2:]}"
     package = fleet.packages[0]
     return {

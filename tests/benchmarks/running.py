@@ -1,0 +1,141 @@
+"""A bulk world and real controller processes on it: started, watched by their logs, their memory and their ledger."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+
+from fairlead_sandbox.bulk.process import BulkProcess
+from fairlead_sandbox.bulk.world import REPOSITORY
+from tests.benchmarks.machine import ROOT
+
+AS_SHIPPED = {  # the settings' own defaults: the sandbox's are quicker
+    "poll_interval": "30s",
+    "request_timeout": "10s",
+    "inventory_interval": "1m",
+    "executions_interval": "5s",
+    "active_interval": "10s",
+    "reports_wait": "2s",
+}
+ENDING = 30.0  # seconds
+
+
+class Running:
+    """One controller process."""
+
+    def __init__(self, world: BulkProcess, folder: Path, environment: Mapping[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = folder / "controller.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.benchmarks.controlled", str(world.config)],
+                cwd=ROOT,
+                env={**os.environ, **world.environment, **environment},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+
+    def hint(self) -> None:
+        """What a push webhook does."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{REPOSITORY}\n")
+        self._process.stdin.flush()
+
+    def passes(self, family: str) -> list[Mapping[str, Any]]:
+        """The canonical lines of a family's passes, oldest first."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        said = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
+        return [each for each in said if each.get("event") == "pass" and each.get("family") == family]
+
+    def memory(self) -> tuple[float, float]:
+        """MiB: resident now, and at most so far. Raises RuntimeError where it ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the controller ended: {self._log.read_text(errors='replace')[-500:]}")
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        found = {line.partition(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Vm")}
+        return int(found["VmRSS"]) / 1024, int(found["VmHWM"]) / 1024
+
+    def cpu(self) -> float:
+        """Seconds of processor so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """Let it end; end it where it does not."""
+        with suppress(BrokenPipeError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def running(world: BulkProcess, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """A controller, ended with the block."""
+    controller = Running(world, folder, environment or {})
+    try:
+        yield controller
+    finally:
+        controller.stop()
+
+
+class Watch:
+    """Questions to a ledger that nobody else asks: as a person would, by SQL."""
+
+    def __init__(self, url: str) -> None:
+        self._engine: Engine = create_engine(url)
+
+    def number(self, query: str, **values: object) -> int:
+        """The one number that a query gives."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(text(query), values).scalar_one() or 0)
+
+    def ready(self, version: str = "") -> int:
+        """Fleets that are ready; at a version, where one is given."""
+        at = " AND target_version = :version" if version else ""
+        return self.number(f"SELECT count(*) FROM fleets WHERE ready{at}", **({"version": version} if version else {}))
+
+    def waiting(self) -> int:
+        """Fleets that are due, or under way."""
+        now = int(time.time() * 1_000_000)  # noqa: TID251 - the ledger's clock is this machine's
+        return self.number("SELECT count(*) FROM queue WHERE family = 'fleet' AND due <= :now", now=now)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def wait_until(condition: Callable[[], bool], what: str, patience: float, every: float = 0.2) -> float:
+    """Seconds until it held. Raises RuntimeError where it did not."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > patience:
+            raise RuntimeError(f"not within {patience:g} s: {what}")
+        time.sleep(every)
+    return time.monotonic() - began
+
+
+def calm(watch: Watch, patience: float) -> None:
+    """Return when no fleet was due for two seconds."""
+    since: list[float] = []
+
+    def is_calm() -> bool:
+        if watch.waiting():
+            since.clear()
+        else:
+            since.append(time.monotonic())
+        return bool(since) and since[-1] - since[0] > 2
+
+    wait_until(is_calm, "a calm queue", patience)
