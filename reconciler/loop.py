@@ -1,11 +1,13 @@
 """The loop: a queue of names, workers, backoff, shutdown. The one place in the controller with a broad `except`.
 
 Families of names are driven alike: feeds, fleets, statuses. A family's runner is told a name and gives the time of the
-next run, or None. What it raises is logged, counted and backed off; it starves nobody else.
+next run, or None. What it raises is logged, counted and backed off; it starves nobody else. A ledger that is away, for
+seconds or for hours, is one line a try and family; what was claimed then comes again when its lease has run out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +16,13 @@ from random import Random
 from threading import Event, Lock, Thread
 from typing import Protocol
 
-from reconciler.ports import Clock, Due, Lease, LeaseLost, Queue
+from reconciler.ports import Clock, Due, Lease, LeaseLost, LedgerAway, Queue
 
 Runner = Callable[[str, Lease], datetime | None]
 BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(minutes=5)
+AWAY_CAP = timedelta(seconds=30)  # between two tries to ask a queue that is away
+IDLE = 5.0  # seconds between looks of a family that nobody wakes
 
 
 class Log(Protocol):
@@ -57,7 +61,9 @@ class Loop:
                 thread.start()
             for thread in threads:
                 while thread.is_alive():
-                    thread.join(1.0)  # a join without end would not hear a signal that reached another thread
+                    thread.join(0.5)  # a join without end would not hear a signal that reached another thread
+                    if stop.is_set():
+                        self._queue.wake()
 
     def drain(self, families: Sequence[str]) -> int:
         """Run every name that is due now in these families, in order, until none is; gives how many ran."""
@@ -73,30 +79,39 @@ class Loop:
     def _drive(self, family: Family, stop: Event) -> None:
         with ThreadPoolExecutor(max_workers=family.workers, thread_name_prefix=family.name) as pool:
             under_way: set[Future[None]] = set()
+            failures = 0
             while not stop.is_set():
                 under_way = {future for future in under_way if not future.done()}
-                items = self._try_claim(family, family.workers - len(under_way))
+                free = family.workers - len(under_way)
+                if not free:
+                    wait_for(under_way, timeout=1.0, return_when=FIRST_COMPLETED)
+                    continue
+                items = self._claim_or_sleep(family, free)
                 under_way |= {pool.submit(self._pass, family, item) for item in items or ()}
-                if items is None:
-                    stop.wait(1.0)
-                elif not items:
-                    self._queue.wait(0.05 if under_way else 1.0)
+                failures = failures + 1 if items is None else 0
+                if failures:
+                    stop.wait(self._backoff(failures - 1, AWAY_CAP).total_seconds())
 
-    def _try_claim(self, family: Family, limit: int) -> list[Due] | None:
-        """What is due; None when the queue could not be asked."""
+    def _claim_or_sleep(self, family: Family, limit: int) -> list[Due] | None:
+        """What is due, after a sleep where nothing was; None when the queue could not be asked."""
         items: list[Due] = []
-        asked = self._survive("claim", lambda: items.extend(self._claim(family, limit)), family=family.name)
-        return items if asked else None
+
+        def look() -> None:
+            items.extend(self._claim(family, limit))
+            if not items:
+                self._queue.wait(IDLE)
+
+        return items if self._survive("claim", look, family=family.name) else None
 
     def _claim(self, family: Family, limit: int) -> list[Due]:
-        return self._queue.claim(family.name, limit, family.lease) if limit > 0 else []
+        return self._queue.claim(family.name, limit, family.lease)
 
     def _pass(self, family: Family, due: Due) -> None:
         name = due.key.partition(":")[2]
         with self._lock:
             self._running[due.key] = (due, family)
         if not self._survive("pass", lambda: self._run(family, due, name), family=family.name, name=name):
-            again_at = self._clock.now() + self._backoff(due.attempts)
+            again_at = self._clock.now() + self._backoff(due.attempts, BACKOFF_CAP)
             self._survive("give back", lambda: self._queue.fail(due, again_at=again_at), family=family.name, name=name)
         with self._lock:
             self._running.pop(due.key, None)
@@ -118,13 +133,16 @@ class Loop:
             action()
         except LeaseLost as lost:
             self._log.warning("lease lost", what=what, why=str(lost), **context)
+        except LedgerAway as away:
+            self._log.warning("the ledger is away", what=what, why=str(away), **context)
+            return False
         except Exception:  # noqa: BLE001 - the one broad except of the controller
             self._log.exception("failed", what=what, **context)
             return False
         return True
 
-    def _backoff(self, attempts: int) -> timedelta:
-        ceiling = min(BACKOFF_CAP, BACKOFF_FIRST * (1 << min(attempts, 10)))
+    def _backoff(self, attempts: int, cap: timedelta) -> timedelta:
+        ceiling = min(cap, BACKOFF_FIRST * (1 << min(attempts, 10)))
         return ceiling * self._random.uniform(0.5, 1.0)
 
     @contextmanager

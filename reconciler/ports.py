@@ -22,6 +22,13 @@ class LeaseLost(Exception):
     """Another owner may hold this name now: write nothing, send nothing."""
 
 
+class LedgerAway(Exception):
+    """The ledger does not answer now; the message is a sentence. Whether a write was made may be unknown.
+
+    A name that was being worked on comes again when its lease has run out: nothing else is to be done about it.
+    """
+
+
 class Lease(Protocol):
     """The right to act on one name for a while."""
 
@@ -147,7 +154,11 @@ class Queue(Protocol):
         ...
 
     def wait(self, timeout: float) -> None:
-        """Return when a name may be due, at the latest after `timeout` seconds."""
+        """Return when a name of the family that this thread claimed last may be due, at the latest in `timeout` s."""
+        ...
+
+    def wake(self) -> None:
+        """End every `wait` of this process."""
         ...
 
 

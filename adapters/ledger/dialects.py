@@ -1,4 +1,4 @@
-"""Everything in which the two engines differ, and how SQLite is made ready. Nothing else here names an engine.
+"""Everything in which the two engines differ, and how SQLite is made ready. Only `server.py` names an engine beside it.
 
 SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need no code: SQLite has no row locks
 (SQLAlchemy leaves `FOR UPDATE SKIP LOCKED` out there; `BEGIN IMMEDIATE` lets one writer in), and both know
@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import URL, BigInteger, Connection, Engine, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from reconciler.ports import Clock
+from reconciler.ports import Clock, LedgerAway
 
 BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of another
 WRITES = "fairlead_writes"  # execution option of a connection that is about to write
@@ -47,6 +47,10 @@ def moment(value: int) -> datetime:
     return _EPOCH + value * _MICROSECOND
 
 
+class Away(LedgerError, LedgerAway):
+    """The database does not answer now, or not in time. Nothing is wrong with what was asked."""
+
+
 class Now(FunctionElement[int]):
     """The database's clock, in microseconds. An embedded database lives on this host, so there its clock is ours."""
 
@@ -62,7 +66,7 @@ def _now_of_the_host(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # n
 
 @compiles(Now, "postgresql")
 def _now_of_the_server(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # noqa: ARG001
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    return "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))"
 
 
 def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -80,9 +84,40 @@ def reading_options(dialect: Dialect) -> dict[str, Any]:
     return {"isolation_level": "REPEATABLE READ"} if is_shared(dialect) else {}
 
 
+# PostgreSQL's SQLSTATEs: a transaction that stood still too long, or took too long; a server that became a standby.
+_CUT_OFF = frozenset({"25P03", "25P04", "25006"})
+# SQLite's result codes (sqlite.org/rescode.html): BUSY, LOCKED, IOERR, FULL, CANTOPEN.
+_CUT_OFF_HERE = frozenset({5, 6, 10, 13, 14})
+
+
+def is_away(error: DBAPIError) -> bool:
+    """True where the same may go well later: lost, restarting, busy, full; false where what was asked is wrong.
+
+    The driver of PostgreSQL gives OperationalError for a lost connection and for the SQLSTATE classes 08, 40, 53, 55,
+    57 and 58: trouble of the server, never of the statement.
+    """
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _CUT_OFF_HERE
+    if getattr(error.orig, "sqlstate", None) in _CUT_OFF:
+        return True
+    return isinstance(error, OperationalError | InterfaceError) and not isinstance(error.orig, sqlite3.Error)
+
+
+def place_of(engine: Engine) -> str:
+    """Where the ledger is, for people: never with a password."""
+    url = engine.url
+    if not is_shared(engine.dialect):
+        return str(url.database)
+    hosts = url.host or url.query.get("host") or "its socket"
+    return f"PostgreSQL at {hosts if isinstance(hosts, str) else ','.join(hosts)}, database {url.database}"
+
+
 def lock_schema(connection: Connection) -> None:
-    """Let one process migrate at a time. On SQLite the write transaction itself does so."""
+    """Let one process migrate at a time, as long as it takes. On SQLite the write transaction itself does so."""
     if is_shared(connection.dialect):
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATING})
 
 

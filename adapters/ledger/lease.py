@@ -50,7 +50,12 @@ def is_held(lease: HeldLease) -> ColumnElement[bool]:
 
 
 def pass_fence(connection: Connection, lease: Lease) -> None:
-    """Go on only as the owner; the row stays locked until the transaction ends. Raises `LeaseLost`."""
+    """Go on only as the owner, whom nobody replaces until the transaction ends. Raises `LeaseLost`.
+
+    FOR KEY SHARE keeps claims out (they lock FOR UPDATE) and lets marks and heartbeats in: they wait for no pass, and
+    no pass waits for them, so that the two cannot lock each other out.
+    """
     mine = held(lease)
-    if connection.execute(select(queue.c.key).where(is_held(mine)).with_for_update()).first() is None:
+    guarded = select(queue.c.key).where(is_held(mine)).with_for_update(read=True, key_share=True)
+    if connection.execute(guarded).first() is None:
         raise LeaseLost(f"the lease on {mine.key} ran out or went to another owner")

@@ -21,7 +21,8 @@ from adapters.ledger.lease import HeldLease, held, is_held
 from adapters.ledger.tables import queue
 from reconciler.ports import Due
 
-POLL = 0.5  # seconds between looks for what other processes made due
+POLL = 0.5  # seconds between looks for what other processes made due, where we do not hear of it
+RARE_POLL = 5.0  # where we do
 SECOND = 1_000_000
 
 
@@ -38,7 +39,7 @@ def make_due(connection: Connection, keys: Iterable[str], due: datetime | None =
         set_={"mark": queue.c.mark + 1, "due": _earlier(queue.c.due, insert.excluded.due)},
     )
     connection.execute(statement, rows)
-    will_ring(connection)
+    will_ring(connection, {row["family"] for row in rows})
 
 
 def _row(key: str, due: datetime | None) -> dict[str, Any]:
@@ -53,20 +54,32 @@ def _earlier(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElemen
 
 
 class WorkQueue:
-    """Implements `reconciler.ports.Queue`."""
+    """Implements `reconciler.ports.Queue`.
+
+    Claims, finishes, failures and heartbeats may be lost when a server crashes (`Database.writing`): the disk need not
+    be waited for, because the row then stands as it stood before. A lost finish runs the name once more. A lost claim
+    leaves an owner who does not know that he is none: whatever he writes passes the fence and is refused, and a pass
+    writes its intents, with all that went before, to the disk before it acts. Adding is never lost.
+    """
 
     _database: Database
     _looks: local
 
     def add(self, keys: Iterable[str], *, due: datetime | None = None) -> None:
-        """Make names due at `due` (None: now); a name already there keeps its earliest due time and is marked."""
+        """Make names due at `due` (None: now); a name already there keeps its earliest due time and is marked.
+
+        After `LedgerAway` add again: twice is once.
+        """
         keys = list(keys)
         if keys:
             with self._database.writing() as connection:
                 make_due(connection, keys, due)
 
     def claim(self, family: str, limit: int, lease: timedelta) -> list[Due]:
-        """Take up to `limit` due, unleased names of the family; earliest due first."""
+        """Take up to `limit` due, unleased names of the family; earliest due first.
+
+        What was claimed when `LedgerAway` is raised is nobody's until the lease has run out: claim again.
+        """
         if limit <= 0 or not self._anything_due(family):
             return []
         began, owner = self._database.clock.monotonic(), f"{os.getpid()}-{uuid4().hex}"
@@ -84,7 +97,7 @@ class WorkQueue:
             .values(owner=owner, lease_until=Now() + lease // timedelta(microseconds=1))
             .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
         )
-        with self._database.writing() as connection:
+        with self._database.writing(may_be_lost=True) as connection:
             rows = connection.execute(taking).all()
         rows = sorted(rows, key=lambda row: (row.due, row.key))
         return [self._given(row, owner, began, lease) for row in rows]
@@ -95,28 +108,34 @@ class WorkQueue:
         return Due(key=row.key, mark=row.mark, attempts=row.attempts, lease=lease)
 
     def finish(self, due: Due, *, again_at: datetime | None = None) -> bool:
-        """Done: the name goes, or is due at `again_at`; marked meanwhile, it is due now. False: the lease was lost."""
+        """Done: the name goes, or is due at `again_at`; marked meanwhile, it is due now. False: the lease was lost.
+
+        After `LedgerAway` leave it: the name is done, or it runs once more when the lease has run out.
+        """
         mine = is_held(held(due.lease))
         unmarked = queue.c.mark == due.mark
         later = Now() if again_at is None else micros(again_at)
         kept = update(queue).where(mine).values(due=case((unmarked, later), else_=Now()), attempts=0, **_FREE)
-        with self._database.writing() as connection:
+        with self._database.writing(may_be_lost=True) as connection:
             if again_at is None and connection.execute(delete(queue).where(mine, unmarked)).rowcount:
                 return True
-            return _give_back(connection, kept)
+            return _give_back(connection, kept, due.key)
 
     def fail(self, due: Due, *, again_at: datetime) -> bool:
         """Not done: due at `again_at` (marked meanwhile: now), one more attempt counted. False: the lease was lost."""
         again = case((queue.c.mark == due.mark, micros(again_at)), else_=Now())
         kept = update(queue).where(is_held(held(due.lease)))
-        with self._database.writing() as connection:
-            return _give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **_FREE))
+        with self._database.writing(may_be_lost=True) as connection:
+            return _give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **_FREE), due.key)
 
     def renew(self, due: Due, lease: timedelta) -> bool:
-        """Heartbeat: the lease runs from now. False when it was lost."""
+        """Heartbeat: the lease runs from now. False when it was lost.
+
+        After `LedgerAway` our own reckoning stays as it was, never later than the database's.
+        """
         mine, began = held(due.lease), self._database.clock.monotonic()
         longer = update(queue).where(is_held(mine)).values(lease_until=Now() + lease // timedelta(microseconds=1))
-        with self._database.writing() as connection:
+        with self._database.writing(may_be_lost=True) as connection:
             kept = connection.execute(longer).rowcount > 0
         if kept:
             mine.extend(began, lease)
@@ -128,18 +147,30 @@ class WorkQueue:
     # thread can take: no reason to wake it again and again.
 
     def wait(self, timeout: float) -> None:
-        """Return when a name may have become due since this thread's last look, at the latest after `timeout` s."""
-        heard = getattr(self._looks, "heard", -1)
-        now, following = self._next_due(getattr(self._looks, "at", 0))
-        seconds = max(0.0, (following - now) / SECOND) if following is not None else timeout
-        self._database.bell.sleep(heard, min(timeout, seconds, POLL))
-        self._looks.heard = self._database.bell.count
-        self._looks.at = now if following is None or seconds > min(timeout, POLL) else max(now, following)
+        """Return when a name may have become due since this thread's last look, at the latest after `timeout` s.
 
-    def _next_due(self, after: int) -> tuple[int, int | None]:
-        """The database's time, and when something becomes due after `after`."""
+        A thread that claimed is woken by names of that family only.
+        """
+        family, poll = self._family(), RARE_POLL if self._database.hears_others() else POLL
+        heard = getattr(self._looks, "heard", -1)
+        now, following = self._next_due(family, getattr(self._looks, "at", 0))
+        seconds = max(0.0, (following - now) / SECOND) if following is not None else timeout
+        self._database.bell.sleep(family, heard, min(timeout, seconds, poll))
+        self._looks.heard = self._database.bell.count(family)
+        self._looks.at = now if following is None or seconds > min(timeout, poll) else max(now, following)
+
+    def wake(self) -> None:
+        """End every `wait` of this process."""
+        self._database.bell.ring_all()
+
+    def _family(self) -> str | None:
+        return getattr(self._looks, "family", None)
+
+    def _next_due(self, family: str | None, after: int) -> tuple[int, int | None]:
+        """The database's time, and when something of the family becomes due after `after`."""
+        ours = () if family is None else (queue.c.family == family,)
         soonest = [
-            select(func.min(column)).where(column > after).scalar_subquery()
+            select(func.min(column)).where(column > after, *ours).scalar_subquery()
             for column in (queue.c.due, queue.c.lease_until)
         ]
         with self._database.reading() as connection:
@@ -148,7 +179,7 @@ class WorkQueue:
 
     def _anything_due(self, family: str) -> bool:
         """A look that takes no lock: most claims end here."""
-        self._looks.heard = self._database.bell.count
+        self._looks.family, self._looks.heard = family, self._database.bell.count(family)
         found = select(queue.c.key).where(*_claimable(family)).limit(1).exists()
         with self._database.reading() as connection:
             self._looks.at, anything = connection.execute(select(Now(), found)).one()
@@ -158,11 +189,11 @@ class WorkQueue:
 _FREE: dict[str, Any] = {"owner": None, "lease_until": None}
 
 
-def _give_back(connection: Connection, kept: Update) -> bool:
+def _give_back(connection: Connection, kept: Update, key: str) -> bool:
     """Run it. False when it met no row; rings when the name is due again before the next poll."""
     row = connection.execute(kept.returning(queue.c.due - Now())).first()
-    if row is not None and row[0] < POLL * SECOND:
-        will_ring(connection)
+    if row is not None and row[0] < RARE_POLL * SECOND:
+        will_ring(connection, [key.partition(":")[0]])
     return row is not None
 
 

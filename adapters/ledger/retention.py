@@ -3,6 +3,7 @@
 | table | kept |
 |---|---|
 | queue | a name goes when it is finished |
+| overlap | one row: kept |
 | repositories | one row a repository: kept |
 | fleets | 30 days after the file is gone and nothing is in flight |
 | intents | 90 days after the end; open ones are kept |

@@ -2,14 +2,14 @@
 
 from threading import local
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
-from sqlalchemy.exc import DatabaseError, NoSuchModuleError
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import LedgerError, check_url, lock_schema, prepare
 from adapters.ledger.feeds import Feeds
 from adapters.ledger.history import History
-from adapters.ledger.migrations.steps import HEAD, STEPS, upgrade
+from adapters.ledger.migrations.steps import bring_up, is_ready
 from adapters.ledger.passes import Passes
 from adapters.ledger.people import People
 from adapters.ledger.queue import WorkQueue
@@ -17,6 +17,7 @@ from adapters.ledger.records import Records
 from adapters.ledger.reports import Reports
 from adapters.ledger.retention import Retention
 from adapters.ledger.revisions import Revisions
+from adapters.ledger.server import pooled
 from adapters.ledger.statuses import Statuses
 from reconciler.ports import Clock
 
@@ -38,20 +39,23 @@ class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, His
         self._database.close()
 
 
-def open_ledger(url: str, clock: Clock) -> Store:
+def open_ledger(url: str, clock: Clock, connections: int = 20) -> Store:
     """The ledger at a SQLAlchemy URL, made or brought up to date where needed.
 
-    `sqlite:///PATH` keeps it in a file (its folder is made); processes that open a new file at once
-    wait for each other.
+    `sqlite:///PATH` keeps it in a file (its folder is made); processes that open a new ledger at once
+    wait for each other. `connections`: to PostgreSQL, at most; one more listens.
     Raises `LedgerError` with a sentence for a URL that cannot serve, a file that is no ledger, and a database that a
-    newer version wrote.
+    newer version wrote and this one must not touch; `LedgerAway` for a server that does not answer.
     """
-    engine = _engine(url, clock)
+    engine = _engine(url, clock, connections)
     database = Database(engine, clock)
     try:
-        with database.writing() as connection:
-            lock_schema(connection)
-            _migrate(connection)
+        with database.reading() as connection:
+            ready = is_ready(connection)
+        if not ready:
+            with database.writing() as connection:
+                lock_schema(connection)
+                bring_up(connection)
     except DatabaseError as error:
         database.close()
         raise LedgerError(f"the ledger cannot be brought up to date: {error.orig}") from error
@@ -61,31 +65,22 @@ def open_ledger(url: str, clock: Clock) -> Store:
     return Store(database)
 
 
-def _engine(url: str, clock: Clock) -> Engine:
-    parsed = make_url(url)
+def _engine(url: str, clock: Clock, connections: int) -> Engine:
+    parsed = _parsed(url)
     check_url(parsed)
     try:
-        engine = create_engine(parsed, max_overflow=-1)
+        shared = parsed.get_backend_name() == "postgresql"
+        engine = pooled(parsed, connections) if shared else create_engine(parsed, max_overflow=-1)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(f"the driver of {parsed.drivername} is not installed: {error}") from error
     prepare(engine, clock)
     return engine
 
 
-def _migrate(connection: Connection) -> None:
-    present = _revision(connection)
-    if present is not None and present not in STEPS:
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
         raise LedgerError(
-            f"the ledger is at schema {present}, which is newer than this version of Fairlead knows ({HEAD}): "
-            "run the newer version, or name another ledger"
-        )
-    if present != HEAD:
-        upgrade(connection)
-
-
-def _revision(connection: Connection) -> str | None:
-    """The schema's step; None for a database that never was a ledger."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+            "the ledger's URL cannot be read: write sqlite:///PATH or postgresql+psycopg://HOST/NAME"
+        ) from error

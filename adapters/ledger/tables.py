@@ -39,6 +39,9 @@ queue = Table(
     Index("queue_lease_until", "lease_until"),
 )
 
+# One row: the step that a version must know to work here. Steps that only add leave it; one that drops raises it.
+overlap = Table("overlap", metadata, _text("oldest", key=True))
+
 repositories = Table("repositories", metadata, _text("name", key=True), _text("head"), _number("read_at"))
 
 # One row a fleet. `memory` down to `target_version` is written by passes, the rest by reads of its repository.

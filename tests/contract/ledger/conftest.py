@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE, Popen
+from threading import Event
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ from desired_state.model import DesiredState, Environment, Fleet, FleetName, Pac
 from fairlead_sandbox.postgres import Postgres
 from reconciler.memory import Memory
 from reconciler.ports import Delivery, Due, Lease, RevisionChange
-from reconciler.record import CommitStatus, Event, Pass, Record, State
+from reconciler.record import CommitStatus, Pass, Record, State
+from reconciler.record import Event as Line
 from reconciler.work import Intent, Kind, Outcome, Phase
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -161,6 +163,12 @@ class Bench:
         self.stores.append(open_ledger(self.url, self.clock))
         return self.stores[-1]
 
+    def hear_others(self, store: Store | None = None) -> None:
+        """Wait until the ledger listens to other processes, where it does so at all."""
+        database = (store or self.store)._database
+        while self.url.startswith("postgresql") and not database.hears_others():
+            database.bell.sleep(None, database.bell.count(None), 0.05)
+
     def catch_up(self) -> None:
         """From here on the test's own clock runs with those of its children: at the host's time, or just behind it."""
         self.clock.run(self.system.now())
@@ -243,7 +251,7 @@ class Bench:
             memory=replace(record.memory, preemptions=number),
             work=(make_outcome(record.desired, f"key-{number}"),),
             statuses=(make_status(description=f"wave {number}"),),
-            events=(Event(kind="intent", message=f"number {number}", at=NOW, data={"number": number}),),
+            events=(Line(kind="intent", message=f"number {number}", at=NOW, data={"number": number}),),
         )
 
     def delivery(self, number: int) -> Delivery:
@@ -270,6 +278,22 @@ class Bench:
         with engine.begin() as connection:
             connection.execute(text(statement))
         engine.dispose()
+
+    def scalar(self, statement: str) -> Any:
+        """Ask the database from outside."""
+        engine = create_engine(self.url)
+        try:
+            with engine.connect() as connection:
+                return connection.scalar(text(statement))
+        finally:
+            engine.dispose()
+
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
+        """Wait for it."""
+        end = self.system.monotonic() + seconds
+        while not condition():
+            assert self.system.monotonic() < end, "it did not come true"
+            Event().wait(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -228,7 +228,7 @@ def test_adding_wakes_a_sleeper_of_the_same_process(bench):
     for _ in range(3):
         thread, awake = sleeper(bench)
         began = bench.system.monotonic()
-        bench.store.add(["statuses:main"])
+        bench.store.add(["fleet:prod/checkout"], due=bench.clock.now() + timedelta(hours=1))
         assert awake.wait(10)
         thread.join()
         waits.append(bench.system.monotonic() - began)
@@ -251,6 +251,7 @@ def test_nobody_sleeps_past_the_time_that_something_is_due(bench):
 
 
 def test_names_that_nobody_can_take_do_not_keep_a_thread_awake(bench):
+    bench.hear_others()
     bench.store.add([f"fleet:prod/{number}" for number in range(3)])
     bench.store.claim("fleet", 1, timedelta(seconds=30))
     began = bench.system.monotonic()

@@ -1,0 +1,90 @@
+"""Hears what other processes make due: one connection that listens, its own thread, back after a loss.
+
+Notifications wake; they are never needed. What was said while nobody listened is found by looking: when the line is up
+again every sleeper looks, and while it is down sleepers look often by themselves.
+"""
+
+import select
+import socket
+from contextlib import closing
+from threading import Event, Lock, Thread
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.ledger.bell import Bell
+from adapters.ledger.server import CHANNEL, unpooled
+
+Line = tuple[Thread, socket.socket, socket.socket]  # the listening thread, and a pair of sockets to end its sleep
+AGAIN_SECONDS = (0.2, 1.0, 5.0)  # between tries to reach the server
+
+
+class Listener:
+    """Rings the bell for names that other processes made due."""
+
+    def __init__(self, engine: Engine, bell: Bell, voice: str) -> None:
+        self._engine, self._bell, self._voice = unpooled(engine), bell, voice
+        self._listening, self._ended, self._lock = Event(), Event(), Lock()
+        self._line: Line | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """True while a name made due elsewhere is heard of at once."""
+        return self._listening.is_set()
+
+    def start(self) -> None:
+        """Listen from now on. Safe to call again, and after `close`."""
+        with self._lock:
+            if self._line is None:
+                self._ended.clear()
+                near, far = socket.socketpair()
+                thread = Thread(target=self._run, args=(near,), name="ledger-listener", daemon=True)
+                self._line = (thread, near, far)
+                thread.start()
+
+    def close(self) -> None:
+        """End the thread and its connection."""
+        with self._lock:
+            if self._line is None:
+                return
+            thread, near, far = self._line
+            self._ended.set()
+            far.send(b"x")
+            thread.join()
+            near.close()
+            far.close()
+            self._line = None
+
+    def _run(self, ending: socket.socket) -> None:
+        failures = 0
+        while not self._ended.is_set():
+            try:
+                with closing(self._engine.raw_connection()) as connection:
+                    self._listen(connection.driver_connection, ending)
+            except self._troubles():
+                self._listening.clear()
+                self._ended.wait(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
+                failures += 1
+            else:
+                failures = 0
+        self._listening.clear()
+
+    def _troubles(self) -> tuple[type[BaseException], ...]:
+        return (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error, OSError)
+
+    def _listen(self, connection: Any, ending: socket.socket) -> None:
+        connection.autocommit = True
+        connection.execute(f"LISTEN {CHANNEL}")
+        self._listening.set()
+        self._bell.ring_all()
+        while not self._ended.is_set():
+            ready, _, _ = select.select([connection.fileno(), ending], [], [])
+            if connection.fileno() in ready:
+                self._hear(connection)
+
+    def _hear(self, connection: Any) -> None:
+        for notice in connection.notifies(timeout=0):
+            voice, _, family = notice.payload.partition(" ")
+            if voice != self._voice:
+                self._bell.ring([family])
