@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.benchmarks.growing import growing
 from tests.benchmarks.measurement import Measurement
+from tests.benchmarks.pushing import pushing
 from tests.benchmarks.queueing import queueing
 from tests.benchmarks.reading import committing, polling
 from tests.benchmarks.scale import Scale
@@ -18,4 +19,5 @@ ROWS: Mapping[str, Row] = {
     "sweep": sweeping,
     "growth": growing,
     "queue": queueing,
+    "push": pushing,
 }

@@ -15,4 +15,5 @@ class Scale:
 SCALES = {
     "small": Scale(sizes=(1_000, 3_000, 10_000), fleets=10_000, trials=20),
     "full": Scale(sizes=(1_000, 10_000, 100_000), fleets=10_000, trials=100),
+    "tiny": Scale(sizes=(100, 300), fleets=300, trials=3),  # to try the rows themselves
 }

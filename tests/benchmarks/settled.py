@@ -73,6 +73,11 @@ def settle(ledger: Store, clock: Clock) -> int:
     """Show every fleet at its version and let passes run until none is due; gives how many ran."""
     fleets = [record.desired for record in ledger.fleets() if record.desired is not None]
     show(ledger, clock, fleets)
+    return passes_until_rest(ledger, clock)
+
+
+def passes_until_rest(ledger: Store, clock: Clock) -> int:
+    """Decide from what feeds said until no fleet is due; gives how many passes ran."""
     world = World(ledger=ledger, deployers=deployers(clock), clock=clock, pace=Pace())
     passes = 0
     while due := ledger.claim("fleet", 200, LONG):
