@@ -1,4 +1,4 @@
-"""A controller in a process of its own that hears of pushes on its standard input: `tests.benchmarks.controlled CONFIG`.
+"""A controller in a process of its own that hears of pushes on standard input: `tests.benchmarks.controlled CONFIG`.
 
 A line is a repository's name. What becomes of it is what a forge's webhook does with a signature that was checked: the
 name is made due. It ends when nobody holds its standard input any more.

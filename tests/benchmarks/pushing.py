@@ -100,7 +100,7 @@ def _memory(controller: Running, scale: Scale) -> Measurement:
     sweep = controller.passes("sweep")[-1]["took_ms"] / 1000
     return Measurement(
         name="memory of a controller",
-        conditions=f"{scale.fleets:,} fleets, {scale.fleets * 10:,} instances, {scale.fleets:,} agents reporting; SQLite",
+        conditions=f"{scale.fleets:,} fleets, {scale.fleets * 10:,} instances, {scale.fleets:,} agents; SQLite",
         values={"MiB": now, "MiB at most": most, "its sweep: s": sweep},
         limits=(Limit(value="MiB at most", most=600),),
         notes=("its own process, after the first read of everything and a sweep",),

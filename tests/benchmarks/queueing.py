@@ -49,7 +49,7 @@ def _on(engine: str, url: str) -> Measurement:
     ledger.close()
     return Measurement(
         name=f"queue operations on {engine}",
-        conditions="one transaction an add and a finish; claims of 8 names; names that cost nothing to run; fsync as it is by default",
+        conditions="a transaction for each add and finish, fsync as shipped; claims of 8; names that cost nothing",
         values={"add one by one: names/s": one_by_one, "add 10,000 at once: names/s": at_once, **drained},
         beside=BESIDE[engine],
     )

@@ -8,7 +8,9 @@ from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.pushing import pushing
 from tests.benchmarks.queueing import queueing
 from tests.benchmarks.reading import committing, polling
+from tests.benchmarks.replicas import replicas
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.starting import starting
 from tests.benchmarks.sweeping import sweeping
 
 Row = Callable[[Scale, Path], Iterable[Measurement]]
@@ -20,4 +22,6 @@ ROWS: Mapping[str, Row] = {
     "growth": growing,
     "queue": queueing,
     "push": pushing,
+    "start": starting,
+    "replicas": replicas,
 }
