@@ -112,6 +112,10 @@ class Watch:
         now = int(time.time() * 1_000_000)  # noqa: TID251 - the ledger's clock is this machine's
         return self.number("SELECT count(*) FROM queue WHERE family = 'fleet' AND due <= :now", now=now)
 
+    def held(self, family: str) -> int:
+        """Names of a family that somebody works on."""
+        return self.number("SELECT count(*) FROM queue WHERE family = :family AND owner IS NOT NULL", family=family)
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
