@@ -27,6 +27,8 @@ def replicas(scale: Scale, folder: Path) -> Iterable[Measurement]:
             while len(started) < count:
                 started.append(_another(world, folder / f"controller{len(started)}", controllers))
             wait_until(lambda: _ready(watch) == scale.bumped, "all fleets ready", scale.patience)
+            for each in started:
+                wait_until(each.is_idle, "an idle controller", scale.patience)
             calm(watch, scale.patience)
             yield _bumped(world, watch, started, f"1.{count}.0", scale)
 

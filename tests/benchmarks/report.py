@@ -1,4 +1,4 @@
-"""The measurements as a table for people, and as JSON for what compares runs."""
+"""The measurements as a table for people, as JSON for what compares runs, and as Markdown for docs/performance.md."""
 
 import json
 import sys
@@ -22,7 +22,9 @@ def close(
     """Print the table and write the JSON; gives the exit code of the run."""
     show(measured, broken, machine, sys.stdout)
     write(json_file, measured, broken, machine)
-    print(f"the same as JSON: {json_file}")
+    page = json_file.with_suffix(".md")
+    page.write_text("\n".join(markdown(measured)) + "\n", encoding="utf-8")
+    print(f"the same as JSON: {json_file}, and for a page: {page}")
     return int(fails(measured, broken))
 
 
@@ -50,6 +52,16 @@ def table(measured: Iterable[Measurement]) -> Table:
             f"[{colour}]{each.verdict}[/]" if colour else str(each.verdict),
         )
     return drawn
+
+
+def markdown(measured: Iterable[Measurement]) -> Iterable[str]:
+    """The table for a page."""
+    yield "| what | measured | budget | |"
+    yield "|---|---|---|---|"
+    for each in measured:
+        values = ", ".join(f"{name} {number(value)}" for name, value in each.values.items())
+        limits = ", ".join(map(str, each.limits)) or "none"
+        yield f"| **{each.name}**<br>{each.conditions} | {values} | {limits} | {each.verdict} |"
 
 
 def _dim(*lines: str) -> Iterable[str]:

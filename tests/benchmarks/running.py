@@ -69,6 +69,14 @@ class Running:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
+    def is_idle(self) -> bool:
+        """It has begun, and took less than a third of a core for the last second."""
+        if '"controller started"' not in self._log.read_text(errors="replace"):
+            return False
+        before = self.cpu()
+        time.sleep(1)
+        return self.cpu() - before < 1 / 3
+
     def stop(self) -> None:
         """Let it end; end it where it does not."""
         with suppress(BrokenPipeError):

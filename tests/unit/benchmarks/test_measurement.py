@@ -113,6 +113,13 @@ def test_the_json_holds_all_that_the_table_does(tmp_path: Path) -> None:
     assert from_plain(found) == row
 
 
+def test_the_page_has_a_line_for_each_measurement(tmp_path: Path) -> None:
+    close([measured(2.0, most=1.0)], {}, MACHINE, tmp_path / "bench.json")
+    lines = (tmp_path / "bench.md").read_text().splitlines()
+
+    assert lines[2:] == ["| **a row**<br>here | it 2 | it ≤ 1 | OVER |"]
+
+
 def test_a_row_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--rows", "nonsense"]) == 2
     assert "there is no row nonsense; the rows are poll, commit" in capsys.readouterr().err
