@@ -19,7 +19,7 @@ def growing(scale: Scale, folder: Path) -> Iterable[Measurement]:
         made = costs(folder, size)
         found["first read"][size] = made["first read"]
         found["first passes"][size] = made["first passes"]
-        with prepared(folder, size) as world:
+        with prepared(folder, size, at_rest=True) as world:
             swept(world)
             found["sweep"][size] = median(swept(world) for _ in range(SWEEPS))
     sizes = " → ".join(f"{size:,}" for size in scale.sizes)

@@ -19,11 +19,13 @@ from fairlead.settings import load
 from fairlead_sandbox.aws import ACCOUNT
 from fairlead_sandbox.bulk.fleets import BulkFleets
 from fairlead_sandbox.bulk.process import BulkProcess
-from fairlead_sandbox.bulk.world import REPOSITORY, BulkSettings
+from fairlead_sandbox.bulk.world import BulkSettings
+from tests.benchmarks.counting import Counts
 from tests.benchmarks.measurement import Limit, Measurement, percentile
 from tests.benchmarks.running import AS_SHIPPED, Running, Watch, calm, running, wait_until
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.settled import passes_until_rest
+from tests.benchmarks.sweeping import sweep_of
 
 HOSTS, INSTANCES = 2, 18  # of a trigger fleet, and of a Spinnaker fleet: ten on average
 ENVIRONMENTS = ("dev", "staging", "prod-a", "prod-b")
@@ -42,7 +44,7 @@ def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
     fleets = BulkFleets(spinnaker=half, trigger=half, environments=ENVIRONMENTS)
     settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, controller=AS_SHIPPED)
     with BulkProcess(folder / "world", settings) as world:
-        bring_to_rest(world)
+        yield bring_to_rest(world)
         watch = Watch(f"sqlite:///{world.state / 'ledger.db'}")
         with running(world, folder / "controller") as controller:
             wait_until(lambda: bool(controller.passes("inventory")), "a first inventory", PATIENCE)
@@ -54,8 +56,9 @@ def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
         watch.close()
 
 
-def bring_to_rest(world: BulkProcess) -> None:
-    """Read everything once in this process, and decide until nothing is due."""
+def bring_to_rest(world: BulkProcess) -> Measurement:
+    """Read everything once in this process, decide until nothing is due, and measure sweeps of that."""
+    counts = Counts()
     with mock.patch.dict(os.environ, world.environment):
         controller = Controller(load(world.config))
         controller._reads_on = False  # as `fairlead once` reads reports
@@ -65,10 +68,12 @@ def bring_to_rest(world: BulkProcess) -> None:
         ledger = open_ledger(load(world.config).ledger_url, SystemClock())
         passes_until_rest(ledger, SystemClock())
         ready = sum(record.memory.status.ready for record in ledger.fleets())
+        if ready != len(world.names):
+            raise RuntimeError(f"{ready} of {len(world.names)} fleets are at rest")
+        measured = sweep_of(controller, ledger, len(world.names), counts)
         ledger.close()
         controller._parts.close()
-    if ready != len(world.names):
-        raise RuntimeError(f"{ready} of {len(world.names)} fleets are at rest")
+    return measured
 
 
 def _inventory(world: BulkProcess, controller: Running, watch: Watch, fleets: BulkFleets) -> Measurement:
@@ -168,6 +173,3 @@ def _requests(world: BulkProcess, name: str, seen: dict[str, int]) -> Iterator[d
     for entry in world.ask("writes", after=seen["writes"]):
         if f"/{name}" in entry["address"]:
             yield datetime.fromisoformat(entry["at"])
-
-
-__all__ = ["REPOSITORY", "bring_to_rest", "pushing"]

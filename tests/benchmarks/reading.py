@@ -16,7 +16,7 @@ MANY = 100  # fleets of one commit, beside one
 def polling(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """A poll that finds nothing new."""
     counts = Counts()
-    with prepared(folder, scale.sizes[0]) as world:
+    with prepared(folder, scale.sizes[0], at_rest=False) as world:
         world.controller._poll(REPOSITORY)  # opens the connection, and asks once what the server can do
         world.git.accesses.clear()
         counts.clear()
@@ -49,10 +49,10 @@ def polling(scale: Scale, folder: Path) -> Iterable[Measurement]:
 def committing(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """A commit that touches one fleet, of few and of many; and one that touches a hundred."""
     counts = Counts()
-    sizes = [size for size in scale.sizes if size <= scale.fleets]
+    sizes = [scale.sizes[0], scale.fleets]
     costs: dict[int, float] = {}
     for size in sizes:
-        with prepared(folder, size) as world:
+        with prepared(folder, size, at_rest=False) as world:
             _commit(world, 1)
             counts.clear()
             one = [_commit(world, 1) for _ in range(scale.trials)]

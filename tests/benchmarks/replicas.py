@@ -12,8 +12,6 @@ from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.running import Running, Watch, calm, running, wait_until
 from tests.benchmarks.scale import Scale
 
-PROCESSES = (1, 2, 4)
-
 
 def replicas(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """All fleets bumped by one commit, for each number of processes; the world and the ledger stay."""
@@ -23,7 +21,7 @@ def replicas(scale: Scale, folder: Path) -> Iterable[Measurement]:
         world = controllers.enter_context(BulkProcess(folder / "world", BulkSettings(fleets=fleets, ledger=server.url)))
         watch, started = Watch(server.url), []
         controllers.callback(watch.close)
-        for count in PROCESSES:
+        for count in scale.processes:
             while len(started) < count:
                 started.append(_another(world, folder / f"controller{len(started)}", controllers))
             wait_until(lambda: _ready(watch) == scale.bumped, "all fleets ready", scale.patience)

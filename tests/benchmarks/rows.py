@@ -11,14 +11,12 @@ from tests.benchmarks.reading import committing, polling
 from tests.benchmarks.replicas import replicas
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.starting import starting
-from tests.benchmarks.sweeping import sweeping
 
 Row = Callable[[Scale, Path], Iterable[Measurement]]
 
 ROWS: Mapping[str, Row] = {
     "poll": polling,
     "commit": committing,
-    "sweep": sweeping,
     "growth": growing,
     "queue": queueing,
     "push": pushing,
