@@ -24,7 +24,7 @@ from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.report import close, from_plain
 from tests.benchmarks.rows import ROWS
 
-PATIENCE = {"tiny": 300, "small": 600, "full": 3600}  # seconds for one row
+PATIENCE = {"tiny": 300, "small": 1200, "full": 3600}  # seconds for one row
 LAST_WORDS = 300  # characters of a row that broke
 
 

@@ -13,7 +13,7 @@ from statistics import median
 from unittest import mock
 
 from adapters.clock import SystemClock
-from adapters.ledger.store import open_ledger
+from adapters.ledger.store import Store, open_ledger
 from fairlead.controller import Controller
 from fairlead.settings import load
 from fairlead_sandbox.aws import ACCOUNT
@@ -29,7 +29,7 @@ from tests.benchmarks.sweeping import sweep_of
 
 HOSTS, INSTANCES = 2, 18  # of a trigger fleet, and of a Spinnaker fleet: ten on average
 ENVIRONMENTS = ("dev", "staging", "prod-a", "prod-b")
-PATIENCE = 240.0
+PATIENCE = 600.0
 DESCRIBES = {  # what an inventory asks, and how many of what fit into an answer
     "autoscaling:DescribeAutoScalingGroups": 100,
     "ec2:DescribeInstances": 1000,
@@ -64,8 +64,9 @@ def bring_to_rest(world: BulkProcess) -> Measurement:
         controller._reads_on = False  # as `fairlead once` reads reports
         controller._wake_everything()
         controller.loop.drain(("repository",))
-        controller.loop.drain(("inventory", "reports"))
+        controller.loop.drain(("inventory",))
         ledger = open_ledger(load(world.config).ledger_url, SystemClock())
+        _hear_all(controller, ledger, len(world.names) // 2 * HOSTS)
         passes_until_rest(ledger, SystemClock())
         ready = sum(record.memory.status.ready for record in ledger.fleets())
         if ready != len(world.names):
@@ -74,6 +75,20 @@ def bring_to_rest(world: BulkProcess) -> Measurement:
         ledger.close()
         controller._parts.close()
     return measured
+
+
+def _hear_all(controller: Controller, ledger: Store, hosts: int) -> None:
+    """Look into the queues, some messages a look, until every host was heard."""
+    watch = Watch(str(load().ledger_url))
+    queues = [name for name in controller._known_feeds if name.startswith("reports:")]
+
+    def is_heard() -> bool:
+        ledger.add(queues)
+        controller.loop.drain(("reports",))
+        return watch.number("SELECT count(*) FROM reports") >= hosts
+
+    wait_until(is_heard, f"{hosts} hosts heard", PATIENCE, every=0.0)
+    watch.close()
 
 
 def _inventory(world: BulkProcess, controller: Running, watch: Watch, fleets: BulkFleets) -> Measurement:
