@@ -226,10 +226,11 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 def _is_gone(connection: socket.socket) -> bool:
-    """The client closed its end."""
-    readable, _, _ = select.select([connection], [], [], 0)
+    """The client closed its end. By poll: select knows no more than 1,024 files."""
     try:
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        return bool(poll.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
 

@@ -88,6 +88,11 @@ class Deeds:
         """What runs on these hosts fails its health, or is well again."""
         self._world.hosts.sicken(hosts, healthy=healthy)
 
+    def terminate(self, hosts: Sequence[str]) -> None:
+        """These instances are gone."""
+        for host in hosts:
+            self._world.hosts.terminate(host)
+
     def spoil(self, fleet: str, version: str) -> None:
         """From now on this version is unhealthy where it starts; `*` is any fleet."""
         self._world.spoil(fleet, version)

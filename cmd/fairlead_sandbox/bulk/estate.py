@@ -118,7 +118,8 @@ class Estate:
 
     def groups_beginning(self, prefix: str) -> Iterator[Group]:
         """The groups whose names begin so."""
-        for name in self._group_names[bisect_left(self._group_names, prefix) :]:
+        for at in range(bisect_left(self._group_names, prefix), len(self._group_names)):
+            name = self._group_names[at]
             if not name.startswith(prefix):
                 return
             yield self.groups[name]

@@ -187,6 +187,7 @@ class PlayedHosts:
     def _return(self, member: Member) -> None:
         """The agent is back: it goes on where it was."""
         if member.work is not None and member.work.state is WorkState.WORKING:
+            member.turn += 1  # an act that waits still must not do it as well
             act = self._finish if member.between else self._restart
             self.timeline.after(self._pace.check, partial(act, member, member.turn))
         self._listen(member.host)

@@ -116,7 +116,9 @@ def written(settings: BulkSettings) -> str:
 def read(line: str) -> BulkSettings:
     """The settings that `written` wrote."""
     said: dict[str, Any] = json.loads(line)
-    fleets = {name: tuple(value) if isinstance(value, list) else value for name, value in said["fleets"].items()}
+    fleets: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said["fleets"].items()
+    }
     log_file = said["gate"]["log_file"]
     rest: Mapping[str, Any] = {
         **said,

@@ -24,7 +24,7 @@ from fairlead_sandbox.bulk.identities import Caller
 from fairlead_sandbox.bulk.played_hosts import EVERY, HostPace, PlayedHosts
 from fairlead_sandbox.bulk.repository import Server, commit_files
 from fairlead_sandbox.first_deploy import first_orders
-from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.gate import FaultKind, Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.git_server import GitServer
 
 REPOSITORY = "main"  # its name, on the git server and in fairlead.toml
@@ -135,12 +135,10 @@ class BulkWorld:
             self.aws.set_version(cluster_of(name), region, version)
 
     def spoil(self, fleet: str, version: str) -> None:
-        """From now on this version is unhealthy where it starts; `*` is any trigger fleet."""
+        """From now on this version is unhealthy where it is deployed; `*` is any fleet."""
         self.hosts.sick.add((fleet, version))
-        if fleet not in self._agents and fleet != EVERY:
-            service = fleet.partition("/")[2]
-            for region in self.fleets.regions:
-                self.aws.sick_images.add(self.aws.image(region, service, version).id)
+        of_one: dict[str, Any] = {} if fleet == EVERY else {"application": application_of(fleet.partition("/")[2])}
+        self.gate.faults.on(FaultKind.UNHEALTHY_VERSION, version=version, **of_one)
 
     def versions(self, name: str) -> dict[str, str]:
         """What runs now of a fleet, without asking Fairlead: by region, or by host."""
@@ -223,10 +221,8 @@ class BulkWorld:
         """The fleet's hosts in every region, which run what its first order says."""
         release, fleet = parse_order(body).target, self.fleets.trigger_fleet(name)
         for region in self.fleets.regions:
-            image, topic = (
-                self.aws.image(region, "fairlead-agent", "1").id,
-                self.aws.make_topic(region, topic_name(name)),
-            )
+            image = self.aws.image(region, "fairlead-agent", "1").id
+            topic = self.aws.make_topic(region, topic_name(name))
             for number in range(self.settings.hosts_each):
                 tags = {"Name": name, **fleet.tags}
                 one = self.aws.estate(region).add_host(image, tags, number, self.aws.clock.now())

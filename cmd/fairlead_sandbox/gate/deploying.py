@@ -103,7 +103,8 @@ def cluster_name(cluster: Mapping[str, Any]) -> str:
 def _create(
     site: Site, cluster: Mapping[str, Any], before: Sequence[ServerGroup], region: str, image: Image
 ) -> ServerGroup:
-    if site.faults.take(FaultKind.UNHEALTHY_VERSION, version=image.version, region=region) is not None:
+    facts = {"version": image.version, "region": region, "application": cluster["application"]}
+    if site.faults.take(FaultKind.UNHEALTHY_VERSION, **facts) is not None:
         site.ground.make_sick(image.id)
     else:
         site.ground.make_well(image.id)
