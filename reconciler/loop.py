@@ -23,6 +23,7 @@ BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(minutes=5)
 AWAY_CAP = timedelta(seconds=30)  # between two tries to ask a queue that is away
 IDLE = 5.0  # seconds between looks of a family that nobody wakes
+SILENCE = 30.0  # seconds in which the loop goes round many times
 
 
 class Log(Protocol):
@@ -52,6 +53,8 @@ class Loop:
         self._random = Random(seed)
         self._running: dict[str, tuple[Due, Family]] = {}
         self._lock = Lock()
+        self._threads: tuple[Thread, ...] = ()
+        self._round_at = 0.0
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set; passes under way are let finish."""
@@ -59,11 +62,26 @@ class Loop:
         with self._heartbeats():
             for thread in threads:
                 thread.start()
+            self._threads = tuple(threads)
             for thread in threads:
                 while thread.is_alive():
+                    self._round_at = self._clock.monotonic()
                     thread.join(0.5)  # a join without end would not hear a signal that reached another thread
                     if stop.is_set():
                         self._queue.wake()
+
+    def ailments(self) -> tuple[str, ...]:
+        """What keeps a loop that runs from working, as sentences. It asks nobody outside of this process."""
+        dead = [f"nothing drives the family {each.name} any more" for each in self._threads if not each.is_alive()]
+        silent = self._clock.monotonic() - self._round_at
+        if self._threads and silent > SILENCE:
+            dead.append(f"the loop has not gone round for {silent:.0f} s")
+        return tuple(dead)
+
+    def under_way(self) -> tuple[str, ...]:
+        """The names that are being worked on now."""
+        with self._lock:
+            return tuple(sorted(self._running))
 
     def drain(self, families: Sequence[str]) -> int:
         """Run every name that is due now in these families, in order, until none is; gives how many ran."""

@@ -275,9 +275,50 @@ class Delivery:
     delivered: bool
     retry_at: datetime | None = None
     message: str = ""
+    tried: bool = True  # False: it only waits for its turn, which counts as no attempt
 
 
 class Forge(Protocol):
     """Where a repository is hosted: puts statuses on commits."""
 
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """At most so many writes in any span of this length."""
+
+    span: timedelta
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The answer to who wants to write. Without `wait_until` the write is counted and may be made now."""
+
+    wait_until: datetime | None = None
+    why: str = ""  # what it waits for, as a sentence
+    strikes: int = 0  # troubles in a row, so far
+
+
+class Budget(Protocol):
+    """How many writes a forge still takes, shared by every replica, by the database's clock.
+
+    `names` are the account that writes, whose writes are counted, and then any other names that may be at rest.
+    """
+
+    def take(self, names: Sequence[str], windows: Sequence[Window]) -> Turn:
+        """Count one write of the account now, where there is room and none of the names rests."""
+        ...
+
+    def slots(self, names: Sequence[str], windows: Sequence[Window], count: int) -> Sequence[datetime]:
+        """The earliest times of the next `count` writes. Nothing is counted or kept free."""
+        ...
+
+    def rest(self, name: str, span: timedelta, why: str) -> datetime:
+        """Let nobody write under this name for so long, and count one trouble; gives the end. Never shortens a rest."""
+        ...
+
+    def recover(self, names: Sequence[str]) -> None:
+        """A write was taken: the troubles so far are forgotten."""
+        ...

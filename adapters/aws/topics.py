@@ -9,15 +9,15 @@ from adapters.aws.errors import READ_ERRORS, code_of, sentence
 
 def topic_arn(account: str, region: str, name: str) -> str:
     """The address of a topic."""
-    return f"arn:{_partition(region)}:sns:{region}:{account}:{name}"
+    return f"arn:{partition_of(region)}:sns:{region}:{account}:{name}"
 
 
 def queue_arn(account: str, region: str, name: str) -> str:
     """The address of a queue that a topic sends to."""
-    return f"arn:{_partition(region)}:sqs:{region}:{account}:{name}"
+    return f"arn:{partition_of(region)}:sqs:{region}:{account}:{name}"
 
 
-def _partition(region: str) -> str:
+def partition_of(region: str) -> str:
     """Told by the region's name (AWS General Reference, ARNs)."""
     partitions = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
     return next((known for start, known in partitions.items() if region.startswith(start)), "aws")

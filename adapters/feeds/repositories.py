@@ -54,6 +54,11 @@ class Repositories:
         self._jitter = jitter
         self._seen: dict[str, Sha] = {}
         self._failures: dict[str, int] = {}  # in a row
+        self._changed: dict[str, tuple[FleetName, ...]] = {}
+
+    def changed(self, name: str) -> tuple[FleetName, ...]:
+        """The fleets that the last `run` of this process found changed in the repository."""
+        return self._changed.get(name, ())
 
     def poll(self, name: str) -> bool:
         """True when `run` has something to do: one `ls-refs` round trip, no ledger call.
@@ -73,6 +78,7 @@ class Repositories:
 
         A remote that is down is recorded as trouble of `repository/<name>`. Raises `LeaseLost`.
         """
+        self._changed[name] = ()
         try:
             self._read(name, lease)
         except GitError as error:
@@ -92,7 +98,7 @@ class Repositories:
         if known is None or known.head != head.sha:
             change = self._change(name, head, known)
             lease.check()
-            self._ledger.record_revision(lease, change)
+            self._changed[name] = self._ledger.record_revision(lease, change)
         if self._failures.get(name, 1):  # another process, or we before, may have written trouble
             self._ledger.record_snapshots(lease, feed(name), {}, self._clock.now())
         self._seen[name] = head.sha

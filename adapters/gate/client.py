@@ -106,6 +106,20 @@ class Gate:
         keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
         return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
 
+    def pipelines(self, application: str) -> list[Mapping[str, Any]]:
+        """The pipelines of an application as Gate shows them; none where it knows no such application."""
+        what = f"show the pipelines of {application}"
+        path = f"/applications/{quote(application, safe='')}/pipelineConfigs"
+        try:
+            answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+        except GateRefused as refused:
+            if refused.status == 404:
+                return []
+            raise
+        if not isinstance(answer, list) or not all(isinstance(one, Mapping) for one in answer):
+            raise GateTrouble(ailing(what, "its answer is empty or no list of pipelines"))
+        return answer
+
     def cancel(self, execution: str, reason: str, lease: Lease) -> Result:
         """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards."""
         ask = Question(
@@ -122,6 +136,11 @@ class Gate:
         except GateTrouble as trouble:
             return Unknown(sentence=str(trouble))
         return Accepted(ref=execution)
+
+    def user(self) -> str:
+        """Whom Gate takes us for; an empty text where it does not say."""
+        answer = self._transport.exchange(Question(method="GET", path="/auth/user", what="say who we are"))
+        return str(answer.get("username") or "") if isinstance(answer, Mapping) else ""
 
     def _executions(self, answer: Any, what: str) -> Iterator[Execution]:
         """A 200 without a body is how Gate passes on a failure of Orca."""

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from adapters.ledger.dialects import LedgerError
+from adapters.ledger.dialects import LedgerError, sound
 from desired_state.model import Fleet, Problem, Setting
 from reconciler.memory import Memory
 from reconciler.work import Outcome
@@ -62,7 +62,7 @@ def canonical(value: Mapping[str, Any] | list[Any], name: str = "a snapshot") ->
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise LedgerError(f"{name} cannot be written to the ledger: {error}") from error
-    return bounded(text, name)
+    return bounded(sound(text), name)
 
 
 def plain(text: str) -> Any:

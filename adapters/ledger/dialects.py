@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import URL, BigInteger, Connection, Engine, Table, event, text
+from sqlalchemy import URL, BigInteger, Connection, Engine, Table, Text, TypeDecorator, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -49,6 +49,27 @@ def moment(value: int) -> datetime:
 
 class Away(LedgerError, LedgerAway):
     """The database does not answer now, or not in time. Nothing is wrong with what was asked."""
+
+
+def sound(words: str) -> str:
+    """Text that both engines take: U+FFFD for what no database can hold, NUL and halves of surrogate pairs.
+
+    What a host or a forge says must not stop a feed, and what is compared later is compared in this form.
+    """
+    if words.isascii() and "\0" not in words:
+        return words
+    return words.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class Words(TypeDecorator[str]):
+    """Text, made sound on its way in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it is kept."""
+        return None if value is None else sound(value)
 
 
 class Now(FunctionElement[int]):

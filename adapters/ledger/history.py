@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 
 from adapters.ledger.codec import canonical, plain
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros, moment
+from adapters.ledger.dialects import insert_into, micros, moment, sound
 from adapters.ledger.tables import chains, events
 from desired_state.model import FleetName
 from reconciler.record import Event
@@ -43,8 +43,8 @@ def _row(fleet: FleetName, sequence: int, previous: str, line: Event) -> dict[st
     row = {
         "fleet": fleet,
         "sequence": sequence,
-        "kind": line.kind,
-        "message": line.message,
+        "kind": sound(line.kind),
+        "message": sound(line.message),
         "at": micros(line.at),
         "data": canonical(line.data, "an event"),
     }

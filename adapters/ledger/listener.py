@@ -60,8 +60,8 @@ class Listener:
         failures = 0
         while not self._ended.is_set():
             try:
-                with closing(self._engine.raw_connection()) as connection:
-                    self._listen(connection.driver_connection, ending)
+                with closing(self._line_of_its_own()) as connection:
+                    self._listen(connection, ending)
             except self._troubles():
                 self._listening.clear()
                 self._ended.wait(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
@@ -69,6 +69,13 @@ class Listener:
             else:
                 failures = 0
         self._listening.clear()
+
+    def _line_of_its_own(self) -> Any:
+        """A connection that no pool tidies up."""
+        lent = self._engine.raw_connection()
+        connection = lent.driver_connection
+        lent.detach()
+        return connection
 
     def _troubles(self) -> tuple[type[BaseException], ...]:
         return (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error, OSError)

@@ -52,8 +52,8 @@ class Passes:
             _write_fleet(connection, record, result.memory)
             _write_intents(connection, moved, now)
             _end_requests(connection, record, result.requests_done, now)
-            statuses.put(connection, result.statuses, now)
             history.append(connection, record.name, result.events)
+            statuses.put(connection, result.statuses, now)  # last: every pass of a repository locks the same two names
         return _after(record, result)
 
 

@@ -5,41 +5,47 @@ mark. So a name cannot be lost: who dies leaves a row that is due as soon as its
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from threading import local
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, delete, func, or_, select, update
-from sqlalchemy.sql.dml import Update
+from sqlalchemy import BigInteger, Connection, bindparam, case, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.ledger.database import Database, will_ring
 from adapters.ledger.dialects import Now, insert_into, micros
+from adapters.ledger.finishing import FREE, RARE_POLL, SECOND, Finished, finish, finish_many, give_back
 from adapters.ledger.lease import HeldLease, held, is_held
 from adapters.ledger.tables import queue
+from adapters.ledger.together import Together
 from reconciler.ports import Due
 
-POLL = 0.5  # seconds between looks for what other processes made due, where we do not hear of it
-RARE_POLL = 5.0  # where we do
-SECOND = 1_000_000
+POLL = 0.5  # seconds between looks of those who do not hear what others make due
 
 
-def make_due(connection: Connection, keys: Iterable[str], due: datetime | None = None) -> None:
-    """Add names within a transaction. Raises ValueError for a name without a family."""
+def make_due(
+    connection: Connection, keys: Iterable[str], due: datetime | None = None, *, after: timedelta = timedelta(0)
+) -> None:
+    """Add names within a transaction, due at `due` (None: `after` from now). Raises ValueError without a family."""
     rows = [_row(key, due) for key in sorted(set(keys))]  # one order: two writers never wait for each other
     if not rows:
         return
     insert = insert_into(connection, queue)
     values: dict[str, Any] = {name: bindparam(name) for name in ("key", "family")} | {"mark": 1, "attempts": 0}
-    values["due"] = Now() if due is None else bindparam("due", type_=BigInteger)
+    values["due"] = Now() + micros_of(after) if due is None else bindparam("due", type_=BigInteger)
     statement = insert.values(values).on_conflict_do_update(
         index_elements=[queue.c.key],
         set_={"mark": queue.c.mark + 1, "due": _earlier(queue.c.due, insert.excluded.due)},
     )
     connection.execute(statement, rows)
     will_ring(connection, {row["family"] for row in rows})
+
+
+def micros_of(span: timedelta) -> int:
+    """A length of time as the tables write it."""
+    return span // timedelta(microseconds=1)
 
 
 def _row(key: str, due: datetime | None) -> dict[str, Any]:
@@ -64,6 +70,11 @@ class WorkQueue:
 
     _database: Database
     _looks: local
+    _finishing: Together[Finished, bool]
+
+    def _begin(self) -> None:
+        self._looks = local()
+        self._finishing = Together(self._finish_all)
 
     def add(self, keys: Iterable[str], *, due: datetime | None = None) -> None:
         """Make names due at `due` (None: now); a name already there keeps its earliest due time and is marked.
@@ -94,7 +105,7 @@ class WorkQueue:
         taking = (
             update(queue)
             .where(queue.c.key.in_(select(free.c.key)))
-            .values(owner=owner, lease_until=Now() + lease // timedelta(microseconds=1))
+            .values(owner=owner, lease_until=Now() + micros_of(lease))
             .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
         )
         with self._database.writing(may_be_lost=True) as connection:
@@ -112,21 +123,23 @@ class WorkQueue:
 
         After `LedgerAway` leave it: the name is done, or it runs once more when the lease has run out.
         """
-        mine = is_held(held(due.lease))
-        unmarked = queue.c.mark == due.mark
-        later = Now() if again_at is None else micros(again_at)
-        kept = update(queue).where(mine).values(due=case((unmarked, later), else_=Now()), attempts=0, **_FREE)
+        if self._finishing.ask((due, again_at)):
+            return True
         with self._database.writing(may_be_lost=True) as connection:
-            if again_at is None and connection.execute(delete(queue).where(mine, unmarked)).rowcount:
-                return True
-            return _give_back(connection, kept, due.key)
+            return finish(connection, due, again_at)
+
+    def _finish_all(self, items: Sequence[Finished]) -> Sequence[bool]:
+        if len(items) == 1:
+            return [False]
+        with self._database.writing(may_be_lost=True) as connection:
+            return finish_many(connection, items)
 
     def fail(self, due: Due, *, again_at: datetime) -> bool:
         """Not done: due at `again_at` (marked meanwhile: now), one more attempt counted. False: the lease was lost."""
         again = case((queue.c.mark == due.mark, micros(again_at)), else_=Now())
         kept = update(queue).where(is_held(held(due.lease)))
         with self._database.writing(may_be_lost=True) as connection:
-            return _give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **_FREE), due.key)
+            return give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **FREE), due.key)
 
     def renew(self, due: Due, lease: timedelta) -> bool:
         """Heartbeat: the lease runs from now. False when it was lost.
@@ -134,7 +147,7 @@ class WorkQueue:
         After `LedgerAway` our own reckoning stays as it was, never later than the database's.
         """
         mine, began = held(due.lease), self._database.clock.monotonic()
-        longer = update(queue).where(is_held(mine)).values(lease_until=Now() + lease // timedelta(microseconds=1))
+        longer = update(queue).where(is_held(mine)).values(lease_until=Now() + micros_of(lease))
         with self._database.writing(may_be_lost=True) as connection:
             kept = connection.execute(longer).rowcount > 0
         if kept:
@@ -184,17 +197,6 @@ class WorkQueue:
         with self._database.reading() as connection:
             self._looks.at, anything = connection.execute(select(Now(), found)).one()
         return bool(anything)
-
-
-_FREE: dict[str, Any] = {"owner": None, "lease_until": None}
-
-
-def _give_back(connection: Connection, kept: Update, key: str) -> bool:
-    """Run it. False when it met no row; rings when the name is due again before the next poll."""
-    row = connection.execute(kept.returning(queue.c.due - Now())).first()
-    if row is not None and row[0] < RARE_POLL * SECOND:
-        will_ring(connection, [key.partition(":")[0]])
-    return row is not None
 
 
 def _claimable(family: str) -> tuple[ColumnElement[bool], ...]:

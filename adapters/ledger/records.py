@@ -16,7 +16,6 @@ from adapters.ledger.tables import feeds, fleets, intents, reports, repositories
 from desired_state.model import FleetName, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Snapshot
-from reconciler.ports import Known
 from reconciler.record import Ask, CommitStatus, Record, Request, State
 from reconciler.work import Outcome, Release
 
@@ -74,30 +73,23 @@ class Records:
             with self._database.reading() as connection:
                 rows = self._bare(connection, chunk)
                 found += Details(connection, rows).complete()
-        return found
+        return sorted(found, key=lambda record: record.name)  # never by the database's own language
+
+    def some(self, names: Collection[FleetName]) -> Sequence[Record]:
+        """Some fleets without work, snapshots, requests and statuses, ordered by name."""
+        with self._database.reading() as connection:
+            return [record for chunk in chunks(sorted(set(names))) for record in self._bare(connection, chunk)]
 
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots, requests and statuses, ordered by name."""
-        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version).order_by(fleets.c.name)
+        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version)
         if repository is not None:
             stamps = stamps.where(fleets.c.repository == repository)
         with self._database.reading() as connection:
-            rows = connection.execute(stamps).all()
+            rows = sorted(connection.execute(stamps).all())  # by name: a database may order words by its own language
             changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
-
-    def known(self, repository: str) -> Known | None:
-        """The last read head, and the setting of each fleet that is declared there; None before the first read."""
-        settings = select(fleets.c.name, fleets.c.setting).where(
-            fleets.c.repository == repository, fleets.c.present, fleets.c.setting.is_not(None)
-        )
-        with self._database.reading() as connection:
-            head = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
-            rows = connection.execute(settings).all()
-        if head is None:
-            return None
-        return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
 
     def heads(self) -> Mapping[str, Sha]:
         """The last read head of each repository. What is declared changes with them only: a cheap question."""

@@ -11,6 +11,8 @@
 | reports | as long as their part; of a host that is gone, a day after its last word (by the reports feed) |
 | feeds | 30 days after the last try |
 | statuses | 90 days after the last word, unless open, undelivered, on a head, or on a fleet's setting commit |
+| budgets | 30 days after the last write or rest |
+| forge_writes | a day |
 | events, chains | lines for 400 days, oldest first; a chain's ends are kept |
 | requests | 30 days after the ask |
 """
@@ -24,10 +26,12 @@ from sqlalchemy import Connection, Delete, Select, Table, and_, delete, exists, 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import micros
 from adapters.ledger.tables import (
+    budgets,
     chains,
     events,
     feeds,
     fleets,
+    forge_writes,
     intents,
     reports,
     repositories,
@@ -39,6 +43,7 @@ from reconciler.record import State
 
 BATCH = 500  # rows in one transaction: nobody waits long for a prune
 DAYS = {"fleets": 30, "intents": 90, "snapshots": 7, "feeds": 30, "statuses": 90, "events": 400, "requests": 30}
+DAYS |= {"budgets": 30, "forge_writes": 1}
 
 
 class Retention:
@@ -78,6 +83,8 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
         (feeds, feeds.c.tried_at < before["feeds"]),
         (statuses, _old_words(before["statuses"])),
         (requests, requests.c.at < before["requests"]),
+        (budgets, budgets.c.used_at < before["budgets"]),
+        (forge_writes, forge_writes.c.at < before["forge_writes"]),
     ]
 
 
@@ -97,7 +104,7 @@ def _deleting(table: Table, condition: Any) -> Callable[[Connection], int]:
 
 
 def _delete(connection: Connection, table: Table, chosen: Select[Any]) -> int:
-    rows = connection.execute(chosen.with_for_update()).all()
+    rows = connection.execute(chosen.with_for_update(skip_locked=True)).all()  # what is in use now goes next time
     keys = list(table.primary_key.columns)
     for row in rows:
         statement: Delete = delete(table).where(*(key == value for key, value in zip(keys, row, strict=True)))
@@ -111,6 +118,7 @@ def _prune_events(connection: Connection, before: int) -> int:
     rows = connection.execute(old).all()
     pruned = 0
     begun = select(chains.c.fleet, chains.c.first_sequence).where(chains.c.fleet.in_({row.fleet for row in rows}))
+    begun = begun.order_by(chains.c.fleet).with_for_update()  # two that prune at once take turns
     ends: dict[str, int] = {row.fleet: row.first_sequence for row in connection.execute(begun)}
     for row in rows:
         if row.sequence != ends[row.fleet] + 1:

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, update
@@ -22,9 +23,9 @@ from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
 from adapters.ledger.tables import fleets, repositories
-from desired_state.model import Fleet, FleetName, Problem
+from desired_state.model import Fleet, FleetName, Problem, Setting, Sha
 from reconciler.memory import Memory
-from reconciler.ports import Lease, RevisionChange
+from reconciler.ports import Known, Lease, RevisionChange
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, Event, State
 
@@ -49,11 +50,52 @@ class Declared:
     problems: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What this process wrote last of a repository: the rows are that as long as the ledger is at this head.
+
+    So the next head costs what differs from this one, and not the repository. `settings` are those of all that are
+    declared: a broken fleet keeps its last.
+    """
+
+    head: Sha
+    declared: frozenset[FleetName]
+    fleets: Mapping[FleetName, Fleet]
+    settings: Mapping[FleetName, Setting]
+    problems: Mapping[FleetName, str]
+    foreign: frozenset[FleetName]  # what belongs to another repository may be let go any time: it is always asked for
+
+    def differing(self, change: RevisionChange, problems: Mapping[FleetName, str]) -> set[FleetName]:
+        """The names whose rows may have to change, or that came or went."""
+        fleets, settings = change.desired.fleets, change.settings
+        moved = {name for name, fleet in fleets.items() if self.fleets.get(name) is not fleet}
+        moved |= {name for name in fleets if _differ(settings.get(name), self.settings.get(name))}
+        told = problems.keys() | self.problems.keys()
+        moved |= {name for name in told if problems.get(name) != self.problems.get(name)}
+        moved |= self.fleets.keys() - fleets.keys()
+        return moved | (self.declared ^ change.desired.declared) | self.foreign
+
+
 class Revisions:
     """Writing what a repository's head declares."""
 
     _database: Database
-    _digests: dict[FleetName, tuple[Fleet, str]]
+    _written: dict[str, Written]
+
+    def known(self, repository: str) -> Known | None:
+        """The last read head, and the setting of each fleet that is declared there; None before the first read."""
+        settings = select(fleets.c.name, fleets.c.setting).where(
+            fleets.c.repository == repository, fleets.c.present, fleets.c.setting.is_not(None)
+        )
+        with self._database.reading() as connection:
+            head = _head(connection, repository)
+            if head is None:
+                return None
+            written = self._written.get(repository)
+            if written is not None and written.head == head:
+                return Known(repository=repository, head=head, settings=written.settings)
+            rows = connection.execute(settings).all()
+        return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
 
     def record_revision(self, lease: Lease, change: RevisionChange) -> tuple[FleetName, ...]:
         """Store what a head declares; gives the fleets whose own row changed, in order, and makes them due.
@@ -61,40 +103,71 @@ class Revisions:
         Raises `LeaseLost`; then nothing was written.
         """
         problems = _problems(change)
-        declared = {
-            name: self._declared(name, change, problems.get(name, NO_PROBLEMS)) for name in change.desired.declared
-        }
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            stored = _stored(connection, change.repository, declared)
+            before = self._as_written(connection, change.repository)
+            names = before.differing(change, problems) if before else change.desired.declared
+            declared = {
+                name: _declared(name, change, problems.get(name, NO_PROBLEMS))
+                for name in names & change.desired.declared
+            }
+            stored = _stored(connection, None if before else change.repository, names)
             foreign = {name for name in declared if _is_foreign(stored.get(name), change.repository)}
             changed = _Writer(connection, change, stored).write(
                 [each for name, each in declared.items() if name not in foreign]
             )
             _note_rivals(connection, change, stored, foreign)
-            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
+            # Fleets before roll-ups before statuses: the order in which passes lock these names too.
             make_due(connection, [f"fleet:{name}" for name in changed])
             _write_head(connection, change)
+            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
+        self._remember(change, before, problems, foreign)
         return changed
 
-    def _declared(self, name: FleetName, change: RevisionChange, problems: str) -> Declared:
-        fleet = change.desired.fleets.get(name)
-        setting = change.settings.get(name) if fleet else None
-        return Declared(
-            name=name,
-            fleet=fleet,
-            digest=self._digest(fleet) if fleet else None,
-            setting=SETTING.encode(setting) if setting else None,
+    def _as_written(self, connection: Connection, repository: str) -> Written | None:
+        """What this process wrote last, if nobody wrote another head since."""
+        written = self._written.get(repository)
+        return written if written is not None and written.head == _head(connection, repository) else None
+
+    def _remember(
+        self,
+        change: RevisionChange,
+        before: Written | None,
+        problems: Mapping[FleetName, str],
+        foreign: set[FleetName],
+    ) -> None:
+        """After a first write the settings of broken fleets are only in their rows: then `known` has to read them."""
+        broken = change.desired.declared - change.desired.fleets.keys()
+        if before is None and broken:
+            self._written.pop(change.repository, None)
+            return
+        kept = {name: before.settings[name] for name in broken if name in before.settings} if before else {}
+        ours = {name: each for name, each in change.settings.items() if name not in foreign}
+        self._written[change.repository] = Written(
+            head=change.head.sha,
+            declared=change.desired.declared,
+            fleets=change.desired.fleets,
+            settings=MappingProxyType(ours | kept),
             problems=problems,
+            foreign=frozenset(foreign),
         )
 
-    def _digest(self, fleet: Fleet) -> str:
-        """Over the whole spec. Remembered, because most fleets are what they were at the last head."""
-        known = self._digests.get(fleet.name)
-        if known is None or (known[0] is not fleet and known[0] != fleet):
-            digest = hashlib.sha256(FLEET.encode(fleet).encode()).hexdigest()
-            known = self._digests[fleet.name] = (fleet, digest)
-        return known[1]
+
+def _differ(one: Setting | None, other: Setting | None) -> bool:
+    """Most are one object, which is quicker seen than that two say the same."""
+    return one is not other and one != other
+
+
+def _declared(name: FleetName, change: RevisionChange, problems: str) -> Declared:
+    fleet = change.desired.fleets.get(name)
+    setting = change.settings.get(name) if fleet else None
+    return Declared(
+        name=name,
+        fleet=fleet,
+        digest=hashlib.sha256(FLEET.encode(fleet).encode()).hexdigest() if fleet else None,
+        setting=SETTING.encode(setting) if setting else None,
+        problems=problems,
+    )
 
 
 def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
@@ -106,13 +179,21 @@ def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
     return {name: PROBLEMS.encode(tuple(problems)) for name, problems in found.items()}
 
 
-def _stored(connection: Connection, repository: str, declared: Iterable[FleetName]) -> dict[FleetName, Any]:
-    mine = or_(fleets.c.repository == repository, fleets.c.rival == repository)
-    rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine).with_for_update())}
-    for chunk in chunks(name for name in declared if name not in rows):
+def _stored(connection: Connection, repository: str | None, names: Iterable[FleetName]) -> dict[FleetName, Any]:
+    """The rows of these names, and with a repository all that are its own or that it wanted."""
+    rows = {}
+    if repository is not None:
+        mine = or_(fleets.c.repository == repository, fleets.c.rival == repository)
+        rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine).with_for_update())}
+    for chunk in chunks(sorted(name for name in names if name not in rows)):
         others = select(*_LIGHT).where(fleets.c.name.in_(chunk)).with_for_update()
         rows |= {row.name: row for row in connection.execute(others)}
     return rows
+
+
+def _head(connection: Connection, repository: str) -> Sha | None:
+    found: Sha | None = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
+    return found
 
 
 def _is_foreign(row: Any, repository: str) -> bool:
@@ -265,9 +346,8 @@ def _taken(names: Sequence[FleetName], stored: Mapping[FleetName, Any]) -> str:
 
 def _write_head(connection: Connection, change: RevisionChange) -> None:
     """The head; a head that moved makes the roll-ups due, which speak on every head."""
-    known = select(repositories.c.head).where(repositories.c.name == change.repository)
-    if connection.scalar(known) != change.head.sha:
-        make_due(connection, [f"rollup:{change.repository}"])
+    if _head(connection, change.repository) != change.head.sha:
+        make_due(connection, [f"rollup:{change.repository}"], after=statuses.ROLL_UP_AFTER)
     read = {"head": change.head.sha, "read_at": micros(change.at)}
     insert = insert_into(connection, repositories).values(name=change.repository, **read)
     connection.execute(insert.on_conflict_do_update(index_elements=[repositories.c.name], set_=read))

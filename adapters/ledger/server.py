@@ -6,14 +6,20 @@ others go on. A server that says nothing is given up after `tcp_user_timeout`, o
 `connect_timeout` for each of its hosts.
 """
 
+import time
+from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import InvalidatePoolError
 
 from adapters.ledger.dialects import LedgerError
 
+_SINCE = "fairlead_rests_since"
 CHANNEL = "fairlead_due"
 POOL_SECONDS = 10  # how long a thread waits for one of its process's connections
+RESTED_SECONDS = 1  # a connection that was used just now is taken to live
 LIMITS = {  # postgresql.org/docs/current/runtime-config-client.html
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "15s",
@@ -32,9 +38,12 @@ _READY = "SELECT pg_is_in_recovery(), " + ", ".join(f"set_config('{name}', '{LIM
 
 
 def pooled(url: URL, connections: int) -> Engine:
-    """At most so many connections, each looked at before it is used again."""
+    """At most so many connections; one that rested is looked at before it is used again."""
     pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": POOL_SECONDS}
-    return _watched(create_engine(_reaching(url), pool_pre_ping=True, **pool))
+    engine = _watched(create_engine(_reaching(url), **pool))
+    event.listen(engine, "checkin", _rests)
+    event.listen(engine, "checkout", partial(_looked_at, engine.dialect))
+    return engine
 
 
 def unpooled(engine: Engine) -> Engine:
@@ -57,8 +66,24 @@ def _ready(connection: Any, _: object) -> None:
         standby = cursor.execute(_READY).fetchone()[0]
     connection.commit()
     if standby:
+        host = connection.info.host
         connection.close()
         raise LedgerError(
-            f"PostgreSQL at {connection.info.host} is a standby and takes no writes: name the primary, or all hosts "
+            f"PostgreSQL at {host} is a standby and takes no writes: name the primary, or all hosts "
             "with target_session_attrs=read-write"
         )
+
+
+def _rests(_: object, record: Any) -> None:
+    record.info[_SINCE] = time.monotonic()
+
+
+def _looked_at(dialect: Dialect, connection: Any, record: Any, _: object) -> None:
+    """Raises `InvalidatePoolError` for a dead one: then all that rest are made anew, and nobody notices."""
+    rested = time.monotonic() - record.info.get(_SINCE, time.monotonic())
+    if rested < RESTED_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error

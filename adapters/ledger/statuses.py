@@ -1,14 +1,14 @@
 """The outbox: what is said on commits. Durable, the newest word only, the same meaning never twice (DESIGN 5)."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, or_, select, tuple_, update
 
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros, moment
+from adapters.ledger.dialects import insert_into, micros, moment, sound
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
@@ -18,15 +18,16 @@ from reconciler.record import CommitStatus, State
 
 PAIRS = 200  # (commit, context) in one statement
 COMMITS = 500
+ROLL_UP_AFTER = timedelta(milliseconds=500)  # many words make one roll-up, and the deploys that they speak of go first
 Place = tuple[str, Sha, str]  # repository, commit, context
 
 
 def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) -> None:
     """Put words into the outbox within a transaction; what says the same as before is dropped.
 
-    Makes `statuses:<repository>` due, and `rollup:<repository>` where a fleet's own word changed.
+    Makes `statuses:<repository>` due, and soon `rollup:<repository>` where a fleet's own word changed.
     """
-    newest = {(word.repository, word.commit, word.context): word for word in words}
+    newest = {(word.repository, word.commit, sound(word.context)): word for word in words}
     said = _said(connection, newest)
     news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
     if not news:
@@ -38,7 +39,11 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
         index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
     )
     connection.execute(upsert, [_row(word, now) for word in news])
-    make_due(connection, _names(news))
+    rolled_up = {
+        f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
+    }  # fairlead/<env>/<service>
+    make_due(connection, rolled_up, after=ROLL_UP_AFTER)
+    make_due(connection, {f"statuses:{word.repository}" for word in news})
 
 
 def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tuple[str, str, str]]:
@@ -48,13 +53,13 @@ def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tup
         for start in range(0, len(pairs), PAIRS):
             here = tuple_(statuses.c.commit, statuses.c.context).in_(pairs[start : start + PAIRS])
             query = select(statuses).where(statuses.c.repository == repository, here)
-            for row in connection.execute(query.with_for_update()):
+            for row in connection.execute(query.order_by(statuses.c.id).with_for_update()):
                 found[repository, row.commit, row.context] = (row.state, row.description, row.target_url)
     return found
 
 
 def _meaning(word: CommitStatus) -> tuple[str, str, str]:
-    return (word.state.value, word.description, word.target_url)
+    return (word.state.value, sound(word.description), sound(word.target_url))
 
 
 def _row(word: CommitStatus, now: datetime) -> dict[str, Any]:
@@ -71,13 +76,6 @@ def _row(word: CommitStatus, now: datetime) -> dict[str, Any]:
         "delivered_sequence": 0,
         "attempts": 0,
     }
-
-
-def _names(news: Iterable[CommitStatus]) -> Iterable[str]:
-    for word in news:
-        yield f"statuses:{word.repository}"
-        if word.context.count("/") == 2:  # fairlead/<env>/<service>
-            yield f"rollup:{word.repository}"
 
 
 def status_of(row: Row[Any]) -> CommitStatus:
@@ -131,10 +129,12 @@ class Statuses:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
     def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
-        """What the forge has not confirmed and may be told now: final words first, then those on the newest commits.
+        """What the forge has not confirmed and may be told now: final words first, then roll-ups, then newest commits.
 
         The order of first words stands in for the order of commits.
         """
+        pending = case((statuses.c.state == State.PENDING.value, 1), else_=0)
+        a_fleets = case((statuses.c.context.like("%/%/%"), 1), else_=0)
         waiting = (
             select(statuses)
             .where(
@@ -143,7 +143,7 @@ class Statuses:
                 statuses.c.refused.is_(None),
                 or_(statuses.c.next_try.is_(None), statuses.c.next_try <= micros(now)),
             )
-            .order_by(case((statuses.c.state == State.PENDING.value, 1), else_=0), statuses.c.id.desc())
+            .order_by(pending, a_fleets, statuses.c.id.desc())
             .limit(limit)
         )
         with self._database.reading() as connection:
@@ -155,7 +155,7 @@ class Statuses:
             return
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            for result in results:
+            for result in sorted(results, key=lambda result: result.id):  # the order in which `put` locks them
                 connection.execute(_settled(result) if result.delivered else _put_off(result))
 
 
@@ -178,5 +178,5 @@ def _put_off(result: Delivery) -> Any:
     """Tried again at `retry_at`; without one the forge has refused this word for good."""
     fate: dict[str, Any] = {"refused": result.message or "refused"}
     if result.retry_at is not None:
-        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + 1}
+        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)

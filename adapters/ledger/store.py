@@ -1,13 +1,13 @@
 """The ledger, opened: one object that is both `Ledger` and `Queue`, at the schema of this version."""
 
-from threading import local
-
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
+from adapters.ledger.budget import Budgets
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import LedgerError, check_url, lock_schema, prepare
 from adapters.ledger.feeds import Feeds
+from adapters.ledger.figures import Figures
 from adapters.ledger.history import History
 from adapters.ledger.migrations.steps import bring_up, is_ready
 from adapters.ledger.passes import Passes
@@ -22,17 +22,19 @@ from adapters.ledger.statuses import Statuses
 from reconciler.ports import Clock
 
 
-class Store(WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, History, People, Retention):
-    """Implements `reconciler.ports.Ledger` and `Queue` over one database. Safe to share between threads.
+class Store(
+    WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, Budgets, History, People, Retention, Figures
+):
+    """Implements `reconciler.ports.Ledger`, `Queue` and `Budget` over one database. Safe to share between threads.
 
     Each parent is one room: it holds no state of its own but what is set here.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looks = local()
+        self._begin()
         self._decoded = {}
-        self._digests = {}
+        self._written = {}
 
     def close(self) -> None:
         """Give the connections back."""

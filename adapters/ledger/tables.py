@@ -4,14 +4,16 @@ Times are microseconds since 1970 (`dialects.micros`). JSON is text, written and
 stands in `retention.py`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, UniqueConstraint
+
+from adapters.ledger.dialects import Words
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts by itself only in an INTEGER
 
 
 def _text(name: str, *, optional: bool = False, key: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=optional, primary_key=key)
+    return Column(name, Words, nullable=optional, primary_key=key)
 
 
 def _number(name: str, *, optional: bool = False) -> Column[int]:
@@ -141,7 +143,7 @@ statuses = Table(
     metadata,
     _serial(),
     _text("repository"),
-    Column("commit", Text, nullable=False, quote=True),
+    Column("commit", Words, nullable=False, quote=True),
     _text("context"),
     _text("state"),
     _text("description"),
@@ -157,6 +159,27 @@ statuses = Table(
     Index("statuses_context", "repository", "context"),
     Index("statuses_state", "repository", "state"),
     Index("statuses_said_at", "said_at"),
+)
+
+# What forges let us write, by account: its rests and troubles in a row, and its writes of the last while.
+budgets = Table(
+    "budgets",
+    metadata,
+    _text("name", key=True),
+    _number("rests_until"),
+    _text("why"),
+    _number("strikes"),
+    _number("used_at"),
+)
+
+forge_writes = Table(
+    "forge_writes",
+    metadata,
+    _serial(),
+    _text("budget"),
+    _number("at"),
+    Index("forge_writes_budget", "budget", "at"),
+    Index("forge_writes_at", "at"),
 )
 
 # Append-only, hash-chained per fleet: `hash` covers the line and `previous`.
@@ -193,7 +216,7 @@ requests = Table(
     _serial(),
     _text("fleet"),
     _text("ask"),
-    Column("by", Text, nullable=False, quote=True),
+    Column("by", Words, nullable=False, quote=True),
     _number("at"),
     _number("done_at", optional=True),
     Index("requests_fleet", "fleet", "done_at"),

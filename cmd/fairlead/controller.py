@@ -1,10 +1,12 @@
 """The controller: timers and the loop over every family of names, until told to stop."""
 
+import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from threading import Event
+from threading import Event, Thread
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -12,30 +14,45 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from desired_state.model import Fleet
 from fairlead import wiring
 from fairlead.exit_codes import ExitCode
+from fairlead.metrics import CountingLog, Metrics
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import Parts
 from reconciler.look import is_quiet
 from reconciler.loop import Family, Loop
 from reconciler.outbox import Outbox
-from reconciler.ports import Lease
+from reconciler.ports import Lease, LedgerAway
 from reconciler.reconcile import reconcile
 from reconciler.record import Record
 from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
 FEEDS = ("inventory", "executions", "reports")
-ORDER = ("repository", *FEEDS, "fleet", "rollup", "statuses")
+REPORTERS = ("rollup", "statuses")
+ORDER = ("repository", *FEEDS, "fleet", *REPORTERS)
+ENDS = (signal.SIGTERM, signal.SIGINT)
 LEAST_READERS = 4  # of reports: they wait for messages, and must not wait for each other
 
 
 def run(settings: Settings, *, observe_only: bool = False) -> int:
-    """Run until SIGTERM or SIGINT; passes under way are let finish. Gives the exit code."""
+    """Run until SIGTERM or SIGINT; passes under way are let finish. Gives the exit code.
+
+    A second signal ends the process at once, and so does, with exit code 4, a pass that outlives its lease and one
+    request: then nothing that it does counts any more, and its lease runs out by itself.
+    Raises `Refused` where `listen` cannot be had.
+    """
     controller = Controller(settings, observe_only=observe_only)
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def end(*_: object) -> None:
+        for number in ENDS:
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in ENDS:
+        signal.signal(number, end)
+    Thread(target=controller.end_anyway, args=(stop,), name="grace", daemon=True).start()
     controller.run(stop)
-    return 0
+    return ExitCode.OK
 
 
 def once(settings: Settings, *, observe_only: bool = False) -> int:
@@ -57,22 +74,54 @@ class Controller:
         self._settings = settings
         self._parts: Parts = wiring.assemble(settings, observe_only=observe_only)
         self._known_feeds: set[str] = set()
-        self._executions: set[str] = set()
         self._reads_on = True  # reports are read without a pause
-        self.loop = Loop(self._parts.ledger, self._families(), self._parts.world.clock, self._log)
+        self._names = [item.name for item in settings.repositories]
+        clock = self._parts.world.clock
+        self.metrics = Metrics(clock, (*ORDER, "sweep"), self._names)
+        families = [self.metrics.timed(family) for family in self._families()]
+        self.loop = Loop(self._parts.ledger, families, clock, CountingLog(self._log, self.metrics))
 
     def run(self, stop: Event) -> None:
-        """Work until `stop` is set."""
-        self._log.info("controller started", repositories=[item.name for item in self._settings.repositories])
-        timers = self._timers()
-        self._wake_everything()
-        timers.start()
+        """Work until `stop` is set. Raises `Refused` or `SettingsError` where `listen` cannot be had."""
         try:
-            self.loop.run(stop)
+            with self._serving(stop):
+                self._log.info("controller started", repositories=self._names)
+                with self._timers():
+                    self._wake_everything()
+                    self.loop.run(stop)
         finally:
-            timers.shutdown(wait=False)
             self._parts.close()
-            self._log.info("controller stopped")
+        self._log.info("controller stopped")
+
+    def end_anyway(self, stop: Event) -> None:
+        """Wait for `stop`, then for as long as a pass may take; a process that is still there then ends hard."""
+        stop.wait()
+        grace = self._settings.settle  # the lease, and a request that was sent at its end
+        Event().wait(grace.total_seconds())
+        self._log.error("ended with passes under way", after=grace, under_way=self.loop.under_way())
+        sys.stderr.flush()
+        os._exit(ExitCode.STUCK)
+
+    @contextmanager
+    def _serving(self, stop: Event) -> Iterator[None]:
+        """The HTTP server, from before the loop begins until it has ended."""
+        if not self._settings.listen:
+            yield
+            return
+        from fairlead.http.serving import Served, serving
+
+        served = Served(
+            ledger=self._parts.ledger,
+            hooks=self._parts.hooks,
+            repositories=self._names,
+            ailments=lambda: () if stop.is_set() else self.loop.ailments(),
+            metrics=self.metrics,
+            clock=self._parts.world.clock,
+            log=self._log,
+            stop=stop,
+        )
+        with serving(self._settings.listen, served):
+            yield
 
     def once(self) -> ExitCode:
         """One run of everything that is due."""
@@ -82,6 +131,8 @@ class Controller:
         self.loop.drain(FEEDS)
         self._parts.ledger.add(f"fleet:{record.name}" for record in self._parts.ledger.fleets())
         self.loop.drain(ORDER)
+        self._wake_reporters()  # roll-ups wait a moment for more words, and there are no more
+        self.loop.drain(REPORTERS)
         ready = all(record.memory.status.ready for record in self._parts.ledger.fleets() if record.present)
         troubles = self._parts.ledger.troubles()
         for feed, message in troubles.items():
@@ -93,7 +144,8 @@ class Controller:
 
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
-        outbox = Outbox(parts.ledger, parts.forges, clock)
+        forges = {name: self.metrics.counted(name, forge) for name, forge in parts.forges.items()}
+        outbox = Outbox(parts.ledger, forges, clock)
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
@@ -110,13 +162,18 @@ class Controller:
         again_at = reconcile(name, self._parts.world, lease)
         if again_at is not None:  # something moves: the bulk poll of executions may have gone to sleep
             polled = self._parts.world.clock.now() + self._settings.executions_interval
-            self._parts.ledger.add(sorted(self._executions), due=polled)
+            self._parts.ledger.add(self._executions, due=polled)
         return again_at
+
+    @property
+    def _executions(self) -> list[str]:
+        return sorted(feed for feed in self._known_feeds if feed.startswith("executions:"))
 
     def _read_repository(self, name: str, lease: Lease) -> datetime | None:
         again_at = self._parts.repositories.run(name, lease)
         self._tell_trouble(f"repository/{name}")
-        self._wake_feeds()
+        if changed := self._parts.repositories.changed(name):
+            self._wake_feeds_of(self._parts.ledger.some(changed))
         return again_at
 
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
@@ -157,36 +214,50 @@ class Controller:
 
     # ── timers and waking ──
 
-    def _timers(self) -> BackgroundScheduler:
+    @contextmanager
+    def _timers(self) -> Iterator[None]:
         """Each process polls heads by itself: one round trip, no ledger; only a moved head becomes due."""
         timers = BackgroundScheduler(timezone="UTC", executors={"default": {"type": "threadpool", "max_workers": 4}})
         seconds = self._settings.poll_interval.total_seconds()
-        for repository in self._settings.repositories:
-            timers.add_job(
-                self._poll, "interval", args=[repository.name], seconds=seconds, jitter=seconds / 10, max_instances=1
-            )
-        return timers
+        for name in self._names:
+            timers.add_job(self._poll, "interval", args=[name], seconds=seconds, jitter=seconds / 10, max_instances=1)
+        seconds = self._settings.sweep_interval.total_seconds()
+        timers.add_job(self._wake_feeds, "interval", seconds=seconds, jitter=seconds / 10, max_instances=1)
+        timers.start()
+        try:
+            yield
+        finally:
+            timers.shutdown(wait=False)
 
     def _poll(self, name: str) -> None:
-        if self._parts.repositories.poll(name):
-            self._parts.ledger.add([f"repository:{name}"])
+        """A head that could not be told to the ledger is news at the next poll too."""
+        with self.metrics.polled(name) as found:
+            is_due = self._parts.repositories.poll(name)
+            if is_due:
+                try:
+                    self._parts.ledger.add([f"repository:{name}"])
+                except LedgerAway as away:
+                    self._log.warning("the ledger is away", what="poll", why=str(away), name=name)
+            found(is_due)
 
     def _wake_everything(self) -> None:
-        names = [item.name for item in self._settings.repositories]
-        self._parts.ledger.add(
-            [f"{family}:{name}" for name in names for family in ("repository", "rollup", "statuses")]
-        )
-        self._parts.ledger.add(["sweep:all"])
+        self._parts.ledger.add(["sweep:all", *(f"repository:{name}" for name in self._names)])
+        self._wake_reporters()
         self._wake_feeds()
+
+    def _wake_reporters(self) -> None:
+        self._parts.ledger.add(f"{family}:{name}" for name in self._names for family in REPORTERS)
 
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""
-        records = self._parts.ledger.fleets()
-        fleets = [record.desired for record in records if record.desired is not None and record.present]
-        feeds = set(feeds_of(fleets))
+        known = self._wake_feeds_of(self._parts.ledger.fleets())
+        self._known_feeds = known  # a feed without fleets ends by itself: it is news again when a fleet comes back
+
+    def _wake_feeds_of(self, records: Iterable[Record]) -> set[str]:
+        feeds = set(feeds_of(record.desired for record in records if record.desired is not None and record.present))
         self._parts.ledger.add(sorted(feeds - self._known_feeds))
-        self._known_feeds = feeds  # a feed without fleets ends by itself: it is news again when a fleet comes back
-        self._executions = {feed for feed in feeds if feed.startswith("executions:")}
+        self._known_feeds = self._known_feeds | feeds
+        return feeds
 
 
 def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:

@@ -10,6 +10,7 @@ class ExitCode(IntEnum):
     FOUND = 1  # problems were found, or a fleet is not in the wished state
     USAGE = 2  # the command line or the settings are wrong
     UNREACHABLE = 3  # a repository, the ledger or another system could not be reached, or refused
+    STUCK = 4  # told to end, and a pass did not end in time
     INTERRUPTED = 130  # ended by Ctrl-C
 
 

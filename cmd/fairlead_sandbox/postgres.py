@@ -11,7 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +103,20 @@ class Postgres:
         self.stop(how)
         self.start()
 
+    @contextmanager
+    def standing_by(self) -> Iterator[None]:
+        """For a while it is a standby that takes no writes."""
+        signal_file = Path(self._data) / "standby.signal"
+        self.stop()
+        signal_file.touch()
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            signal_file.unlink()
+            self.start()
+
     def remove(self) -> None:
         """End it and forget everything."""
         self.stop(IMMEDIATE)
@@ -116,13 +131,11 @@ class Postgres:
         """A database goes, whoever uses it."""
         self._sql(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
-    def dump(self, database: str, into: Path) -> None:
-        """`pg_dump` in the custom format."""
-        self._tool("pg_dump", "--format=custom", f"--file={into}", f"--dbname={database}")
-
-    def restore(self, database: str, dump: Path) -> None:
-        """`pg_restore` into an empty database."""
-        self._tool("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={database}", str(dump))
+    @property
+    def surroundings(self) -> Mapping[str, str]:
+        """The environment in which PostgreSQL's own programs are found, and find this server."""
+        place = {"PGHOST": "127.0.0.1", "PGPORT": str(self._port), "PGUSER": "postgres"}
+        return {**os.environ, **place, "PATH": f"{self._programs}{os.pathsep}{os.environ.get('PATH', '')}"}
 
     # ── how ──
 
@@ -161,12 +174,6 @@ class Postgres:
 
         with psycopg.connect(self._place("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
-
-    def _tool(self, program: str, *arguments: str) -> None:
-        """A client program: it runs as we do, so that it writes where we may."""
-        server = {"PGHOST": "127.0.0.1", "PGPORT": str(self._port), "PGUSER": "postgres"}
-        command = [str(self._programs / program), *arguments]
-        _checked(subprocess.run(command, capture_output=True, check=False, env={**os.environ, **server}))
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from fairlead_sandbox.gate import GateSettings
+
 FLEETS = {"staging/newcomer": "1.5.0", "staging/running": "1.4.0", "staging/failing": "1.4.0", "staging/calm": "1.4.0"}
 
 
@@ -62,7 +64,8 @@ def test_losing_the_ledger_starts_nothing_twice_and_nothing_by_surprise(story: A
 
 
 def test_once_ends_with_0_where_nothing_is_to_be_done(begin_story: Any, make_repository: Any) -> None:
-    quiet = begin_story(make_repository({"staging/quiet": "1.4.0"}))
+    still = GateSettings(bake_seconds=0.05, deploy_seconds=0.1, health_seconds=2.0, background=False)
+    quiet = begin_story(make_repository({"staging/quiet": "1.4.0"}), gate=still)
 
     assert 0 == quiet.program("once")
     assert 0 == quiet.program("once")
@@ -72,7 +75,13 @@ def test_once_ends_with_0_where_nothing_is_to_be_done(begin_story: Any, make_rep
     assert [] == quiet.starts("staging/quiet")
     commit = quiet.world.bump("staging/quiet", "1.5.0")
     assert 1 == quiet.program("once"), "a rollout has begun"
-    quiet.wait(lambda: quiet.program("once") == 0, "passes made one by one bring the fleet there")
+
+    def one_more() -> bool:
+        for _ in range(20):
+            quiet.world.gate.tick()
+        return quiet.program("once") == 0
+
+    quiet.wait(one_more, "passes made one by one bring the fleet there")
     assert "success" == quiet.said(commit, "staging/quiet").state
     assert {"1.5.0"} == quiet.versions("staging/quiet")
     assert 1 == len(quiet.starts("staging/quiet"))

@@ -42,8 +42,8 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
-def upgrade(connection: Connection) -> None:
-    """Take the database to `HEAD` within the caller's transaction."""
+def upgrade(connection: Connection, to: str = HEAD) -> None:
+    """Take the database forward to a step within the caller's transaction."""
     from alembic import command  # a quarter of a second that an up-to-date ledger does not pay
     from alembic.config import Config
 
@@ -51,4 +51,4 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

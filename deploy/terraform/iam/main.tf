@@ -30,6 +30,12 @@ resource "aws_iam_policy" "setup" {
   policy      = templatefile("${path.module}/policies/setup.json.tftpl", local.values)
 }
 
+resource "aws_iam_policy" "doctor" {
+  name        = "fairlead-doctor-${var.environment}"
+  description = "What fairlead doctor can make use of, and does without: attach it beside the controller's"
+  policy      = templatefile("${path.module}/policies/doctor.json.tftpl", local.values)
+}
+
 resource "aws_iam_policy" "host" {
   name        = "fairlead-host-${var.environment}"
   description = "What the agent needs on a host of this environment"

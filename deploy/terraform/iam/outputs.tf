@@ -12,3 +12,8 @@ output "host_policy_arn" {
   description = "Attach it to the instances' role."
   value       = aws_iam_policy.host.arn
 }
+
+output "doctor_policy_arn" {
+  description = "Attach it beside the controller's, so that `fairlead doctor` can ask what is allowed; nothing needs it."
+  value       = aws_iam_policy.doctor.arn
+}

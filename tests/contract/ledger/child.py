@@ -3,16 +3,21 @@
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from adapters.clock import SystemClock
 from adapters.ledger.store import Store, open_ledger
-from reconciler.ports import LeaseLost
+from reconciler.ports import Due, LeaseLost, LedgerAway
 from reconciler.record import CommitStatus, Event, Pass, Record, State
 from reconciler.work import Intent, Kind, Outcome, Phase
 
 CLOCK = SystemClock()
+CALM = threading.Event()
+T = TypeVar("T")
 FLEET = "prod/checkout"
 
 
@@ -20,11 +25,19 @@ class Deadly(tuple[Event, ...]):
     """Events that end the process when they are written: they come last in a transaction."""
 
     __slots__ = ()
+    SIGNAL = signal.SIGKILL
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         print("inside", flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self.SIGNAL)
         return super().__iter__()
+
+
+class Halting(Deadly):
+    """The process stands still there instead."""
+
+    __slots__ = ()
+    SIGNAL = signal.SIGSTOP
 
 
 def say(word: object) -> None:
@@ -37,7 +50,7 @@ def result(record: Record) -> Pass:
     number = record.memory.preemptions + 1
     now = CLOCK.now()
     intent = Intent(
-        key=f"key-{number}",
+        key=f"{record.name}-{number}",
         fleet=record.desired,
         repository="main",
         setting_commit="c" * 40,
@@ -52,7 +65,7 @@ def result(record: Record) -> Pass:
     word = CommitStatus(
         repository="main",
         commit="c" * 40,
-        context=f"fairlead/{FLEET}",
+        context=f"fairlead/{record.name}",
         state=State.PENDING,
         description=f"number {number}",
         at=now,
@@ -82,6 +95,46 @@ def dies_inside(store: Store) -> None:
     record = store.load(FLEET)
     assert record is not None
     store.save(lease, record, replace(result(record), events=Deadly(result(record).events)))
+
+
+def halts_inside(store: Store) -> None:
+    """A pass that stands still after it wrote everything but events, and finds out when it is let go on."""
+    lease = store.claim("fleet", 1, timedelta(minutes=5))[0].lease
+    record = store.load(FLEET)
+    assert record is not None
+    try:
+        store.save(lease, record, replace(result(record), events=Halting(result(record).events)))
+        say("wrote")
+    except LedgerAway:
+        say("away")
+
+
+def deploys(store: Store) -> None:
+    """Every fleet once, however often its name comes, until all are; says each that it acts on."""
+    say("ready")
+    while any(record.memory.preemptions == 0 for record in patiently(store.fleets)):
+        for due in patiently(lambda: store.claim("fleet", 3, timedelta(seconds=5))):
+            try:
+                deploy(store, due)
+            except (LeaseLost, LedgerAway):
+                CALM.wait(0.1)
+
+
+def deploy(store: Store, due: Due) -> None:
+    record = store.load(due.key.partition(":")[2])
+    assert record is not None
+    if record.memory.preemptions == 0:
+        store.intend(due.lease, record, result(record))
+        say(f"acts {record.name}")
+    store.finish(due)
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    while True:
+        try:
+            return ask()
+        except LedgerAway:
+            CALM.wait(0.1)
 
 
 def claims(store: Store) -> None:
@@ -123,7 +176,7 @@ def opens(store: Store) -> None:
 
 
 if __name__ == "__main__":
-    WORDS = {word.__name__: word for word in (passes, dies_inside, claims, stopped, adds, opens)}
+    WORDS = {word.__name__: word for word in (passes, dies_inside, halts_inside, deploys, claims, stopped, adds, opens)}
     LEDGER = open_ledger(sys.argv[1], CLOCK)
     WORDS[sys.argv[2]](LEDGER)
     LEDGER.close()

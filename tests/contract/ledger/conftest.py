@@ -324,6 +324,15 @@ def shared_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop(name)
 
 
+@pytest.fixture
+def restartable(shared_url: str, request: pytest.FixtureRequest) -> Postgres:
+    """The server of `shared_url`, to stop and start; it runs again when the test ends."""
+    if ELSEWHERE:
+        pytest.skip("a server that is not ours is not stopped: unset FAIRLEAD_TEST_POSTGRESQL")
+    server: Postgres = request.getfixturevalue("server")
+    return server
+
+
 def emptied(url: str) -> str:
     engine = create_engine(url)
     with engine.begin() as connection:

@@ -1,5 +1,6 @@
 """How long everything is kept, and what is never taken."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ import pytest
 from adapters.ledger import retention
 from adapters.ledger.tables import metadata
 from reconciler.ports import Delivery
-from reconciler.record import Ask, State
+from reconciler.record import Ask, Event, State
 from reconciler.work import Phase
 
 NAME = "prod/checkout"
@@ -25,10 +26,46 @@ def deliver_all(bench):
 
 
 def test_every_table_has_a_retention():
-    for table in metadata.tables:
-        assert (
-            f"{table} " in retention.__doc__ or f"{table}, " in retention.__doc__ or f", {table}" in retention.__doc__
-        )
+    lines = [line.split("|")[1] for line in retention.__doc__.splitlines() if line.startswith("| ")]
+    named = {name.strip() for cell in lines for name in cell.split(",")} - {"table"}
+
+    assert set(metadata.tables) == named
+
+
+def test_a_feed_that_nobody_tries_goes_after_a_month(bench, build):
+    bench.store.record_trouble(bench.lease("inventory:x"), "inventory/x", "AccessDenied")
+    bench.store.prune(later(build, 30))
+    assert ["inventory/x"] == list(bench.store.troubles())
+
+    bench.store.prune(later(build, 31))
+
+    assert [] == bench.rows("feeds")["feeds"]
+
+
+def test_reports_go_with_their_part(bench, build):
+    bench.declare("one", build.fleet())
+    row = f"'{NAME}', 'reports/x', 'i-1', 'd', '{{}}', 1, 0, 0, 0"
+    bench.sql(f"INSERT INTO reports VALUES ({row})")
+
+    assert 1 == bench.store.prune(build.now)
+
+    assert [] == bench.rows("reports")["reports"]
+
+
+def test_two_that_prune_at_once_leave_a_whole_history(bench, build):
+    bench.declare("one", build.fleet())
+    record, lease = bench.record(), bench.lease(f"fleet:{NAME}")
+    old = tuple(Event(kind="note", message=str(number), at=build.now) for number in range(1200))
+    fresh = tuple(Event(kind="note", message=str(number), at=later(build, 400)) for number in range(10))
+    bench.store.save(lease, record, bench.result(record, events=(*old, *fresh)))
+
+    with ThreadPoolExecutor(2) as pool:
+        stores = [bench.store, bench.another()]
+        went = sum(pool.map(lambda store: store.prune(later(build, 401)), stores))
+
+    assert 1200 == went
+    assert 10 == len(bench.store.history(NAME, 99))
+    assert None is bench.store.verify_history(NAME)
 
 
 def test_a_removed_fleet_goes_after_a_month(bench, build):

@@ -170,3 +170,24 @@ def test_thousands_of_words_at_once(bench, build, lease):
 
     assert 1200 == len(bench.store.statuses("main", commits=[word.commit for word in words]))
     assert before == bench.rows("statuses")
+
+
+def test_final_words_go_first_and_roll_ups_first_among_equals(bench, build, lease):
+    done = {"state": State.SUCCESS}
+    words = [("fairlead/prod/a", {}), ("fairlead/prod", {}), ("fairlead/prod/b", done), ("fairlead/dev", done)]
+    bench.store.say(lease, [build.status(context=context, **more) for context, more in words])
+
+    order = ["fairlead/dev", "fairlead/prod/b", "fairlead/prod", "fairlead/prod/a"]
+    assert order == [item.status.context for item in waiting(bench)]
+
+
+def test_waiting_for_a_turn_is_no_attempt(bench, build, lease):
+    bench.store.say(lease, [build.status()])
+    (item,) = waiting(bench)
+    later = bench.clock.now() + timedelta(minutes=1)
+    bench.store.settle(lease, [delivered(item, delivered=False, retry_at=later, tried=False)])
+    assert [] == waiting(bench)
+
+    (again,) = bench.store.undelivered("main", 50, later)
+
+    assert item == again

@@ -61,8 +61,9 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
 def test_all_commands_are_there() -> None:
     offline, live = ["plan", "schemas", "validate"], ["history", "status", "why"]
     acting = ["adopt", "approve", "bump", "controller", "once", "retry", "rollback", "trigger"]
+    looking = ["doctor", "setup"]
 
-    assert sorted(offline + live + acting) == sorted(COMMANDS)
+    assert sorted(offline + live + acting + looking) == sorted(COMMANDS)
     assert ["trigger keys", "trigger setup"] == sorted(INNER)
 
 

@@ -2,11 +2,12 @@
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,20 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A forge, the repository behind it, and a way to look at both from outside."""
+    """A forge, and a way to look at it from outside. `read` gives what is shown on a commit, newest first."""
 
     forge: Forge
     read: Callable[[str], list[CommitStatus]]
     commits: tuple[str, ...]
+    asked: Callable[[], int]  # requests so far
+    break_down: Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotesWorld(World):
+    """With the repository behind it."""
+
+    forge: GitNotes
     server: GitServer
     bare: Path
     again: Callable[[str], GitNotes]
@@ -78,7 +88,7 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
         yield running
 
 
-def notes_world(server: GitServer, tmp_path: Path, commits: int = 3) -> World:
+def notes_world(server: GitServer, tmp_path: Path, commits: int = 3) -> NotesWorld:
     url = server.create("desired")
     made = commits_of(server.path("desired"), commits)
 
@@ -87,15 +97,65 @@ def notes_world(server: GitServer, tmp_path: Path, commits: int = 3) -> World:
 
     forge = again("mirror")
     bare = server.path("desired")
-    return World(forge=forge, read=forge.read, commits=made, server=server, bare=bare, again=again)
+
+    def break_down(broken: bool) -> None:
+        server.faults.refuse_with = 503 if broken else None
+
+    return NotesWorld(
+        forge=forge,
+        read=forge.read,
+        commits=made,
+        asked=lambda: len(server.accesses),
+        break_down=break_down,
+        server=server,
+        bare=bare,
+        again=again,
+    )
 
 
-FORGES = {"git_notes": notes_world}
+def github_world(bench: Any, say: Any) -> World:
+    commits = tuple(f"{number:040x}" for number in range(1, 4))
+    bench.github.commits.update(commits)
+
+    def read(commit: str) -> list[CommitStatus]:
+        return [
+            CommitStatus(
+                repository="main",
+                commit=commit,
+                context=shown["context"],
+                state=State(shown["state"]),
+                description=shown["description"],
+                target_url=shown.get("target_url", ""),
+            )
+            for shown in bench.github.newest(commit)
+        ]
+
+    def break_down(broken: bool) -> None:
+        bench.github.down = say.canned(status=503) if broken else None
+
+    return World(
+        forge=bench.forge(),
+        read=read,
+        commits=commits,
+        asked=lambda: len(bench.github.requests),
+        break_down=break_down,
+    )
+
+
+FORGES = {
+    "git_notes": lambda get: notes_world(get("server"), get("tmp_path")),
+    "github": lambda get: github_world(get("bench"), get("say")),
+}
 
 
 @pytest.fixture(params=sorted(FORGES))
-def world(request: pytest.FixtureRequest, server: GitServer, tmp_path: Path) -> World:
-    return FORGES[request.param](server, tmp_path)
+def world(request: pytest.FixtureRequest) -> World:
+    return FORGES[request.param](request.getfixturevalue)
+
+
+def shown(statuses: Iterable[CommitStatus]) -> list[CommitStatus]:
+    """As every forge can show them: GitHub keeps a time of its own."""
+    return [replace(each, at=None) for each in statuses]
 
 
 def status(commit: str, state: State = State.SUCCESS, text: str = "1.4.2 on 2/2 units", **more: object) -> CommitStatus:
@@ -118,12 +178,12 @@ def test_a_status_can_be_read_where_it_was_put(world: World) -> None:
     (delivery,) = world.forge.deliver(HeldLease(), waiting(told), NOW)
 
     assert (True, None) == (delivery.delivered, delivery.retry_at)
-    assert [told] == world.read(world.commits[0])
+    assert shown([told]) == shown(world.read(world.commits[0]))
 
 
 def test_nothing_to_say_touches_nothing(world: World) -> None:
     assert () == tuple(world.forge.deliver(HeldLease(), [], NOW))
-    assert [] == world.server.accesses
+    assert 0 == world.asked()
 
 
 def test_each_context_of_a_commit_keeps_its_own_newest_word(world: World) -> None:
@@ -135,7 +195,7 @@ def test_each_context_of_a_commit_keeps_its_own_newest_word(world: World) -> Non
     world.forge.deliver(HeldLease(), waiting(pending, roll_up), NOW)
     world.forge.deliver(HeldLease(), waiting(done), NOW)
 
-    assert [done, roll_up] == world.read(commit)
+    assert shown([done, roll_up]) == shown(world.read(commit))
 
 
 def test_a_commit_that_is_not_there_refuses_its_own_status_only(world: World) -> None:
@@ -146,16 +206,16 @@ def test_a_commit_that_is_not_there_refuses_its_own_status_only(world: World) ->
     assert (False, None) == (refused.delivered, refused.retry_at)
     assert "the repository has no commit 121212121212: no status can be put on it" == refused.message
     assert delivered.delivered
-    assert [there] == world.read(world.commits[1])
+    assert shown([there]) == shown(world.read(world.commits[1]))
 
 
 def test_an_outage_delays_statuses_and_loses_none(world: World) -> None:
     told = waiting(status(world.commits[0]), status(world.commits[1]), attempts=3)
     world.forge.deliver(HeldLease(), waiting(status(world.commits[2])), NOW)
-    world.server.faults.refuse_with = 503
+    world.break_down(True)
 
     during = world.forge.deliver(HeldLease(), told, NOW)
-    world.server.faults.refuse_with = None
+    world.break_down(False)
     after = world.forge.deliver(HeldLease(), told, NOW)
 
     assert [(False, NOW + timedelta(seconds=16))] * 2 == [(each.delivered, each.retry_at) for each in during]
@@ -164,7 +224,7 @@ def test_an_outage_delays_statuses_and_loses_none(world: World) -> None:
 
 
 def test_waiting_for_a_forge_that_stays_down_is_capped_at_five_minutes(world: World) -> None:
-    world.server.faults.refuse_with = 503
+    world.break_down(True)
 
     (delivery,) = world.forge.deliver(HeldLease(), waiting(status(world.commits[0]), attempts=10_000), NOW)
 
@@ -178,26 +238,37 @@ def test_a_lost_lease_sends_nothing(world: World) -> None:
     assert [] == world.read(world.commits[0])
 
 
-def test_the_same_batch_again_sends_nothing(world: World) -> None:
+def test_the_same_batch_again_changes_nothing(world: World) -> None:
     told = waiting(*(status(commit) for commit in world.commits))
     world.forge.deliver(HeldLease(), told, NOW)
-    world.server.accesses.clear()
+    before = [world.read(commit) for commit in world.commits]
 
     again = world.forge.deliver(HeldLease(), told, NOW + timedelta(hours=1))
 
     assert [True, True, True] == [each.delivered for each in again]
-    assert 0 == world.pushes()
+    assert before == [world.read(commit) for commit in world.commits]
 
 
 # ── git notes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
-def notes(server: GitServer, tmp_path: Path) -> World:
+def notes(server: GitServer, tmp_path: Path) -> NotesWorld:
     return notes_world(server, tmp_path)
 
 
-def test_git_log_shows_the_line_to_a_person(notes: World) -> None:
+def test_the_same_batch_again_sends_nothing(notes: NotesWorld) -> None:
+    told = waiting(*(status(commit) for commit in notes.commits))
+    notes.forge.deliver(HeldLease(), told, NOW)
+    notes.server.accesses.clear()
+
+    again = notes.forge.deliver(HeldLease(), told, NOW + timedelta(hours=1))
+
+    assert [True, True, True] == [each.delivered for each in again]
+    assert 0 == notes.pushes()
+
+
+def test_git_log_shows_the_line_to_a_person(notes: NotesWorld) -> None:
     notes.forge.deliver(HeldLease(), waiting(status(notes.commits[2], text="1.4.2 on 2/2 units in 48 s")), NOW)
 
     shown = git(notes.bare, "log", "-1", "--notes=fairlead", "--format=%N", "main")
@@ -205,7 +276,7 @@ def test_git_log_shows_the_line_to_a_person(notes: World) -> None:
     assert "success  fairlead/prod/checkout  1.4.2 on 2/2 units in 48 s  (2026-11-23T20:15:03Z)" == shown
 
 
-def test_a_batch_is_one_commit_and_one_push(notes: World) -> None:
+def test_a_batch_is_one_commit_and_one_push(notes: NotesWorld) -> None:
     notes.forge.deliver(HeldLease(), waiting(*(status(commit) for commit in notes.commits)), NOW)
 
     assert "1" == git(notes.bare, "rev-list", "--count", REF)
@@ -213,7 +284,7 @@ def test_a_batch_is_one_commit_and_one_push(notes: World) -> None:
     assert 1 == notes.pushes()
 
 
-def test_two_writers_at_once_lose_nothing_of_each_other(notes: World) -> None:
+def test_two_writers_at_once_lose_nothing_of_each_other(notes: NotesWorld) -> None:
     other = notes.again("other")
     mine, theirs = status(notes.commits[0]), status(notes.commits[0], context="fairlead/prod/basket")
 
@@ -226,7 +297,7 @@ def test_two_writers_at_once_lose_nothing_of_each_other(notes: World) -> None:
     assert [theirs, mine] == notes.read(notes.commits[0])
 
 
-def test_many_writers_at_once_all_arrive(notes: World) -> None:
+def test_many_writers_at_once_all_arrive(notes: NotesWorld) -> None:
     contexts = [f"fairlead/prod/s{number}" for number in range(4)]
     delivered: list[bool] = []
 
@@ -244,7 +315,7 @@ def test_many_writers_at_once_all_arrive(notes: World) -> None:
     assert contexts == sorted(each.context for each in notes.read(notes.commits[0]))
 
 
-def test_a_writer_that_is_always_overtaken_gives_up_for_now(notes: World) -> None:
+def test_a_writer_that_is_always_overtaken_gives_up_for_now(notes: NotesWorld) -> None:
     other = notes.again("other")
 
     def overtake(number: int) -> None:
@@ -259,7 +330,7 @@ def test_a_writer_that_is_always_overtaken_gives_up_for_now(notes: World) -> Non
     assert delivery.retry_at > NOW
 
 
-def test_an_older_word_does_not_replace_a_newer_one(notes: World) -> None:
+def test_an_older_word_does_not_replace_a_newer_one(notes: NotesWorld) -> None:
     newer = status(notes.commits[0], at=NOW + timedelta(minutes=1))
     notes.forge.deliver(HeldLease(), waiting(newer), NOW)
 
@@ -269,7 +340,7 @@ def test_an_older_word_does_not_replace_a_newer_one(notes: World) -> None:
     assert [newer] == notes.read(notes.commits[0])
 
 
-def test_a_word_from_a_far_future_is_replaced(notes: World) -> None:
+def test_a_word_from_a_far_future_is_replaced(notes: NotesWorld) -> None:
     forged = "failure  fairlead/prod/checkout  1.4.2 failed  (2999-01-01T00:00:00Z)"
     git(notes.bare, "notes", "--ref=fairlead", "add", "-m", forged, notes.commits[0])
 
@@ -278,13 +349,13 @@ def test_a_word_from_a_far_future_is_replaced(notes: World) -> None:
     assert [status(notes.commits[0])] == notes.read(notes.commits[0])
 
 
-def test_what_a_terminal_would_obey_is_not_in_a_note(notes: World) -> None:
+def test_what_a_terminal_would_obey_is_not_in_a_note(notes: NotesWorld) -> None:
     notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0], text="a\x1b[2Jb\u202ec")), NOW)
 
     assert ["a?[2Jb?c"] == [said.description for said in notes.read(notes.commits[0])]
 
 
-def test_an_answer_that_got_lost_is_not_pushed_again(notes: World) -> None:
+def test_an_answer_that_got_lost_is_not_pushed_again(notes: NotesWorld) -> None:
     told = waiting(status(notes.commits[0]))
     notes.again("before-the-crash").deliver(HeldLease(), told, NOW)
     before = notes.notes_ref()
@@ -295,7 +366,7 @@ def test_an_answer_that_got_lost_is_not_pushed_again(notes: World) -> None:
     assert before == notes.notes_ref()
 
 
-def test_notes_that_the_remote_lost_are_put_there_again(notes: World) -> None:
+def test_notes_that_the_remote_lost_are_put_there_again(notes: NotesWorld) -> None:
     told = waiting(status(notes.commits[0]))
     notes.forge.deliver(HeldLease(), told, NOW)
     git(notes.bare, "update-ref", "-d", REF)
@@ -305,7 +376,7 @@ def test_notes_that_the_remote_lost_are_put_there_again(notes: World) -> None:
     assert [told[0].status] == notes.read(notes.commits[0])
 
 
-def test_what_people_wrote_into_a_note_stays(notes: World) -> None:
+def test_what_people_wrote_into_a_note_stays(notes: NotesWorld) -> None:
     git(notes.bare, "notes", "--ref=fairlead", "add", "-m", "rolled out by hand, see the call notes", notes.commits[0])
 
     notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0])), NOW)
@@ -315,7 +386,7 @@ def test_what_people_wrote_into_a_note_stays(notes: World) -> None:
     assert 2 == len(lines)
 
 
-def test_a_remote_that_takes_no_notes_says_so_and_is_asked_later(notes: World) -> None:
+def test_a_remote_that_takes_no_notes_says_so_and_is_asked_later(notes: NotesWorld) -> None:
     hook = notes.bare / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho 'notes are not welcome' >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -339,7 +410,7 @@ def test_a_folded_notes_tree_is_read_and_extended(server: GitServer, tmp_path: P
     assert [told[3]] == world.read(world.commits[3])
 
 
-def test_newlines_and_runs_of_spaces_in_a_description_do_not_break_the_line(notes: World) -> None:
+def test_newlines_and_runs_of_spaces_in_a_description_do_not_break_the_line(notes: NotesWorld) -> None:
     notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0], text="a\nb  (2020-01-01T00:00:00Z)")), NOW)
 
     (said,) = notes.read(notes.commits[0])

@@ -1,0 +1,66 @@
+"""The HTTP server as it is seen from here: where it listens, and through its public address."""
+
+from collections.abc import Iterator, Sequence
+
+import requests
+
+from adapters.doctor.findings import About, Finding
+
+ABOUT = About(check="webhook", name="server")
+WITHIN = 5.0  # seconds
+
+
+def check_webhook(listen: str, public_url: str, forges: Sequence[tuple[str, int]]) -> Iterator[Finding]:
+    """`forges`: repositories whose forge sends webhooks, and how many secrets each has."""
+    if not listen:
+        yield ABOUT.skipped("`listen` is not set: pushes are seen by polling, and there are no metrics")
+        return
+    yield _local(listen)
+    for name, secrets in forges:
+        if not secrets:
+            yield ABOUT.warning(
+                f"repository {name} has no webhook secret: pushes are seen by polling", "set `forge.webhook_secrets`"
+            )
+    yield _public(public_url.rstrip("/"))
+
+
+def _local(listen: str) -> Finding:
+    address = f"http://{_reached_at(listen)}"
+    alive, why = _asked(f"{address}/healthz")
+    if alive == 200:
+        ready, why = _asked(f"{address}/readyz")
+        if ready == 200:
+            return ABOUT.ok(f"{listen} answers, and is ready")
+        return ABOUT.warning(f"{listen} answers, and is not ready: {why or ready}", "see the log of the controller")
+    if alive is None:
+        return ABOUT.warning(f"nothing answers at {listen}", "start the controller on this host: it listens there")
+    return ABOUT.warning(f"{listen} answers {alive}: {why or 'it does not say why'}", "restart the controller")
+
+
+def _public(url: str) -> Finding:
+    if not url:
+        return ABOUT.warning("`public_url` is not set: statuses carry no link", "set it to the address people use")
+    status, _ = _asked(f"{url}/healthz")
+    if status is not None and status < 500:
+        return ABOUT.ok(f"{url} leads to a server that answers ({status})")
+    return ABOUT.warning(
+        f"{url}/healthz does not answer from here",
+        "ask it from outside too: a firewall may be meant; the forge must reach /hooks",
+    )
+
+
+def _reached_at(listen: str) -> str:
+    """Where a server that listens there is met on this host."""
+    host, _, port = listen.rpartition(":")
+    own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
+    return f"{own.get(host, host)}:{port}"
+
+
+def _asked(url: str) -> tuple[int | None, str]:
+    """The status, and the `why` of the answer; None where there is none."""
+    try:
+        answer = requests.get(url, timeout=WITHIN, allow_redirects=False)
+        body = answer.json() if answer.headers.get("Content-Type", "").startswith("application/json") else {}
+    except (requests.RequestException, OSError, ValueError):
+        return None, ""
+    return answer.status_code, str(body.get("why", ""))[:200] if isinstance(body, dict) else ""

@@ -1,0 +1,88 @@
+"""How much GitHub takes, and how long we stay away from it.
+
+The numbers are GitHub's. docs.github.com, "Rate limits for the REST API": about 80 writes of content in a minute and
+500 in an hour, a second between two; `Retry-After`, else `x-ratelimit-reset`, else at least a minute. "REST API
+endpoints for commit statuses": 1,000 for a commit and context. Whether a status counts as content is
+not said: it is taken to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from reconciler.ports import Budget, Turn, Window
+
+LONGEST_DESCRIPTION = 140  # characters, which GitHub counts as code points
+MOST_WORDS = 1000  # GitHub takes for one commit and context
+LAST_WORDS = 900  # from here on only final states are told, so that there is room for them
+LONGEST_WAIT = timedelta(minutes=5)
+LEAST_REST = timedelta(minutes=1)  # where GitHub limits us without saying for how long
+LONGEST_REST = timedelta(hours=2)  # whatever a header says: the primary limit is reset each hour
+_BURST = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """A budget, and the windows in which it is spent."""
+
+    budget: Budget
+    windows: tuple[Window, ...]
+
+    def take(self, names: Sequence[str]) -> Turn:
+        """See `Budget.take`."""
+        return self.budget.take(names, self.windows)
+
+    def slots(self, names: Sequence[str], count: int) -> Sequence[datetime]:
+        """See `Budget.slots`."""
+        return self.budget.slots(names, self.windows, count)
+
+
+def windows(per_minute: int, per_hour: int) -> tuple[Window, ...]:
+    """A minute's, an hour's, and a sixth of the minute's in ten seconds, so that no minute begins with a burst."""
+    return (
+        Window(span=_BURST, most=-(-per_minute // 6)),
+        Window(span=timedelta(minutes=1), most=per_minute),
+        Window(span=timedelta(hours=1), most=per_hour),
+    )
+
+
+def backoff(troubles: int, jitter: float) -> timedelta:
+    """Full jitter, capped; `troubles` in a row so far, `jitter` from 0 to 1. At least a second."""
+    longest = min(LONGEST_WAIT.total_seconds(), 2.0 ** min(troubles + 1, 20))
+    return timedelta(seconds=max(1.0, longest * jitter))
+
+
+def closed(jitter: float) -> timedelta:
+    """How long to stay away where only people can help: GitHub locks out who signs in wrongly again and again."""
+    return LEAST_REST + (LONGEST_WAIT - LEAST_REST) * jitter
+
+
+def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedelta:
+    """How long GitHub wants us to stay away. `headers` by lower-case name; a reset is read on GitHub's own clock."""
+    asked = _seconds(headers.get("retry-after", ""))
+    if asked is None and headers.get("x-ratelimit-remaining") == "0":
+        reset = _seconds(headers.get("x-ratelimit-reset", ""))
+        asked = None if reset is None else max(0, reset - _date(headers, now).timestamp())
+    if asked is None:
+        asked = LEAST_REST.total_seconds() * 2 ** min(troubles, 6)
+    return min(timedelta(seconds=asked) + timedelta(seconds=1), LONGEST_REST)
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _date(headers: Mapping[str, str], now: datetime) -> datetime:
+    try:
+        said = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return now
+    return said if said.tzinfo is not None else now
+
+
+def fitting(text: str) -> str:
+    """A description as GitHub takes it: one line, 140 characters, no half of a character."""
+    whole = text.encode("utf-8", "replace").decode()
+    line = " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in whole).split())
+    return line if len(line) <= LONGEST_DESCRIPTION else line[: LONGEST_DESCRIPTION - 1].rstrip() + "…"

@@ -1,0 +1,177 @@
+"""setup --print: every credential and permission that these repositories and settings need. It makes nothing."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fairlead.commands.opening import CONFIG, mirror_of, reaching_git, settings_of
+from fairlead.exit_codes import Refused
+from fairlead.rendering import Output, json_document, progress, say, table
+
+if TYPE_CHECKING:
+    from desired_state.model import Fleet
+    from fairlead.settings import RepositorySettings, Settings
+
+OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
+PRINT = typer.Option(False, "--print", help="Print it; this command can do nothing else.")
+CONTROLLER = typer.Option(
+    "arn:aws:iam::CONTROLLER-ACCOUNT:role/CONTROLLER-ROLE",
+    "--controller",
+    metavar="ARN",
+    help="The controller's own identity, which the environments' roles are to trust.",
+)
+DEFAULT_FOLDER = "/etc/fairlead"
+
+
+def setup(
+    printed: bool = PRINT,
+    controller: str = CONTROLLER,
+    config: Path | None = CONFIG,
+    output: Output = OUTPUT,
+) -> None:
+    """Say every credential, permission and road that Fairlead needs, the read-only tier apart."""
+    if not printed:
+        raise Refused("say --print: this command prints what is needed, and makes nothing")
+    settings = settings_of(config)
+    if not settings.repositories:
+        raise Refused("no repository is set up: add [[repositories]] with name and url to fairlead.toml")
+    needed = needs(settings, list(_fleets(settings)), controller)
+    if output is Output.JSON:
+        json_document(needed)
+    else:
+        _say(needed)
+
+
+def needs(settings: "Settings", fleets: "Sequence[Fleet]", controller: str) -> dict[str, Any]:
+    """The whole document."""
+    from fairlead import wiring
+
+    return {
+        **wiring.needs(settings, fleets, controller),
+        "repositories": [_repository(each) for each in settings.repositories],
+        "files": list(_files(settings)),
+    }
+
+
+def _fleets(settings: "Settings") -> "Iterator[Fleet]":
+    """Those that are sound at the head of each repository. Mirrors are made elsewhere: the controller's are its own."""
+    from fairlead import wiring
+
+    for chosen in settings.repositories:
+        with TemporaryDirectory(prefix="fairlead-setup-") as scratch:
+            away = settings.model_copy(update={"state": Path(scratch)})
+            with mirror_of(away, chosen) as mirror, reaching_git(), progress(f"reading {chosen.name} ..."):
+                desired = wiring.parser().parse(mirror.tree(mirror.fetch().sha).under(chosen.path))
+        if desired.broken:
+            typer.echo(f"left out, because their files are wrong: {', '.join(sorted(desired.broken))}", err=True)
+        yield from desired.fleets.values()
+
+
+def _repository(repository: "RepositorySettings") -> dict[str, Any]:
+    forge = repository.forge
+    found: dict[str, Any] = {"name": repository.name, "url": repository.url, "signs_in": repository.auth.mode}
+    if forge.type == "github":
+        webhooks = "a webhook for the push event, with a secret of forge.webhook_secrets"
+        needed = [
+            "Contents: read (`auth`, by which it is fetched)",
+            "Commit statuses: read and write (`forge.auth`)",
+            webhooks,
+        ]
+        return {**found, "forge": "github", "repository": forge.repository, "permissions": needed}
+    needed = [
+        "read (fetch)",
+        f"push to refs/notes/fairlead, and to no branch (the commands push {repository.branch} as whoever runs them)",
+    ]
+    return {**found, "forge": "git_notes", "repository": None, "permissions": needed}
+
+
+def _files(settings: "Settings") -> Iterator[dict[str, str]]:
+    """What lies on the controller's host, and whose it is."""
+    from fairlead.commands.doctor import references
+
+    def row(path: str, owner: str, mode: str, why: str) -> dict[str, str]:
+        return {"path": path, "owner": owner, "mode": mode, "why": why}
+
+    yield row(f"{DEFAULT_FOLDER}/fairlead.toml", "root:fairlead", "0640", "the settings")
+    yield row(str(settings.state), "fairlead:fairlead", "0700", "the ledger (where it is SQLite) and the mirrors")
+    for name, reference in references(settings):
+        kind, _, where = reference.partition(":")
+        if kind == "file":
+            yield row(where, "fairlead:fairlead", "0400", name)
+        else:
+            yield row(f"{DEFAULT_FOLDER}/environment", "root:root", "0600", f"{name}, as {where}=...")
+
+
+# ── as text ──
+
+
+def _say(needed: Mapping[str, Any]) -> None:
+    _say_aws(needed)
+    _title("Gate")
+    for gate in needed["gates"]:
+        say(f"{gate['url']}, signed in by {gate['signs_in']}: {' and '.join(gate['permissions'])} on the applications")
+        for name, pipelines in gate["applications"].items():
+            say(f"  {name}: {', '.join(pipelines)}")
+    _title("Repositories")
+    for each in needed["repositories"]:
+        say(f"{each['name']}: {each['url']}, signed in by {each['signs_in']}, statuses by {each['forge']}")
+        for permission in each["permissions"]:
+            say(f"  {permission}")
+    _title("Ledger")
+    _say_ledger(needed["ledger"])
+    _title("Network")
+    table(("from", "to", "why"), [(row["from"], row["to"], row["why"]) for row in needed["network"]])
+    _title("Files of the controller")
+    table(
+        ("path", "owner", "mode", "why"),
+        [(row["path"], row["owner"], row["mode"], row["why"]) for row in needed["files"]],
+    )
+
+
+def _say_aws(needed: Mapping[str, Any]) -> None:
+    own = needed["controller"]
+    if own is not None:
+        _title("AWS: the controller's own identity")
+        _say_policy("to assume the roles of the environments", own)
+    for each in needed["accounts"]:
+        _title(f"AWS account {each['account']}: {each['identity']} ({', '.join(each['environments'])})")
+        _say_policy("read-only tier: enough for `fairlead controller --observe-only`", each["read_only"])
+        if each["acting"]:
+            _say_policy("acting tier: on top, from the day it may act", each["acting"])
+        else:
+            say("acting tier: nothing more, Spinnaker acts\n")
+        _say_policy("for `fairlead doctor`, optional", each["doctor"])
+        if each["trust"]:
+            _say_policy("trust policy of the role", each["trust"])
+    for each in needed["hosts"]:
+        _title(f"AWS account {each['account']}: instance profile of hosts in {each['environment']}")
+        _say_policy("the agent", each["policy"])
+
+
+def _say_ledger(ledger: Mapping[str, Any]) -> None:
+    if ledger["engine"] == "sqlite":
+        say(f"SQLite in {ledger['file']}: its folder must be the user's that runs Fairlead, on a local disk")
+        return
+    say("PostgreSQL; CREATE is needed whenever a new version brings the schema up to date:")
+    for line in ledger["sql"]:
+        say(f"  {line}")
+    say(f"each process opens up to {ledger['connections']} connections (`ledger_connections`)")
+
+
+def _title(text: str) -> None:
+    say(f"\n== {text}")
+
+
+def _say_policy(what: str, policy: Mapping[str, Any]) -> None:
+    from adapters.doctor.permissions import LARGEST
+
+    say(f"{what}:\n{json.dumps(policy, indent=2)}\n")
+    if len(json.dumps(policy, separators=(",", ":"))) > LARGEST:
+        say(f"this is more than the {LARGEST} characters that IAM takes in one policy: attach it in parts\n")
+
+
+COMMANDS = (setup,)

@@ -1,0 +1,1 @@
+"""The controller's own HTTP server: health, metrics, webhooks."""

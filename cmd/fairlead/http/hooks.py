@@ -1,0 +1,128 @@
+"""`/hooks/github`: somebody with the secret says that a repository moved. It is polled at once; no more is believed.
+
+The signature is checked before anything is parsed, over a body that is read up to a cap. Bodies are held by a bounded
+number of requests, and what they make due is one name a repository, however many come.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from threading import Event
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from fairlead.http.asking import Away, in_time
+from fairlead.http.bodies import Unread, read
+from fairlead.http.hints import Hints
+from fairlead.http.pushes import Heard, Receiver, Refusal
+from reconciler.loop import Log
+from reconciler.ports import Clock
+
+CAP = 1 << 20  # bytes of a body
+AT_ONCE = 32  # bodies in memory
+TURN_WITHIN = 0.5  # seconds that a request waits for its turn
+WRITTEN_WITHIN = 0.9  # seconds that it waits for the ledger
+TOLD_EVERY = 60.0  # seconds: the log hears of each kind of trouble no more often
+_UNREAD = {408: "too_slow", 413: "too_large", 503: "busy"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a webhook."""
+
+    status: int
+    result: str
+    why: str = ""
+
+
+class Hooks:
+    """Receives the webhooks of one forge."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        hints: Hints,
+        stop: Event,
+        clock: Clock,
+        log: Log,
+        count: Callable[[str], None],
+    ) -> None:
+        self._receiver, self._hints, self._stop = receiver, hints, stop
+        self._clock, self._log, self._count = clock, log, count
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._told: dict[str, float] = {}
+
+    async def receive(self, request: Request) -> Answer:
+        """Always an answer, within a second of the end of the body."""
+        try:
+            answer = await self._taken(request)
+        except Unread as unread:
+            answer = Answer(status=unread.status, result=_UNREAD.get(unread.status, "cut_off"), why=str(unread))
+        except Refusal as refusal:
+            answer = Answer(status=refusal.status, result="refused", why=str(refusal))
+        except Away:
+            why = "the ledger does not answer; the branch is polled all the same"
+            answer = Answer(status=503, result="ledger_away", why=why)
+        self._count(answer.result)
+        if answer.status >= 400:
+            self._tell(answer)
+        return answer
+
+    async def _taken(self, request: Request) -> Answer:
+        if self._stop.is_set():
+            return Answer(status=503, result="stopping", why="the controller is shutting down")
+        async with self._turn():
+            heard = self._receiver.receive(await read(request, CAP), request.headers)
+        if not heard.names:
+            return Answer(status=200, result="ignored", why=heard.why)
+        await self._note(heard, request)
+        return Answer(status=202, result="queued")
+
+    async def _note(self, heard: Heard, request: Request) -> None:
+        noted = False
+        try:
+            await in_time(self._hints.add([f"repository:{name}" for name in heard.names]), WRITTEN_WITHIN)
+            noted = True
+        finally:
+            if not noted:
+                self._receiver.forget(request.headers)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(TURN_WITHIN):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unread(503, "too many webhooks at once: try again") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _tell(self, answer: Answer) -> None:
+        now = self._clock.monotonic()
+        if now - self._told.get(answer.result, -TOLD_EVERY) >= TOLD_EVERY:
+            self._told[answer.result] = now
+            self._log.warning("webhook not taken", result=answer.result, status=answer.status, why=answer.why)
+
+
+def routes(hooks: Hooks) -> APIRouter:
+    """The one route."""
+    router = APIRouter()
+
+    @router.post("/hooks/github")
+    async def github(request: Request) -> JSONResponse:
+        answer = await hooks.receive(request)
+        said = {"result": answer.result, "why": answer.why}
+        return JSONResponse(said, answer.status, headers=dict(_ending(answer)))
+
+    return router
+
+
+def _ending(answer: Answer) -> Iterator[tuple[str, str]]:
+    """What is left of a body that was not read is not read either."""
+    if answer.status >= 400:
+        yield "connection", "close"

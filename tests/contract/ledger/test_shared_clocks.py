@@ -1,0 +1,49 @@
+"""Leases of a shared ledger are judged by the server's clock, whatever the hosts of controllers believe."""
+
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from adapters.clock import ManualClock
+from adapters.ledger.store import open_ledger
+from reconciler.ports import LeaseLost
+
+NAME = "prod/checkout"
+
+
+@pytest.fixture
+def shared(shared_url, bench_of):
+    return bench_of(shared_url).open()
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_controller_whose_clock_is_wrong_takes_over_when_the_server_says_so(shared, build, wrong):
+    shared.claim(f"fleet:{NAME}")
+    with closing(open_ledger(shared.url, ManualClock(build.now + wrong))) as other:
+        assert [] == other.claim("fleet", 1, build.lease)
+
+        shared.clock.advance(build.lease)
+
+        assert [f"fleet:{NAME}"] == [due.key for due in other.claim("fleet", 1, build.lease)]
+
+
+def test_an_owner_that_believes_in_its_lease_is_fenced_when_the_server_does_not(shared, build):
+    shared.declare("one", build.fleet())
+    due, record = shared.claim(f"fleet:{NAME}"), shared.record()
+    shared.sql("UPDATE hands.clock SET shift = '1 minute'")
+    due.lease.check()
+
+    with pytest.raises(LeaseLost):
+        shared.store.intend(due.lease, record, shared.full_result(record))
+
+    assert not shared.store.renew(due, build.lease)
+    assert not shared.store.finish(due)
+    assert [] == shared.rows("intents")["intents"]
+
+
+def test_what_is_due_is_due_by_the_clock_of_the_server(shared, build):
+    with closing(open_ledger(shared.url, ManualClock(build.now + timedelta(hours=1)))) as ahead:
+        ahead.add([f"fleet:{NAME}"])
+
+    assert [f"fleet:{NAME}"] == [due.key for due in shared.store.claim("fleet", 1, build.lease)]

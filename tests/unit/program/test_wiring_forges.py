@@ -1,0 +1,126 @@
+"""Forges out of settings: what works is made, what could never work is one sentence at the start."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from adapters.clock import SystemClock
+from adapters.forges.git_notes import GitNotes
+from adapters.forges.github import GitHub
+from fairlead import wiring
+from fairlead.settings import Settings, SettingsError
+
+TOKEN = {"mode": "token", "token": "env:CANARY_TOKEN"}
+ONE_LINE = "it must be one line of ASCII letters, digits and signs"
+APP = {"mode": "app", "app_id": "12345", "installation_id": "678", "private_key": "env:CANARY_KEY"}
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    values = {
+        "CANARY_TOKEN": "ghp_CANARYCANARY",
+        "CANARY_KEY": key.decode(),
+        "CANARY_NO_KEY": "-----BEGIN RSA PRIVATE KEY-----\nCANARYCANARY\n-----END RSA PRIVATE KEY-----",
+        "CANARY_TWO_LINES": "CANARY\nCANARY",
+        "CANARY_HOOK": "CANARYCANARY",
+        "CANARY_EMPTY": "",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def settings(state: Path, *forges: dict[str, Any]) -> Settings:
+    repositories = [
+        {"name": f"r{number}", "url": f"https://github.com/acme/r{number}.git", "forge": forge}
+        for number, forge in enumerate(forges)
+    ]
+    return Settings(state=state, repositories=repositories)  # type: ignore[arg-type]
+
+
+def github(**changes: Any) -> dict[str, Any]:
+    return {"type": "github", "repository": "acme/desired", "auth": TOKEN} | changes
+
+
+def test_each_repository_gets_the_forge_that_its_settings_name(tmp_path: Path) -> None:
+    enterprise = github(api="https://ghe.example.com/api/v3", auth=APP)
+    parts = wiring.assemble(settings(tmp_path, {}, github(), enterprise))
+    parts.close()
+
+    assert {"r0": GitNotes, "r1": GitHub, "r2": GitHub} == {name: type(each) for name, each in parts.forges.items()}
+
+
+@pytest.mark.parametrize(
+    ("forge", "sentence"),
+    [
+        (github(repository=""), "forge.repository is needed: write owner/name"),
+        (github(repository="https://github.com/a/b"), "forge.repository is needed: write owner/name"),
+        (
+            github(api="http://ghe.example.com/api/v3"),
+            "forge.api is http, where the token would travel in clear: write https",
+        ),
+        (github(api="ghe.example.com"), "forge.api is no address: write https://api.github.com or https://HOST/api/v3"),
+        (
+            github(auth={}),
+            "forge.auth: token is needed with mode token: write a reference, env:NAME or file:/path",
+        ),
+        (
+            github(auth={"token": "env:NOT_THERE"}),
+            "forge.auth: the secret env:NOT_THERE is not there: set that variable, or write that file",
+        ),
+        (
+            github(auth={"token": "env:CANARY_TWO_LINES"}),
+            f"forge.auth: the secret env:CANARY_TWO_LINES is no token: {ONE_LINE}",
+        ),
+        (
+            github(auth=APP | {"private_key": None}),
+            "forge.auth: private_key is needed with mode app: write a reference, env:NAME or file:/path",
+        ),
+        (
+            github(auth=APP | {"app_id": ""}),
+            "forge.auth: app_id is needed with mode app: write the number that GitHub shows",
+        ),
+        (
+            github(auth=APP | {"installation_id": "../1"}),
+            "forge.auth: installation_id is a number: it ends the address of the installation's page",
+        ),
+        (
+            github(auth=APP | {"private_key": "env:CANARY_NO_KEY"}),
+            "forge.auth: the App's private key is no RSA key in PEM: use the file that GitHub gave",
+        ),
+    ],
+)
+def test_a_forge_that_could_never_work_is_one_sentence_at_the_start(
+    tmp_path: Path, forge: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        wiring.assemble(settings(tmp_path, forge))
+
+    assert f"repository r0: {sentence}" == str(refused.value)
+    assert refused.value.__cause__ is None
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_webhook_speaks_for_the_repositories_that_have_secrets(tmp_path: Path) -> None:
+    hook = wiring.webhook(settings(tmp_path, {}, github(webhook_secrets=["env:CANARY_HOOK"])), SystemClock())
+
+    assert hook is not None
+    assert [("r1", "acme/desired", ("CANARYCANARY",))] == [
+        (each.name, each.repository, each.secrets) for each in hook._places
+    ]
+
+
+def test_without_secrets_there_is_no_webhook(tmp_path: Path) -> None:
+    assert None is wiring.webhook(settings(tmp_path, {}, github()), SystemClock())
+
+
+def test_an_empty_webhook_secret_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^repository r0: a webhook needs a secret that is not empty$"):
+        wiring.webhook(settings(tmp_path, github(webhook_secrets=["env:CANARY_EMPTY"])), SystemClock())

@@ -1,0 +1,76 @@
+"""What the page of forges promises is what the adapter does: its numbers, its sentences, its sign-in."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from adapters.forges.github import webhook
+from adapters.forges.github.answers import Answer, unreachable, verdict_on_sign_in, verdict_on_status
+from adapters.forges.github.auth import RENEWED_BEFORE
+from adapters.forges.github.forge import FAILURES
+from adapters.forges.github.limits import LAST_WORDS, LONGEST_DESCRIPTION, LONGEST_WAIT, MOST_WORDS, windows
+from fairlead.settings import ForgeSettings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "forges.md").read_text()
+PLAIN = " ".join(PAGE.split())
+
+
+def sentences() -> list[str]:
+    """Whatever the adapter may say of an answer."""
+    bodies = [
+        b"",
+        b'{"message": "No commit found for SHA: x"}',
+        b'{"message": "reached the maximum number of statuses"}',
+    ]
+    answers = [Answer(status=status, headers={}, body=body) for status in range(300, 520) for body in bodies]
+    said = [verdict_on_status(each, repository="acme/x", commit="ab" * 20, secrets=()) for each in answers]
+    said += [verdict_on_sign_in(each, secrets=()) for each in answers]
+    return [each.message for each in said]
+
+
+def test_every_sentence_of_the_page_is_one_that_is_said() -> None:
+    table = PAGE.partition("| it says | do |")[2]
+    quoted = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+    said = sentences()
+
+    assert 9 == len(quoted)
+    assert [] == [each for each in quoted if not any(each in sentence for sentence in said)]
+
+
+def test_every_kind_of_sentence_is_on_the_page() -> None:
+    quoted = re.findall(r"^\| `([^`]+)` \|", PAGE.partition("| it says | do |")[2], re.M)
+    rare = (
+        "GitHub takes no statuses for",
+        "GitHub does not take the status now",
+        "GitHub refused the status",
+        "gives the App no token",
+    )
+
+    assert [] == [said for said in sentences() if not any(each in said for each in (*quoted, *rare))]
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        f"`writes_per_minute` ({ForgeSettings().writes_per_minute})",
+        f"`writes_per_hour` ({ForgeSettings().writes_per_hour})",
+        f"{MOST_WORDS:,} statuses for a commit and context",
+        f"after {LAST_WORDS} words",
+        f"{LONGEST_DESCRIPTION} characters",
+        f"Over {webhook.LARGEST // 1024 // 1024} MiB is refused",
+        f"A repeat within {webhook.FORGOTTEN_AFTER / 60:g} minutes is ignored",
+    ],
+)
+def test_a_number_of_the_page_is_the_code_s(promise: str) -> None:
+    assert promise in PLAIN
+
+
+def test_the_numbers_in_words_are_the_code_s() -> None:
+    assert (3, 5, 5) == (FAILURES, LONGEST_WAIT.total_seconds() / 60, RENEWED_BEFORE.total_seconds() / 60)
+    assert "stops after three failures" in PLAIN
+    assert "Rests grow to five minutes" in PLAIN
+    assert "renews them five minutes before their end" in PLAIN
+    assert [(10, 10), (60, 60), (3600, 400)] == [(each.span.total_seconds(), each.most) for each in windows(60, 400)]
+    assert "a sixth of a minute's in any ten seconds" in PLAIN
+    assert "GitHub cannot be reached" in unreachable("x")
