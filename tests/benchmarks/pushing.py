@@ -22,7 +22,7 @@ from fairlead_sandbox.bulk.process import BulkProcess
 from fairlead_sandbox.bulk.world import BulkSettings
 from tests.benchmarks.counting import Counts
 from tests.benchmarks.measurement import Limit, Measurement, percentile
-from tests.benchmarks.running import AS_SHIPPED, Running, Watch, calm, running, wait_until
+from tests.benchmarks.running import AS_RUN, SECRETS, Running, Watch, calm, running, wait_until
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.settled import passes_until_rest
 from tests.benchmarks.sweeping import sweep_of
@@ -42,7 +42,7 @@ def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """The inventory, the memory and the pushes, all of one world."""
     half = scale.fleets // 2
     fleets = BulkFleets(spinnaker=half, trigger=half, environments=ENVIRONMENTS)
-    settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, controller=AS_SHIPPED)
+    settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, **AS_RUN)
     with BulkProcess(folder / "world", settings) as world:
         yield bring_to_rest(world)
         watch = Watch(f"sqlite:///{world.state / 'ledger.db'}")
@@ -59,7 +59,7 @@ def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
 def bring_to_rest(world: BulkProcess) -> Measurement:
     """Read everything once in this process, decide until nothing is due, and measure sweeps of that."""
     counts = Counts()
-    with mock.patch.dict(os.environ, world.environment):
+    with mock.patch.dict(os.environ, {**world.environment, **SECRETS}):
         controller = Controller(load(world.config))
         controller._reads_on = False  # as `fairlead once` reads reports
         controller._wake_everything()
@@ -158,18 +158,18 @@ def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, scale: 
         },
         limits=(Limit(value="p50 ms", most=250), Limit(value="p99 ms", most=1000)),
         notes=(
-            "from the word of a push (what a webhook is after its signature) to the request at the other side's log",
+            "from before the signed webhook is sent to the request's arrival in the other side's log",
             "the controller reads the inventory every minute and reports all the time, as it is shipped",
         ),
     )
 
 
 def _push(world: BulkProcess, controller: Running, name: str, version: str) -> float:
-    """Seconds from the hint to the request's arrival."""
+    """Seconds from the webhook to the request's arrival."""
     seen = {"gate_triggers": len(world.ask("gate_triggers")), "writes": len(world.ask("writes"))}
-    world.bump([name], version)
+    head = world.bump([name], version)
     began = SystemClock().now()
-    controller.hint()
+    controller.hint(head)
     arrived: list[datetime] = []
 
     def is_asked() -> bool:

@@ -9,7 +9,7 @@ from fairlead_sandbox.bulk.process import BulkProcess
 from fairlead_sandbox.bulk.world import BulkSettings
 from fairlead_sandbox.postgres import Postgres
 from tests.benchmarks.measurement import Measurement
-from tests.benchmarks.running import Running, Watch, calm, running, wait_until
+from tests.benchmarks.running import WITH_WEBHOOK, Running, Watch, calm, running, wait_until
 from tests.benchmarks.scale import Scale
 
 
@@ -18,7 +18,9 @@ def replicas(scale: Scale, folder: Path) -> Iterable[Measurement]:
     half = scale.bumped // 2
     fleets = BulkFleets(spinnaker=half, trigger=half)
     with Postgres() as server, ExitStack() as controllers:
-        world = controllers.enter_context(BulkProcess(folder / "world", BulkSettings(fleets=fleets, ledger=server.url)))
+        world = controllers.enter_context(
+            BulkProcess(folder / "world", BulkSettings(fleets=fleets, ledger=server.url, repository=WITH_WEBHOOK))
+        )
         watch, started = Watch(server.url), []
         controllers.callback(watch.close)
         for count in scale.processes:
@@ -44,9 +46,7 @@ def _ready(watch: Watch) -> int:
 
 def _bumped(world: BulkProcess, watch: Watch, started: list[Running], version: str, scale: Scale) -> Measurement:
     before = [each.cpu() for each in started]
-    world.bump(world.names, version)
-    for each in started:
-        each.hint()
+    started[0].hint(world.bump(world.names, version))
     took = wait_until(lambda: watch.ready(version) == scale.bumped, f"all fleets at {version}", scale.patience)
     used = sum(each.cpu() for each in started) - sum(before)
     return Measurement(

@@ -1,20 +1,21 @@
 """A bulk world and real controller processes on it: started, watched by their logs, their memory and their ledger."""
 
+import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import requests
 from sqlalchemy import Engine, create_engine, text
 
 from fairlead_sandbox.bulk.process import BulkProcess
-from fairlead_sandbox.bulk.world import REPOSITORY
-from tests.benchmarks.machine import ROOT
 
 AS_SHIPPED = {  # the settings' own defaults: the sandbox's are quicker
     "poll_interval": "30s",
@@ -24,6 +25,12 @@ AS_SHIPPED = {  # the settings' own defaults: the sandbox's are quicker
     "active_interval": "10s",
     "reports_wait": "2s",
 }
+SECRET, FULL_NAME = "BENCH_WEBHOOK_SECRET", "example/fleets"
+SECRETS = {SECRET: "told to the forge and to the controller"}  # for the environment
+WITH_WEBHOOK = (  # lines of the repository's settings
+    f'forge = {{type = "git_notes", repository = "{FULL_NAME}", webhook_secrets = ["env:{SECRET}"]}}',
+)
+AS_RUN: dict[str, Any] = {"controller": AS_SHIPPED, "repository": WITH_WEBHOOK}  # for BulkSettings
 ENDING = 30.0  # seconds
 
 
@@ -33,22 +40,29 @@ class Running:
     def __init__(self, world: BulkProcess, folder: Path, environment: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "controller.log"
+        self._address = f"127.0.0.1:{_free_port()}"
+        self._http = requests.Session()
+        self._http.trust_env = False
+        own = {"FAIRLEAD_LISTEN": self._address, **SECRETS}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.benchmarks.controlled", str(world.config)],
-                cwd=ROOT,
-                env={**os.environ, **world.environment, **environment},
-                stdin=subprocess.PIPE,
+                [str(Path(sys.executable).with_name("fairlead")), "controller", "--config", str(world.config)],
+                env={**os.environ, **world.environment, **own, **environment},
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                text=True,
             )
 
-    def hint(self) -> None:
-        """What a push webhook does."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{REPOSITORY}\n")
-        self._process.stdin.flush()
+    def hint(self, head: str) -> None:
+        """The signed webhook of a push of this head. Raises RuntimeError where it is not taken."""
+        said = {"ref": "refs/heads/main", "after": head, "repository": {"full_name": FULL_NAME}}
+        body = json.dumps(said).encode()
+        signature = hmac.new(SECRETS[SECRET].encode(), body, "sha256").hexdigest()
+        headers = {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={signature}"}
+        headers |= {"X-GitHub-Delivery": head, "Content-Type": "application/json"}
+        answer = self._http.post(f"http://{self._address}/hooks/github", data=body, headers=headers, timeout=ENDING)
+        if not answer.ok:
+            raise RuntimeError(f"the webhook was answered {answer.status_code}: {answer.text}")
 
     def passes(self, family: str) -> list[Mapping[str, Any]]:
         """The canonical lines of a family's passes, oldest first."""
@@ -79,9 +93,8 @@ class Running:
 
     def stop(self) -> None:
         """Let it end; end it where it does not."""
-        with suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        self._http.close()
+        self._process.terminate()
         try:
             self._process.wait(ENDING)
         except subprocess.TimeoutExpired:
@@ -137,6 +150,12 @@ def wait_until(condition: Callable[[], bool], what: str, patience: float, every:
             raise RuntimeError(f"not within {patience:g} s: {what}")
         time.sleep(every)
     return time.monotonic() - began
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def calm(watch: Watch, patience: float) -> None:

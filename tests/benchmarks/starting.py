@@ -8,7 +8,7 @@ from fairlead_sandbox.bulk.process import BulkProcess
 from fairlead_sandbox.bulk.world import BulkSettings
 from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.pushing import ENVIRONMENTS, HOSTS, INSTANCES
-from tests.benchmarks.running import AS_SHIPPED, Watch, running, wait_until
+from tests.benchmarks.running import AS_RUN, Watch, running, wait_until
 from tests.benchmarks.scale import Scale
 
 
@@ -16,7 +16,7 @@ def starting(scale: Scale, folder: Path) -> Iterable[Measurement]:
     """An empty ledger, an empty state folder, everything in sync."""
     half = scale.cold // 2
     fleets = BulkFleets(spinnaker=half, trigger=half, environments=ENVIRONMENTS)
-    settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, controller=AS_SHIPPED)
+    settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, **AS_RUN)
     with BulkProcess(folder / "cold", settings) as world, running(world, folder / "cold-controller") as controller:
         url = f"sqlite:///{world.state / 'ledger.db'}"
         read = wait_until(lambda: _known(url) == scale.cold, "a first read of the repository", scale.patience)
