@@ -133,9 +133,10 @@ def _memory(controller: Running, scale: Scale) -> Measurement:
 
 
 def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, scale: Scale) -> Measurement:
-    by_type: dict[str, list[float]] = {"spinnaker": [], "trigger": []}
-    before = {family: len(controller.passes(family)) for family in ("repository", "fleet")}
     names = {"spinnaker": fleets.spinnaker_names(), "trigger": fleets.trigger_names()}
+    first = max(_push(world, controller, each[-1], "1.0.1") for each in names.values())
+    before = {family: len(controller.passes(family)) for family in ("repository", "fleet")}
+    by_type: dict[str, list[float]] = {"spinnaker": [], "trigger": []}
     for number in range(scale.trials):
         for kind, taken in by_type.items():
             name = names[kind][(number * 97 + 11) % len(names[kind])]
@@ -154,11 +155,13 @@ def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, scale: 
             "p50 ms, Gate POST": median(by_type["spinnaker"]),
             "p50 ms, order in S3": median(by_type["trigger"]),
             "least ms": both[0],
+            "ms, the very first": first * 1000,
             **passes,
         },
         limits=(Limit(value="p50 ms", most=250), Limit(value="p99 ms", most=1000)),
         notes=(
             "from before the signed webhook is sent to the request's arrival in the other side's log",
+            "the very first of each type is not counted: it loads what AWS's library knows of each service",
             "the controller reads the inventory every minute and reports all the time, as it is shipped",
         ),
     )
