@@ -6,14 +6,13 @@ heard: its fleet changes nothing here, so that nobody can stall or take over a f
 has let go, the other's next head takes the name over.
 """
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, or_, select, update
 
 from adapters.ledger import history, statuses
 from adapters.ledger.codec import FLEET, MEMORY, PROBLEMS, SETTING
@@ -22,58 +21,26 @@ from adapters.ledger.dialects import insert_into, micros
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
+from adapters.ledger.remembered import NO_PROBLEMS, Declared, Encodings, Stamp, Written
 from adapters.ledger.tables import fleets, repositories
-from desired_state.model import Fleet, FleetName, Problem, Setting, Sha
+from desired_state.model import FleetName, Problem, Setting
 from reconciler.memory import Memory
 from reconciler.ports import Known, Lease, RevisionChange
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, Event, State
 
 VALIDATE = "fairlead/validate"
-NO_PROBLEMS = PROBLEMS.encode(())
 _LIGHT = (
     *(fleets.c.name, fleets.c.repository, fleets.c.present, fleets.c.desired_digest, fleets.c.target_digest),
     *(fleets.c.spec_digest, fleets.c.setting, fleets.c.problems, fleets.c.rival),
 )
+_REPOSITORY: BindParameter[str] = bindparam("repository")
+_HEAD = select(repositories.c.head, repositories.c.read_at).where(repositories.c.name == _REPOSITORY)
+_SETTINGS = select(fleets.c.name, fleets.c.setting).where(
+    fleets.c.repository == _REPOSITORY, fleets.c.present, fleets.c.setting.is_not(None)
+)
 _SPEC = ("desired", "desired_digest", "target_digest", "spec_digest", "setting", "setting_commit")
 _FACTS = ("repository", "present", "problems", "revision", "changed_at")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """One fleet as a head declares it, in the row's own words. Broken: `fleet` is None, and the row keeps its spec."""
-
-    name: FleetName
-    fleet: Fleet | None
-    digest: str | None
-    setting: str | None
-    problems: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What this process wrote last of a repository: the rows are that as long as the ledger is at this head.
-
-    So the next head costs what differs from this one, and not the repository. `settings` are those of all that are
-    declared: a broken fleet keeps its last.
-    """
-
-    head: Sha
-    declared: frozenset[FleetName]
-    fleets: Mapping[FleetName, Fleet]
-    settings: Mapping[FleetName, Setting]
-    problems: Mapping[FleetName, str]
-    foreign: frozenset[FleetName]  # what belongs to another repository may be let go any time: it is always asked for
-
-    def differing(self, change: RevisionChange, problems: Mapping[FleetName, str]) -> set[FleetName]:
-        """The names whose rows may have to change, or that came or went."""
-        fleets, settings = change.desired.fleets, change.settings
-        moved = {name for name, fleet in fleets.items() if self.fleets.get(name) is not fleet}
-        moved |= {name for name in fleets if _differ(settings.get(name), self.settings.get(name))}
-        told = problems.keys() | self.problems.keys()
-        moved |= {name for name in told if problems.get(name) != self.problems.get(name)}
-        moved |= self.fleets.keys() - fleets.keys()
-        return moved | (self.declared ^ change.desired.declared) | self.foreign
 
 
 class Revisions:
@@ -81,93 +48,87 @@ class Revisions:
 
     _database: Database
     _written: dict[str, Written]
+    _encodings: Encodings
 
     def known(self, repository: str) -> Known | None:
         """The last read head, and the setting of each fleet that is declared there; None before the first read."""
-        settings = select(fleets.c.name, fleets.c.setting).where(
-            fleets.c.repository == repository, fleets.c.present, fleets.c.setting.is_not(None)
-        )
         with self._database.reading() as connection:
-            head = _head(connection, repository)
-            if head is None:
+            stamp = _stamp(connection, repository)
+            if stamp is None:
                 return None
             written = self._written.get(repository)
-            if written is not None and written.head == head:
-                return Known(repository=repository, head=head, settings=written.settings)
-            rows = connection.execute(settings).all()
-        return Known(repository=repository, head=head, settings={name: SETTING.decode(text) for name, text in rows})
+            if written is not None and written.stamp == stamp:
+                return Known(repository=repository, head=stamp.head, settings=written.settings)
+            rows = connection.execute(_SETTINGS, {"repository": repository}).all()
+        return Known(
+            repository=repository, head=stamp.head, settings={name: SETTING.decode(text) for name, text in rows}
+        )
 
     def record_revision(self, lease: Lease, change: RevisionChange) -> tuple[FleetName, ...]:
         """Store what a head declares; gives the fleets whose own row changed, in order, and makes them due.
 
         Raises `LeaseLost`; then nothing was written. After `LedgerAway` read again: what was written is no change.
         """
-        problems = _problems(change)
+        news = self._compare(change)
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            before = self._as_written(connection, change.repository)
-            names = before.differing(change, problems) if before else change.desired.declared
-            declared = {
-                name: _declared(name, change, problems.get(name, NO_PROBLEMS))
-                for name in names & change.desired.declared
-            }
-            stored = _stored(connection, None if before else change.repository, names)
-            foreign = {name for name in declared if _is_foreign(stored.get(name), change.repository)}
-            changed = _Writer(connection, change, stored).write(
-                [each for name, each in declared.items() if name not in foreign]
-            )
+            stored = _stored(connection, news.names)
+            declared = [news.declared[name] for name in sorted(news.declared)]
+            foreign = {each.name for each in declared if _is_foreign(stored.get(each.name), change.repository)}
+            changed = _Writer(connection, change, stored).write([one for one in declared if one.name not in foreign])
             _note_rivals(connection, change, stored, foreign)
             # Fleets before roll-ups before statuses: the order in which passes lock these names too.
             make_due(connection, [f"fleet:{name}" for name in changed])
             _write_head(connection, change)
             statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
-        self._remember(change, before, problems, foreign)
+        self._remember(change, news, foreign)
         return changed
 
-    def _as_written(self, connection: Connection, repository: str) -> Written | None:
-        """What this process wrote last, if nobody wrote another head since."""
-        written = self._written.get(repository)
-        return written if written is not None and written.head == _head(connection, repository) else None
+    def _compare(self, change: RevisionChange) -> "_News":
+        """What may have to be written, found without a lock: nobody else writes this repository's own rows.
 
-    def _remember(
-        self,
-        change: RevisionChange,
-        before: Written | None,
-        problems: Mapping[FleetName, str],
-        foreign: set[FleetName],
-    ) -> None:
-        """After a first write the settings of broken fleets are only in their rows: then `known` has to read them."""
+        Everything is put into the rows' words here, so that the transaction never stands idle.
+        """
+        problems, written = _problems(change), self._written.get(change.repository)
+        with self._database.reading() as connection:
+            exact = written is not None and written.stamp == _stamp(connection, change.repository)
+            rows = {} if exact else _all_rows(connection, change)
+        if written is not None and exact:
+            names = written.differing(change, problems)
+            chosen = {
+                name: self._encodings.declared(name, change, problems) for name in names & change.desired.declared
+            }
+            return _News(problems=problems, names=names, declared=chosen, settings=written.settings)
+        declared = {name: self._encodings.declared(name, change, problems) for name in change.desired.declared}
+        names = {name for name, each in declared.items() if not each.is_row(rows.get(name), change.repository)}
+        names |= {name for name, row in rows.items() if name not in declared or row.rival}
         broken = change.desired.declared - change.desired.fleets.keys()
-        if before is None and broken:
-            self._written.pop(change.repository, None)
-            return
-        kept = {name: before.settings[name] for name in broken if name in before.settings} if before else {}
+        kept = {name: SETTING.decode(rows[name].setting) for name in broken if name in rows and rows[name].setting}
+        chosen = {name: each for name, each in declared.items() if name in names}
+        return _News(problems=problems, names=names, declared=chosen, settings=kept)
+
+    def _remember(self, change: RevisionChange, news: "_News", foreign: set[FleetName]) -> None:
+        broken = change.desired.declared - change.desired.fleets.keys() - foreign
+        kept = {name: news.settings[name] for name in broken if name in news.settings}
         ours = {name: each for name, each in change.settings.items() if name not in foreign}
         self._written[change.repository] = Written(
-            head=change.head.sha,
+            stamp=Stamp(change.head.sha, micros(change.at)),
             declared=change.desired.declared,
             fleets=change.desired.fleets,
             settings=MappingProxyType(ours | kept),
-            problems=problems,
+            problems=news.problems,
             foreign=frozenset(foreign),
         )
 
 
-def _differ(one: Setting | None, other: Setting | None) -> bool:
-    """Most are one object, which is quicker seen than that two say the same."""
-    return one is not other and one != other
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What a head may change: names whose rows are looked at again under a lock, and what is declared of them."""
 
-
-def _declared(name: FleetName, change: RevisionChange, problems: str) -> Declared:
-    fleet = change.desired.fleets.get(name)
-    setting = change.settings.get(name) if fleet else None
-    return Declared(
-        name=name,
-        fleet=fleet,
-        digest=hashlib.sha256(FLEET.encode(fleet).encode()).hexdigest() if fleet else None,
-        setting=SETTING.encode(setting) if setting else None,
-        problems=problems,
-    )
+    problems: Mapping[FleetName, str]
+    names: Collection[FleetName]
+    declared: Mapping[FleetName, Declared]
+    settings: Mapping[FleetName, Setting]  # that were known before: a broken fleet keeps its last
 
 
 def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
@@ -179,21 +140,27 @@ def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
     return {name: PROBLEMS.encode(tuple(problems)) for name, problems in found.items()}
 
 
-def _stored(connection: Connection, repository: str | None, names: Iterable[FleetName]) -> dict[FleetName, Any]:
-    """The rows of these names, and with a repository all that are its own or that it wanted."""
-    rows = {}
-    if repository is not None:
-        mine = or_(fleets.c.repository == repository, fleets.c.rival == repository)
-        rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine).with_for_update())}
-    for chunk in chunks(sorted(name for name in names if name not in rows)):
-        others = select(*_LIGHT).where(fleets.c.name.in_(chunk)).with_for_update()
-        rows |= {row.name: row for row in connection.execute(others)}
+def _all_rows(connection: Connection, change: RevisionChange) -> dict[FleetName, Any]:
+    """The rows that are this repository's own or that it wanted, and those of other names that it declares."""
+    mine = or_(fleets.c.repository == change.repository, fleets.c.rival == change.repository)
+    rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine))}
+    for chunk in chunks(sorted(change.desired.declared - rows.keys())):
+        rows |= {row.name: row for row in connection.execute(select(*_LIGHT).where(fleets.c.name.in_(chunk)))}
     return rows
 
 
-def _head(connection: Connection, repository: str) -> Sha | None:
-    found: Sha | None = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
-    return found
+def _stored(connection: Connection, names: Collection[FleetName]) -> dict[FleetName, Any]:
+    """The rows of these names, locked in one order."""
+    rows: dict[FleetName, Any] = {}
+    for chunk in chunks(sorted(names)):
+        locked = select(*_LIGHT).where(fleets.c.name.in_(chunk)).order_by(fleets.c.name).with_for_update()
+        rows |= {row.name: row for row in connection.execute(locked)}
+    return rows
+
+
+def _stamp(connection: Connection, repository: str) -> Stamp | None:
+    found = connection.execute(_HEAD, {"repository": repository}).first()
+    return None if found is None else Stamp(found.head, found.read_at)
 
 
 def _is_foreign(row: Any, repository: str) -> bool:
@@ -210,21 +177,18 @@ class _Writer:
     def write(self, declared: Sequence[Declared]) -> tuple[FleetName, ...]:
         """Rows of declared fleets, and of those of this repository that are declared no more."""
         new = [each for each in declared if each.name not in self._stored]
-        changed = [each for each in declared if each.name in self._stored and self._differs(each)]
+        ours = self._change.repository
+        old = [each for each in declared if each.name in self._stored]
+        changed = [each for each in old if not each.is_row(self._stored[each.name], ours)]
         gone = self._gone()
         self._insert(new)
-        self._update([self._changes(each) for each in changed if each.fleet], (*_SPEC, *_FACTS))
-        self._update([self._facts(each) for each in changed if not each.fleet], _FACTS)
+        for chunk in chunks(changed):  # what is put together between two statements keeps rows locked
+            self._update([self._changes(each) for each in chunk if each.fleet], (*_SPEC, *_FACTS))
+            self._update([self._facts(each) for each in chunk if not each.fleet], _FACTS)
         self._update(gone, _FACTS)
         named = {*(each.name for each in (*new, *changed)), *(row["name"] for row in gone)}
         self._hold_rewritten(named)
         return tuple(sorted(named))
-
-    def _differs(self, each: Declared) -> bool:
-        row = self._stored[each.name]
-        if (row.repository, row.present, row.problems) != (self._change.repository, True, each.problems):
-            return True
-        return each.fleet is not None and (row.desired_digest, row.setting) != (each.digest, each.setting)
 
     def _gone(self) -> list[dict[str, Any]]:
         mine = (row for row in self._stored.values() if row.repository == self._change.repository and row.present)
@@ -276,8 +240,8 @@ class _Writer:
         )
 
     def _insert(self, new: Sequence[Declared]) -> None:
-        if new:
-            self._connection.execute(fleets.insert(), [self._new(each) for each in new])
+        for chunk in chunks(new):
+            self._connection.execute(fleets.insert(), [self._new(each) for each in chunk])
 
     def _new(self, each: Declared) -> dict[str, Any]:
         environment, _, short_name = each.name.partition("/")
@@ -346,7 +310,8 @@ def _taken(names: Sequence[FleetName], stored: Mapping[FleetName, Any]) -> str:
 
 def _write_head(connection: Connection, change: RevisionChange) -> None:
     """The head; a head that moved makes the roll-ups due, which speak on every head."""
-    if _head(connection, change.repository) != change.head.sha:
+    before = _stamp(connection, change.repository)
+    if before is None or before.head != change.head.sha:
         make_due(connection, [f"rollup:{change.repository}"], after=statuses.ROLL_UP_AFTER)
     read = {"head": change.head.sha, "read_at": micros(change.at)}
     insert = insert_into(connection, repositories).values(name=change.repository, **read)

@@ -14,6 +14,7 @@ from adapters.ledger.passes import Passes
 from adapters.ledger.people import People
 from adapters.ledger.queue import WorkQueue
 from adapters.ledger.records import Records
+from adapters.ledger.remembered import Encodings
 from adapters.ledger.reports import Reports
 from adapters.ledger.retention import Retention
 from adapters.ledger.revisions import Revisions
@@ -35,6 +36,7 @@ class Store(
         self._begin()
         self._decoded = {}
         self._written = {}
+        self._encodings = Encodings()
 
     def close(self) -> None:
         """Give the connections back."""

@@ -11,7 +11,7 @@ from threading import Event, Thread
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from desired_state.model import Fleet
+from desired_state.model import Fleet, Sha
 from fairlead import wiring
 from fairlead.catching_up import catch_up
 from fairlead.exit_codes import ExitCode
@@ -75,6 +75,7 @@ class Controller:
         self._settings = settings
         self._parts: Parts = wiring.assemble(settings, observe_only=observe_only)
         self._known_feeds: set[str] = set()
+        self._fed: dict[str, Sha | None] = {}  # the heads whose fleets' feeds were woken
         self._reads_on = True  # reports are read without a pause
         self._names = [item.name for item in settings.repositories]
         clock = self._parts.world.clock
@@ -92,7 +93,7 @@ class Controller:
                     self._wake_everything()
                     self.loop.run(stop)
         finally:
-            self._parts.close()
+            self.close()
         self._log.info("controller stopped")
 
     def _catch_up(self, stop: Event) -> None:
@@ -101,6 +102,10 @@ class Controller:
                 self._log.warning("acts on the commits that the ledger knows", why="a repository cannot be read")
         except LedgerAway as away:
             self._log.warning("the ledger is away", what="catch up", why=str(away))
+
+    def close(self) -> None:
+        """Let go of the ledger, the mirrors and the connections."""
+        self._parts.close()
 
     def end_anyway(self, stop: Event) -> None:
         """Wait for `stop`, then for as long as a pass may take; a process that is still there then ends hard."""
@@ -146,7 +151,7 @@ class Controller:
         troubles = self._parts.ledger.troubles()
         for feed, message in troubles.items():
             self._log.error("cannot be read", feed=feed, trouble=message)
-        self._parts.close()
+        self.close()
         return ExitCode.UNREACHABLE if troubles else ExitCode.OK if ready else ExitCode.FOUND
 
     # ── families ──
@@ -181,8 +186,7 @@ class Controller:
     def _read_repository(self, name: str, lease: Lease) -> datetime | None:
         again_at = self._parts.repositories.run(name, lease)
         self._tell_trouble(f"repository/{name}")
-        if changed := self._parts.repositories.changed(name):
-            self._wake_feeds_of(self._parts.ledger.some(changed))
+        self._feed_head(name)
         return again_at
 
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
@@ -192,6 +196,17 @@ class Controller:
         if again_at is None or self._reads_on:
             return again_at
         return max(again_at, self._parts.world.clock.now() + self._settings.inventory_interval)
+
+    def _feed_head(self, name: str) -> None:
+        """A new head may need new feeds: of its changed fleets, or of all where it was not this run that wrote it."""
+        head = self._parts.ledger.heads().get(name)
+        if head == self._fed.get(name):
+            return
+        if changed := self._parts.repositories.changed(name):
+            self._wake_feeds_of(self._parts.ledger.some(changed))
+        else:
+            self._wake_feeds()
+        self._fed[name] = head
 
     def _tell_trouble(self, feed: str) -> None:
         """What cannot be read stands in the log too, once for each failed read."""

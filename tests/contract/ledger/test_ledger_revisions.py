@@ -1,10 +1,11 @@
 """A repository at a new head: only what changed is written, and only that is due (DESIGN 3, rules 2, 6 and 10)."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from desired_state.model import Policy, Problem, Severity
+from desired_state.model import Policy, Problem, Setting, Severity
 from reconciler.ports import LeaseLost
 from reconciler.record import State
 
@@ -239,3 +240,64 @@ def test_a_name_that_was_let_go_may_be_taken_over(bench, build):
     )
     assert () == bench.declare("three"), "the first repository has nothing to say about it any more"
     assert bench.record().present
+
+
+def test_a_head_that_another_replica_wrote_anew_is_not_the_one_that_was_remembered(bench, build):
+    other = bench.another()
+    x, y = build.fleet("prod/x"), build.fleet("prod/y")
+
+    def declare(store, name, *fleets, repository="main"):
+        due = bench.claim(f"repository:{repository}", store)
+        bench.clock.advance(timedelta(seconds=1))
+        store.record_revision(due.lease, bench.revision(name, *fleets, repository=repository))
+        store.finish(due)
+
+    declare(bench.store, "H1", x, y)
+    declare(other, "H2", y)
+    declare(other, "O1", build.fleet("prod/x", "9"), repository="other")
+    declare(other, "H1", x, y)  # a force-push back
+    declare(bench.store, "H3", x, build.fleet("prod/y", "2"))
+
+    assert ["prod/y"] == sorted(bench.store.known("main").settings)
+    (word,) = bench.store.statuses("main", commits=[build.sha("H3")])
+    assert "prod/x belongs to repository other" in word.description
+    declare(other, "O2", repository="other")
+    declare(bench.store, "H4", x, build.fleet("prod/y", "3"))
+    record = bench.store.load("prod/x")
+    assert ("main", True) == (record.repository, record.present)
+
+
+def test_replicas_that_take_turns_write_what_differs_from_the_ledger_and_nothing_else(bench, build):
+    fleets = [build.fleet(f"prod/f{number}") for number in range(5)]
+    stores = [bench.store, bench.another()]
+    bench.declare("one", *fleets)
+    for number, store in enumerate([stores[1], stores[0], stores[1]]):
+        fleets = [build.fleet("prod/f0", f"2.{number}"), *fleets[1:]]
+        due = bench.claim("repository:main", store)
+        bench.clock.advance(timedelta(seconds=1))
+        changed = store.record_revision(
+            due.lease,
+            replace(
+                bench.revision(f"head {number}", *fleets),
+                settings={
+                    fleet.name: Setting(
+                        commit=build.sha(f"head {number}" if fleet.name == "prod/f0" else "one"),
+                        target_digest=fleet.target_digest,
+                    )
+                    for fleet in fleets
+                },
+            ),
+        )
+        store.finish(due)
+        assert ("prod/f0",) == changed
+
+
+def test_a_fleet_that_is_broken_from_the_start_keeps_its_setting(bench, build):
+    fleet = build.fleet()
+    bench.declare("one", fleet)
+    fresh = bench.another()
+    due = bench.claim("repository:main", fresh)
+    fresh.record_revision(due.lease, bench.revision("two", broken=frozenset({fleet.name})))
+    fresh.finish(due)
+
+    assert build.sha("one") == fresh.known("main").settings[fleet.name].commit

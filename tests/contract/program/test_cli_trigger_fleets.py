@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from adapters.agent_protocol.reports import Report
+from adapters.ledger.feeds import Feeds
 from fairlead import wiring
 from fairlead.cli import app
 from fairlead.controller import Controller, feeds_of
@@ -239,6 +241,30 @@ def test_a_controller_hears_a_host_at_once_and_ends_when_told(site: Site) -> Non
         running.join(30)
         store.close()
     assert not running.is_alive()
+
+
+def test_a_read_that_failed_after_the_head_was_written_wakes_the_feeds_when_it_comes_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, store = Controller(load(site.config)), wiring.ledger(load(site.config))
+    store.add(["repository:main"])
+    with monkeypatch.context() as failing:
+        failing.setattr(Feeds, "record_snapshots", refused)
+        controller.loop.drain(("repository",))
+    assert ["prod/mm"] == [record.name for record in store.fleets()]
+    assert [] == store.claim("inventory", 10, timedelta(seconds=9))
+
+    store.add(["repository:main"])
+    controller.loop.drain(("repository",))
+
+    due = store.claim("inventory", 10, timedelta(seconds=9))
+    store.close()
+    controller.close()
+    assert [f"inventory:{ACCOUNT}/{EAST}"] == [each.key for each in due]
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise RuntimeError("it could not be written")
 
 
 def hosts_in(store: Any) -> dict[str, Any]:
