@@ -164,7 +164,8 @@ def _unheard(fleet: str, heard: Sequence[Told], told: Sequence[Told]) -> str:
             f"their agents speak of {', '.join(sorted({one.fleet for one in heard}))}: name {fleet} in their agent.yaml"
         )
     return (
-        f"no agent told a version: run it with --report-only and `fleets: {{{fleet}: {{observe: ...}}}}`, import again"
+        f"no agent told a version: run it with --report-only and `fleets: {{{fleet}: {{observe: ...}}}}`, stop a "
+        f"controller that reads its reports, import again"
     )
 
 
