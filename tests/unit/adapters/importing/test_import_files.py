@@ -48,10 +48,14 @@ def test_whatever_others_named_what_is_written_is_sound(
 
     state = wiring.parser().parse(MemoryTree(dict(found.files)))
     assert not found.files or not state.errors
-    assert {one.fleet: one.deploy["select"] for one in found.fleets} == {
-        name: fleet.deploy["select"] for name, fleet in state.fleets.items()
+    assert {one.fleet: _meant(one.deploy) for one in found.fleets} == {
+        name: _meant(fleet.deploy) for name, fleet in state.fleets.items()
     }
     assert all(re.fullmatch(r"[A-Za-z0-9-]+(/[a-z0-9-]+){0,2}[.](yaml|md)", path) for path in found.files)
+
+
+def _meant(deploy: Any) -> Any:
+    return [deploy.get(key) for key in ("root", "select", "run", "health", "application", "pipeline", "parameters")]
 
 
 def test_a_question_stands_over_the_value_that_it_asks_of() -> None:
