@@ -3,6 +3,10 @@
 SNS topics and SQS queues take letters, digits, hyphens and underscores; a fleet's name has one slash.
 """
 
+import re
+
+FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,39}/[a-z0-9][a-z0-9-]{0,39}")  # environment/service
+
 
 def order_key(fleet: str) -> str:
     """The object of a fleet's order in the environment's bucket."""

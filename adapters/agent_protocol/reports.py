@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import Fields, Malformed, moment_text
 from adapters.agent_protocol.strict_json import read_json
@@ -149,7 +150,7 @@ def read_report(body: str) -> Report:
         raise Malformed(f"the report's format is not {FORMAT}")
     return Report(
         host=fields.filled("host"),
-        fleet=fields.filled("fleet"),
+        fleet=_fleet(fields),
         agent=fields.text("agent", 60),
         number=fields.whole("number"),
         at=fields.moment("at"),
@@ -165,6 +166,14 @@ def read_report(body: str) -> Report:
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
     )
+
+
+def _fleet(fields: Fields) -> str:
+    """Its readers make paths and keys of it."""
+    name = fields.text("fleet")
+    if FLEET.fullmatch(name) is None:
+        raise Malformed("report.fleet must be environment and service, like prod/matchmaker")
+    return name
 
 
 def _work(fields: Fields) -> Work:

@@ -4,7 +4,7 @@ A message that was read is hidden from other readers for `HIDDEN`; who dies in t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ _MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotEx
 class Message:
     """One message, and who sent it: `sender` is `<id of the role>:<name of the session>` for who assumed a role."""
 
+    id: str  # the queue's own: one that comes again has it again
     body: str
     sender: str
     sent: datetime  # by the queue's clock, to the millisecond
@@ -75,21 +76,37 @@ class SqsQueue:
         return Look(messages=tuple(found), until=min(oldest, clock.now()))
 
     def peek(self) -> tuple[Message, ...]:
-        """What is in it, up to `MOST`; all of it is there for other readers again when this returns."""
-        found: list[Message] = []
-        try:
-            while len(found) < MOST and (last := self._receive(timedelta(0) if found else GLANCE)):
-                found += last
-        finally:
-            for start in range(0, len(found), BATCH):
-                self._put_back(found[start : start + BATCH])
-        return tuple(found)
+        """What is in it, each message once, up to `MOST` and a few; all is there for other readers when this returns.
+
+        Meanwhile it is hidden from them, a second at least. One batch at a time would hide less and show the first
+        batch only: SQS gives first again what was put back first. So a reader that holds silence against a sender
+        must not read at the same time.
+        """
+        found: dict[str, Message] = {}
+
+        def take() -> bool:
+            last = {each.id: each for each in self._receive(GLANCE)}
+            fresh = not last.keys() <= found.keys()
+            found.update(last)  # with the newest receipt
+            return fresh
+
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            try:
+                fresh = True
+                while fresh and len(found) < MOST:
+                    asked = [pool.submit(take) for _ in range(AT_ONCE)]
+                    wait(asked)  # where one fails the others bring messages all the same
+                    fresh = True in [each.result() for each in asked]
+            finally:
+                messages = tuple(found.values())
+                for _ in pool.map(self._put_back, _batches(messages)):
+                    pass  # asks each for its failure
+        return messages
 
     def delete(self, messages: Sequence[Message]) -> None:
         """These are kept elsewhere now. One that SQS does not let go comes again."""
-        batches = [messages[start : start + BATCH] for start in range(0, len(messages), BATCH)]
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            for _ in pool.map(self._delete, batches):
+            for _ in pool.map(self._delete, _batches(messages)):
                 pass  # asks each for its failure
 
     def _receive(self, wait: timedelta) -> list[Message]:
@@ -134,9 +151,14 @@ class SqsQueue:
                 raise Unreadable(self._missing) from error
 
 
+def _batches(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    return [messages[start : start + BATCH] for start in range(0, len(messages), BATCH)]
+
+
 def _message(said: Mapping[str, Any]) -> Message:
     attributes = said["Attributes"]
     return Message(
+        id=said["MessageId"],
         body=said["Body"],
         sender=attributes["SenderId"],
         sent=datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC),

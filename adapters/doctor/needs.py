@@ -34,6 +34,7 @@ def accounts(fleets: Sequence[Fleet], controller: str) -> Iterator[Row]:
             "read_only": permissions.reading(those),
             "acting": acting if acting["Statement"] else None,
             "doctor": permissions.looking(those, [role or controller]),
+            "importing": permissions.importing(those),
             "trust": permissions.trusting(controller) if role else None,
         }
 

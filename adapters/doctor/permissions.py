@@ -62,6 +62,15 @@ def looking(fleets: Sequence[Fleet], principals: Collection[str]) -> Policy:
     )
 
 
+def importing(fleets: Sequence[Fleet]) -> Policy:
+    """What `fairlead import` needs, by itself: a report that it read is put back, never deleted."""
+    puts_back = ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
+    return _policy(
+        _statement("WhatReallyRuns", READS, ["*"]),
+        _statement("ReportsAreReadAndPutBack", puts_back, _reports(with_agents(fleets))),
+    )
+
+
 def hosts(fleets: Sequence[Fleet]) -> Policy:
     """What the instance profile of an environment's hosts needs; all of these fleets are of that environment."""
     agents = with_agents(fleets)

@@ -14,8 +14,8 @@ from adapters.aws.hosts import Host
 from adapters.aws.inventory import GROUP_TAG
 from adapters.importing.clusters import is_pushed
 from adapters.importing.facts import Draft, Findings, LeftOut, Question, Rules, Site, Told
-from adapters.importing.majority import Running, majority, others
-from adapters.importing.naming import slug
+from adapters.importing.majority import Running, majority, others, some
+from adapters.importing.naming import is_fleet, slug
 
 SERVICE_TAGS = ("service", "Service", "app", "App", "application", "Application")
 ENVIRONMENT_TAGS = ("environment", "Environment", "env", "Env", "stage", "Stage")
@@ -105,6 +105,7 @@ def _read(group: Group, site: Site, rules: Rules) -> Draft | str:
         mixed = others(running, versions[package], "instances")
         path = ("version",) if len(packages) == 1 else ("versions", package)
         doubts += [Question(text=mixed, path=path, in_fleet=True)] if mixed else []
+        doubts += _rare(package, running, told)
     doubts += _silent(group, told)
     service = fleet.partition("/")[2]
     return Draft(
@@ -129,9 +130,12 @@ def _heard(group: Group, site: Site) -> list[Told]:
 
 
 def _agreed(group: Group, heard: Sequence[Told]) -> tuple[str, list[Told]]:
-    """The fleet's name: as the agents call it where they agree on one of this environment, else as the tags do."""
+    """The fleet's name: as the agents call it where they agree on one of this environment, else as the tags do.
+
+    It becomes a path, a unit and a command: what no fleet can be called is taken from nobody.
+    """
     named = f"{group.environment}/{group.service}"
-    called = {one.fleet for one in heard if one.fleet.partition("/")[0] == group.environment}
+    called = {one.fleet for one in heard if is_fleet(one.fleet) and one.fleet.partition("/")[0] == group.environment}
     fleet = called.pop() if len(called) == 1 else named
     return fleet, [one for one in heard if one.fleet == fleet]
 
@@ -160,7 +164,8 @@ def _unheard(fleet: str, heard: Sequence[Told], told: Sequence[Told]) -> str:
             f"their agents speak of {', '.join(sorted({one.fleet for one in heard}))}: name {fleet} in their agent.yaml"
         )
     return (
-        f"no agent told a version: run it with --report-only and `fleets: {{{fleet}: {{observe: ...}}}}`, import again"
+        f"no agent told a version: run it with --report-only and `fleets: {{{fleet}: {{observe: ...}}}}`, stop a "
+        f"controller that reads its reports, import again"
     )
 
 
@@ -173,12 +178,20 @@ def _running(group: Group, told: Sequence[Told], component: str) -> list[Running
     ]
 
 
+def _rare(package: str, running: Sequence[Running], told: Sequence[Told]) -> Iterator[Question]:
+    """What is deployed goes to every host of a fleet: one host's word is too little for that."""
+    speaking = [one for one in told if any(name.startswith(PACKAGE) for name in one.components)]
+    if len(running) < len(speaking):
+        named = some(one.id for one in running)
+        text = f"does {package} belong to it? Only {len(running)} of {len(speaking)} instances told of it: {named}."
+        yield Question(text=text, path=("packages", package))
+
+
 def _silent(group: Group, told: Sequence[Told]) -> Iterator[Question]:
     speaking = {one.host for one in told if any(name.startswith(PACKAGE) for name in one.components)}
     silent = sorted(str(member.host["id"]) for member in group.members if member.host["id"] not in speaking)
     if silent:
-        named = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
-        text = f"what runs on {named}? No agent told a version there; it waits until one does."
+        text = f"what runs on {some(silent)}? No agent told a version there; it waits until one does."
         yield Question(text=text, in_fleet=True)
 
 
@@ -244,17 +257,19 @@ def _nameless(site: Site, rules: Rules) -> Iterator[LeftOut]:
     alone = [host for host in hosts if not is_pushed(host["tags"].get(GROUP_TAG, ""))]
     unnamed = sorted(str(host["id"]) for host in alone if _known(host, site, rules) is None)
     if unnamed:
-        shown = ", ".join(unnamed[:5]) + (f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else "")
         wanted = rules.service_tag or "service"
-        yield LeftOut(what=f"instances {shown}", why=f"they have no tag {wanted}: tag them, or say --service-tag KEY")
+        yield LeftOut(
+            what=f"instances {some(unnamed)}", why=f"they have no tag {wanted}: tag them, or say --service-tag KEY"
+        )
 
 
 def _untagged(site: Site, rules: Rules) -> Iterator[LeftOut]:
     """Fleets that agents speak of, on instances that no tags select for them."""
     expected = {_agreed(group, _heard(group, site))[0] for group in _groups(site, rules)}
     for fleet in sorted({one.fleet for one in site.reports} - expected):
-        hosts = sorted({one.host for one in site.reports if one.fleet == fleet})
-        why = (
-            f"no tags say which instances it has; agents on {', '.join(hosts[:5])} speak of it: write its files by hand"
-        )
+        hosts = some({one.host for one in site.reports if one.fleet == fleet})
+        if is_fleet(fleet):
+            why = f"no tags say which instances it has; agents on {hosts} speak of it: write its files by hand"
+        else:
+            why = f"no fleet can have this name: correct it in agent.yaml on {hosts}"
         yield LeftOut(what=f"fleet {fleet}", why=why)

@@ -31,7 +31,7 @@ def others(running: Sequence[Running], chosen: str, noun: str) -> str:
     if not rest:
         return ""
     ranked = sorted(rest, key=lambda version: (-len(rest[version]), version))
-    told = [f"{version} on {len(rest[version])} ({_some(one.id for one in rest[version])})" for version in ranked]
+    told = [f"{version} on {len(rest[version])} ({some(one.id for one in rest[version])})" for version in ranked]
     more = f" and {len(told) - SHOWN} more versions" if len(told) > SHOWN else ""
     count = sum(len(those) for those in rest.values())
     return (
@@ -47,7 +47,8 @@ def _by_version(running: Iterable[Running]) -> Mapping[str, list[Running]]:
     return found
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """The first few of them, in order, and how many more there are."""
     known = sorted(names)
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return ", ".join(known[:SHOWN]) + more

@@ -48,6 +48,12 @@ def slug(text: str) -> str:
     return f"{name[:32].rstrip('-')}-service" if name and name_fault(name) else name
 
 
+def is_fleet(name: str) -> bool:
+    """Whether it is the name of a fleet, `environment/service`, as files can have it."""
+    environment, _, service = name.partition("/")
+    return name_fault(environment) is None and name_fault(service) is None
+
+
 def in_order(environments: Iterable[str]) -> list[str]:
     """From the first to try a version to the last; what nobody knows comes before production."""
     return sorted(set(environments), key=lambda name: (rank_of(name), name))

@@ -3,13 +3,17 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 
 class NotEmpty(Exception):
     """There is something in the folder. The message is a sentence that names it."""
+
+
+class Outside(Exception):
+    """A file would lie elsewhere, or be hidden. The message is a sentence that names it."""
 
 
 def check_empty(folder: Path) -> None:
@@ -24,7 +28,11 @@ def check_empty(folder: Path) -> None:
 
 
 def place(files: Mapping[str, str], folder: Path) -> None:
-    """Write the files beside the folder, then move them. Raises `NotEmpty`, OSError; then nothing is left there."""
+    """Write the files beside the folder, then move them.
+
+    Raises `NotEmpty`, `Outside`, OSError; then nothing is left there.
+    """
+    _check_inside(files)
     check_empty(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +48,14 @@ def place(files: Mapping[str, str], folder: Path) -> None:
             made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _check_inside(paths: Iterable[str]) -> None:
+    """Names in paths come from what others wrote. They were judged before; what was missed there ends here."""
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or any(part.startswith(".") for part in parts):
+            raise Outside(f"the file {path!r} does not belong into a repository of ours; nothing was written")
 
 
 def _move_into(made: Path, folder: Path) -> None:

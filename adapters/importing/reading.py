@@ -1,6 +1,7 @@
 """The reads of an import: AWS's Describe calls, Gate's pipelines, agents' reports. Nothing anywhere is changed.
 
-Reports are taken from their queue and put back at once; a controller that reads it meanwhile sees them a moment later.
+Reports are taken from their queue and put back as soon as all were read. A controller that reads the same queue is in
+the way of both: it takes what an import would read, and to it a host whose report is hidden is silent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,8 +66,17 @@ class Reader:
                     notes.append(str(trouble))
                     continue
                 if len(messages) >= MOST:
-                    notes.append(f"{queue} in {region} holds more reports than were read: versions may be old")
-                for message, report in _believed(messages):
+                    notes.append(
+                        f"{queue} in {region} holds more reports than were read, mostly the oldest: versions "
+                        f"may be old; without a controller, empty it, wait two minutes, and import again"
+                    )
+                believed = list(_believed(messages))
+                if len(believed) < len(messages):
+                    notes.append(
+                        f"{queue} in {region}: {len(messages) - len(believed)} of {len(messages)} messages are no "
+                        f"reports of the instances that sent them, and were passed over"
+                    )
+                for message, report in believed:
                     known = newest.get((report.fleet, report.host))
                     if known is None or (known[0].sent, known[1].number) < (message.sent, report.number):
                         newest[report.fleet, report.host] = message, report

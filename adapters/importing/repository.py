@@ -3,7 +3,8 @@
 Whatever the parser refuses is left out and told: nothing half is handed over.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from adapters.importing.merging import files_of, settled
 from adapters.importing.naming import in_order
 from desired_state.model import DesiredState, Problem
 from desired_state.parser import Parser
+from desired_state.placeholders import KNOWN
 from desired_state.trees import MemoryTree
 
 
@@ -38,25 +40,48 @@ def conclude(sites: Sequence[Site], rules: Rules, parser: Parser) -> Imported:
     findings = [found for site in sites for found in (read_clusters(site, rules), read_hosts(site, rules))]
     drafts, left = settled([draft for found in findings for draft in found.drafts])
     left = [*(one for found in findings for one in found.left_out), *left]
-    files, sound, refused = _sound(drafts, rules, parser)
-    notes = tuple(note for site in sites for note in site.notes)
-    left_out = tuple(LeftOut(what=shown(one.what), why=shown(one.why)) for one in [*left, *refused])
+    literal, filled = _literal(drafts)
+    files, sound, refused = _sound(literal, rules, parser)
+    notes = tuple(shown(note) for site in sites for note in site.notes)
+    left_out = tuple(LeftOut(what=shown(one.what), why=shown(one.why)) for one in [*left, *filled, *refused])
     if files:
         files = {"README.md": _readme(sound, left_out), **files}
     return Imported(files=files, fleets=tuple(sound), left_out=left_out, notes=notes)
 
 
+def _literal(drafts: Sequence[Draft]) -> tuple[list[Draft], list[LeftOut]]:
+    """Drafts of which the parser reads every word as it stands. Tags and pipelines may hold `{region}` themselves."""
+    kept: list[Draft] = []
+    left: list[LeftOut] = []
+    for draft in drafts:
+        said = next((text for text in _texts(draft.deploy) if any(f"{{{word}}}" in text for word in KNOWN)), "")
+        if said:
+            why = f"{said} would be read as a placeholder: write its files by hand"
+            left.append(LeftOut(what=draft.found, why=why))
+        else:
+            kept.append(draft)
+    return kept, left
+
+
+def _texts(tree: Mapping[str, Any]) -> Iterator[str]:
+    for value in tree.values():
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        else:
+            yield str(value)
+
+
 def _sound(drafts: Sequence[Draft], rules: Rules, parser: Parser) -> tuple[dict[str, str], list[Draft], list[LeftOut]]:
-    """Drop what the parser refuses until it refuses nothing; each round drops at least one."""
+    """Drop what the parser refuses, or reads as nothing, until there is none; each round drops at least one."""
     refused: list[LeftOut] = []
     kept = sorted(drafts, key=lambda draft: draft.fleet)
     while kept:
         files = files_of(kept, rules)
         state = parser.parse(MemoryTree(dict(files)))
-        if not state.errors:
+        wrong = _blamed(kept, state) if state.errors else _undeclared(kept, state)
+        if not wrong:
             return files, kept, refused
-        wrong = _blamed(kept, state)
-        refused += [LeftOut(what=draft.found, why=f"its file would be refused: {said}") for draft, said in wrong]
+        refused += [LeftOut(what=draft.found, why=said) for draft, said in wrong]
         gone = {draft.fleet for draft, _ in wrong}
         kept = [draft for draft in kept if draft.fleet not in gone]
     return {}, [], refused
@@ -67,8 +92,18 @@ def _blamed(drafts: Sequence[Draft], state: DesiredState) -> list[tuple[Draft, s
     found = []
     for draft in drafts:
         mine = [problem for problem in state.errors if _is_about(draft, problem)]
-        found += [(draft, mine[0].message)] if mine else []
-    return found or [(draft, state.errors[0].message) for draft in drafts]
+        found += [(draft, _refused(mine[0]))] if mine else []
+    return found or [(draft, _refused(state.errors[0])) for draft in drafts]
+
+
+def _refused(problem: Problem) -> str:
+    return f"its file would be refused: {problem.message}"
+
+
+def _undeclared(drafts: Sequence[Draft], state: DesiredState) -> list[tuple[Draft, str]]:
+    """A file that nothing reads is no error to the parser, and no fleet to a controller."""
+    lost = [draft for draft in drafts if draft.fleet not in state.fleets]
+    return [(draft, f"its files would declare no fleet {draft.fleet}") for draft in lost]
 
 
 def _is_about(draft: Draft, problem: Problem) -> bool:
@@ -111,4 +146,5 @@ def version_of(draft: Draft) -> str:
 
 
 def _cell(text: Any) -> str:
-    return shown(str(text)).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Text in a table, with nothing in it that becomes a column, a link or a picture."""
+    return re.sub(r"([\\|\[\]])", r"\\\1", shown(str(text))).replace("<", "&lt;")

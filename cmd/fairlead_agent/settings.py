@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.signing import BadKey, public_key
 
 PATH = Path("/etc/fairlead/agent.yaml")
 STATE = "/var/lib/fairlead-agent"
-_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,39}/[a-z0-9][a-z0-9-]{0,39}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _DURATION = re.compile(r"([1-9][0-9]{0,6})(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -116,7 +116,7 @@ def _fleets(top: "_Map") -> Mapping[str, Observe]:
     fleets = top.map("fleets", None)
     found = {}
     for name in fleets.names:
-        if _FLEET.fullmatch(name) is None:
+        if FLEET.fullmatch(name) is None:
             raise fleets.wrong(name, "a fleet is written environment/service, like prod/matchmaker")
         found[name] = _observe(fleets.map(name, ("observe",)).map("observe", ("command", "component")))
     if not found:

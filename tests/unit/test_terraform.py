@@ -214,6 +214,7 @@ SAME = {  # calls that IAM knows under another action (Service Authorization Ref
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "sqs:SendMessageBatch": "sqs:SendMessage",
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
 LOOKED_AT = ["autoscaling", "ec2", "elasticloadbalancing", "s3", "secretsmanager", "sns", "sqs"]
 
@@ -248,7 +249,10 @@ def test_the_controller_and_setup_may_make_every_call_that_they_make() -> None:
     policies = IAM / "policies"
 
     assert any(where.endswith("put_object") for where in called)
+    only_import = {where: called.pop(where) for where in [*called] if where.endswith("change_message_visibility_batch")}
     assert [] == forbidden(called, [policies / "controller.json.tftpl", policies / "setup.json.tftpl"])
+    assert len(only_import) == 1
+    assert [] == forbidden(only_import, [policies / "import.json.tftpl"])
 
 
 def test_a_host_may_make_every_call_that_the_agent_makes() -> None:

@@ -178,11 +178,11 @@ def _reaching() -> Iterator[None]:
 
 
 def _write(imported: "Imported", folder: Path) -> None:
-    from adapters.importing.placing import NotEmpty, place
+    from adapters.importing.placing import NotEmpty, Outside, place
 
     try:
         place(imported.files, folder)
-    except NotEmpty as error:
+    except (NotEmpty, Outside) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"{folder} cannot be written: {error.strerror}; name another folder with --into") from error

@@ -145,6 +145,7 @@ def _say_aws(needed: Mapping[str, Any]) -> None:
         else:
             say("acting tier: nothing more, Spinnaker acts\n")
         _say_policy("for `fairlead doctor`, optional", each["doctor"])
+        _say_policy("for `fairlead import`, by itself", each["importing"])
         if each["trust"]:
             _say_policy("trust policy of the role", each["trust"])
     for each in needed["hosts"]:

@@ -36,6 +36,12 @@ resource "aws_iam_policy" "doctor" {
   policy      = templatefile("${path.module}/policies/doctor.json.tftpl", local.values)
 }
 
+resource "aws_iam_policy" "import" {
+  name        = "fairlead-import-${var.environment}"
+  description = "What a person who runs fairlead import needs, on top of nothing else"
+  policy      = templatefile("${path.module}/policies/import.json.tftpl", local.values)
+}
+
 resource "aws_iam_policy" "host" {
   name        = "fairlead-host-${var.environment}"
   description = "What the agent needs on a host of this environment"

@@ -17,3 +17,8 @@ output "doctor_policy_arn" {
   description = "Attach it beside the controller's, so that `fairlead doctor` can ask what is allowed; nothing needs it."
   value       = aws_iam_policy.doctor.arn
 }
+
+output "import_policy_arn" {
+  description = "Attach it to whoever runs `fairlead import`; nothing else needs it."
+  value       = aws_iam_policy.import.arn
+}

@@ -1,11 +1,15 @@
 """import: from the sandbox's AWS, Gate and agents to a folder that validates."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
+import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -178,10 +182,28 @@ def test_reports_are_read_and_are_there_for_the_controller_afterwards(
     assert {"staging/matchmaker": "2.4.0"} == {one["fleet"]: one["version"] for one in first["fleets"]}
     assert first == second
     assert before == waiting(hosts)
+    (note,) = first["notes"]
+    assert note.startswith("fairlead-reports-staging in us-east-1: 4 of ")
+    assert note.endswith(" messages are no reports of the instances that sent them, and were passed over")
+
+
+def test_an_import_calls_nothing_that_its_policy_does_not_allow(hosts: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in hosts.environment.items():
+        monkeypatch.setenv(name, value)
+    wait_until(lambda: waiting(hosts)["ApproximateNumberOfMessages"] > 0)
+    hosts.hosts()[0].stop_agent()
+    hosts.aws.reset_calls()
+
+    CliRunner().invoke(app, ["import", "--account", ACCOUNT, "--region", EAST, "--bucket", "orders", "--dry-run"])
+
+    called = {action.removesuffix("Batch") for action in hosts.aws.calls if not action.startswith("sts:")}
+    policy = (Path(__file__).parents[3] / "deploy/terraform/iam/policies/import.json.tftpl").read_text()
+    assert called <= set(re.findall(r'"(\w+:\w+)"', policy))
+    assert {"sqs:ChangeMessageVisibility", "ec2:DescribeInstances"} <= called
 
 
 def _send_of_another(world: World) -> None:
-    """Somebody who is no instance claims to be one, and somebody sends rubbish."""
+    """Somebody who is no instance claims to be one, somebody sends rubbish, and a host names what is no fleet."""
     (host,) = world.hosts()
     sqs = world.aws.client("sqs", EAST)
     url = sqs.get_queue_url(QueueName="fairlead-reports-staging")["QueueUrl"]
@@ -196,6 +218,23 @@ def _send_of_another(world: World) -> None:
     )
     for body in (lie.text(), "rubbish"):
         sqs.send_message(QueueUrl=url, MessageBody=body)
+    itself = _as_session(world, host.id)
+    for fleet in ("staging/../../../x", "staging/a/b"):
+        itself.send_message(QueueUrl=url, MessageBody=replace(lie, fleet=fleet).text())
+
+
+def _as_session(world: World, session: str) -> Any:
+    """SQS as an instance of that id."""
+    role = f"arn:aws:iam::{ACCOUNT}:role/fairlead-host"
+    made = world.aws.client("sts", EAST).assume_role(RoleArn=role, RoleSessionName=session)["Credentials"]
+    return boto3.client(
+        "sqs",
+        region_name=EAST,
+        endpoint_url=world.aws.endpoint_url,
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from fairlead_sandbox.git_server import GitServer
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "deploy" / "example"
 POLICIES = ROOT / "deploy" / "terraform" / "iam" / "policies"
+ADOPTING = ROOT / "docs" / "adopting.md"
 SECRET = 'database: {$secret: "aws-sm:prod/mm/db#password", version: "7"}\n'
 GITHUB = '[repositories.forge]\ntype = "github"\nrepository = "acme/desired"\nauth = {token = "env:GITHUB"}\n'
 
@@ -71,6 +72,15 @@ def test_both_tiers_together_are_the_policy_of_terraform(needed: dict[str, Any])
 
 def test_the_doctors_policy_is_that_of_terraform(needed: dict[str, Any]) -> None:
     assert of_template("doctor.json.tftpl") == actions(*(each["doctor"] for each in needed["accounts"]))
+
+
+def test_the_policy_of_an_import_is_that_of_terraform_and_of_the_page(needed: dict[str, Any]) -> None:
+    said = actions(*(each["importing"] for each in needed["accounts"]))
+    (table,) = re.findall(r"^It needs these permissions.*?(?=^What it)", ADOPTING.read_text(), re.M | re.S)
+
+    assert of_template("import.json.tftpl") == said
+    assert {each for each in re.findall(r"`(\w+:\w+)`", table) if each != "sts:GetCallerIdentity"} == said
+    assert "sqs:DeleteMessage" not in said
 
 
 def test_the_hosts_policy_is_that_of_terraform(needed: dict[str, Any]) -> None:

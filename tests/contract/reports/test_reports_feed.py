@@ -130,7 +130,19 @@ def test_what_is_no_report_is_dropped(bench: Any, build: Any, body: str) -> None
     assert 0 == bench.left()
 
 
-@pytest.mark.parametrize("name", ["prod/unknown", "staging/mm", "prod/checkout", "nonsense"])
+@pytest.mark.parametrize("name", ["nonsense", "prod/../mm", "prod/mm/x", "PROD/mm", "prod/mm\n"])
+def test_a_report_of_what_no_fleet_can_be_called_is_dropped(bench: Any, build: Any, name: str) -> None:
+    bench.send(bench.report(fleet=name))
+
+    assert set() == bench.run()
+
+    assert [("report malformed", "report.fleet must be environment and service, like prod/matchmaker")] == [
+        (event, values["why"]) for event, values in bench.log.lines
+    ]
+    assert 0 == bench.left()
+
+
+@pytest.mark.parametrize("name", ["prod/unknown", "staging/mm", "prod/checkout"])
 def test_a_report_of_a_fleet_that_is_not_ours_is_dropped(bench: Any, build: Any, name: str) -> None:
     bench.declare(build.fleet(), build.fleet("staging/mm"), build.fleet("prod/checkout", "spinnaker"))
     bench.send(bench.report(fleet=name))

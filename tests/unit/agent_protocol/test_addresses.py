@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.agent_protocol.addresses import agent_queue_name, order_key, reports_queue_name, topic_name
+from adapters.agent_protocol.addresses import FLEET, agent_queue_name, order_key, reports_queue_name, topic_name
 from desired_state.words import NAME
 
 NAMES = st.from_regex(NAME, fullmatch=True)
 FLEETS = st.tuples(NAMES, NAMES).map("/".join)
 AWS_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # SQS; SNS takes 256
+
+
+def test_a_fleet_is_named_as_desired_state_names_it() -> None:
+    assert f"{NAME.pattern}/{NAME.pattern}" == FLEET.pattern
 
 
 @given(FLEETS, FLEETS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.reports import LARGEST, LOG_TAIL, Blame, Refusal, Report, Work, WorkState, read_report
 
@@ -30,7 +31,7 @@ WORKS = st.builds(
 REPORTS = st.builds(
     Report,
     host=FILLED,
-    fleet=FILLED,
+    fleet=st.from_regex(FLEET, fullmatch=True),
     agent=ANY,
     number=WHOLE,
     at=st.just(AT),
@@ -130,6 +131,16 @@ WRONG: list[tuple[str, Any]] = [
     ("host", ""),
     ("host", "i-\0"),
     ("fleet", None),
+    ("fleet", ""),
+    ("fleet", "matchmaker"),
+    ("fleet", "prod/"),
+    ("fleet", "/etc/x"),
+    ("fleet", "prod/../x"),
+    ("fleet", "prod/a/b"),
+    ("fleet", "prod/MM"),
+    ("fleet", "prod/mm\n"),
+    ("fleet", "prod/mm.config"),
+    ("fleet", f"prod/{'a' * 41}"),
     ("number", -1),
     ("number", 1.0),
     ("number", True),

@@ -1,6 +1,7 @@
 """The files: whatever others named, they say what they mean; on the disk they stand whole or not at all."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.importing.emitting import scalar, text_of
-from adapters.importing.placing import NotEmpty, check_empty, place
+from adapters.importing.placing import NotEmpty, Outside, check_empty, place
 from desired_state.trees import MemoryTree
 from fairlead import wiring
 
@@ -28,7 +29,7 @@ def test_what_yaml_reads_differently_is_quoted(text: str) -> None:
 
 
 words = st.text(max_size=12) | st.sampled_from(
-    ["prod", "${x}", "{region}", "a: b", "# c", "environment", "1.10", "- x"]
+    ["prod", "${x}", "{region}", "{service}", "a: b", "# c", "environment", "1.10", "- x", "../../x", "/x", "a/b"]
 )
 
 
@@ -47,7 +48,14 @@ def test_whatever_others_named_what_is_written_is_sound(
 
     state = wiring.parser().parse(MemoryTree(dict(found.files)))
     assert not found.files or not state.errors
-    assert len(found.fleets) == len(state.fleets)
+    assert {one.fleet: _meant(one.deploy) for one in found.fleets} == {
+        name: _meant(fleet.deploy) for name, fleet in state.fleets.items()
+    }
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+(/[a-z0-9-]+){0,2}[.](yaml|md)", path) for path in found.files)
+
+
+def _meant(deploy: Any) -> Any:
+    return [deploy.get(key) for key in ("root", "select", "run", "health", "application", "pipeline", "parameters")]
 
 
 def test_a_question_stands_over_the_value_that_it_asks_of() -> None:
@@ -87,6 +95,19 @@ def test_what_the_parser_refuses_is_left_out_and_the_rest_stays(shop: Any) -> No
     assert "cluster evil-prod" in found.files["README.md"]
 
 
+def test_what_the_parser_does_not_declare_is_left_out(games: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that nothing reads is a warning to the parser, and no fleet to a controller."""
+    games.host("i-z", service="lobby", environment="prod")
+    games.told("i-z", "prod/deep/lobby", lobby="1.0.0")
+    monkeypatch.setattr("adapters.importing.hosts.is_fleet", lambda name: True)
+
+    found = games.conclude()
+
+    assert ["prod/matchmaker"] == [one.fleet for one in found.fleets]
+    assert "environments/prod/deep/lobby.yaml" not in found.files
+    assert "its files would declare no fleet prod/deep/lobby" in [one.why for one in found.left_out]
+
+
 def test_environments_of_two_accounts_are_left_out_together(shop: Any) -> None:
     from dataclasses import replace
 
@@ -113,6 +134,14 @@ def test_the_readme_tells_what_is_next_and_what_is_not_there(games: Any) -> None
     assert "`fairlead adopt prod`" in readme
     assert "| `prod/matchmaker` | trigger | 2.3.1 |" in readme
     assert "instances i-z" in readme
+
+
+def test_nothing_that_others_wrote_is_a_link_or_a_picture_in_the_readme(games: Any) -> None:
+    games.host("i-z", service="![x](https://example.com/seen)", environment="prod")
+
+    readme = games.conclude().files["README.md"]
+
+    assert r"service=!\[x\](https://example.com/seen)" in readme
 
 
 def test_notes_of_the_read_are_kept(shop: Any) -> None:
@@ -150,6 +179,21 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
         place(FILES, tmp_path)
 
     assert {"mine.yaml": "mine"} == written(tmp_path)
+
+
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize(
+    "path", ["/etc/x", "../x", "services/../../x", "services/..", ".git/hooks/pre-commit", "a/.x", "", ".", "//x"]
+)
+def test_nothing_is_written_anywhere_else(tmp_path: Path, path: str, made: bool) -> None:
+    folder = tmp_path / "a" / "desired"
+    if made:
+        folder.mkdir(parents=True)
+
+    with pytest.raises(Outside, match="does not belong into a repository of ours; nothing was written"):
+        place({**FILES, path: "x"}, folder)
+
+    assert [] == [each for each in tmp_path.rglob("*") if each.is_file()]
 
 
 def test_a_file_and_a_link_are_no_folders(tmp_path: Path) -> None:

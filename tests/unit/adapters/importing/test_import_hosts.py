@@ -67,6 +67,61 @@ def test_agents_know_the_name_of_their_fleet(games: Any) -> None:
     assert ["prod/mm"] == [one.fleet for one in games.conclude().fleets]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prod/../../../../.github/workflows/ci",
+        "prod//etc/cron.d/x",
+        "prod/a/b",
+        "prod/",
+        "prod/MM",
+        "prod/mm.config",
+        "prod/environment",
+        "prod/suspend",
+        "prod/x; reboot",
+        "prod/a\nb",
+        f"prod/{'a' * 41}",
+    ],
+)
+def test_a_name_that_no_fleet_can_have_is_taken_from_nobody(games: Any, name: str) -> None:
+    games.reports = [replace(one, fleet=name) for one in games.reports]
+
+    found = games.conclude()
+
+    assert {} == found.files
+    seen = " ".join(name.split("\n"))
+    reasons = {one.what: one.why for one in found.left_out}
+    assert f"their agents speak of {seen}: name prod/matchmaker in their agent.yaml" in reasons.values()
+    assert reasons[f"fleet {seen}"].startswith("no fleet can have this name: correct it in agent.yaml on i-a, i-b")
+
+
+def test_one_host_that_names_its_fleet_wrongly_is_as_good_as_silent(games: Any) -> None:
+    games.reports[0] = replace(games.reports[0], fleet="prod/../../x")
+
+    found = games.conclude()
+
+    assert ["prod/matchmaker"] == [one.fleet for one in found.fleets]
+    assert "what runs on i-a?" in found.files["environments/prod/matchmaker.yaml"]
+
+
+def test_a_package_that_only_some_hosts_tell_is_asked_about(games: Any) -> None:
+    games.host("i-c", service="matchmaker", environment="prod")
+    games.told("i-c", "prod/matchmaker", matchmaker="2.3.1", miner="1.0.0")
+
+    text = games.conclude().files["services/matchmaker.yaml"]
+
+    assert "  # QUESTION: does miner belong to it? Only 1 of 3 instances told of it: i-c.\n  miner:" in text
+
+
+def test_a_tag_that_a_file_would_read_as_a_placeholder_is_left_out(games: Any) -> None:
+    for host in games.found["us-east-1"]:
+        host["tags"]["service"] = "{service}"
+    games.reports = [replace(one, fleet="prod/service") for one in games.reports]
+
+    assert {} == games.conclude().files
+    assert ["{service} would be read as a placeholder: write its files by hand"] == why(games)
+
+
 def test_several_packages_have_each_their_version(games: Any) -> None:
     games.reports = []
     for host in ("i-a", "i-b"):
