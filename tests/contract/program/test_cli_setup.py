@@ -157,6 +157,34 @@ def test_postgresql_is_told_with_its_grants_and_never_with_its_password(config: 
     assert "hunter2" not in done.output
 
 
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("u:hunter#2@db.example.com:6432/x", {"db.example.com:6432"}),
+        ("u:hunter2@/x?host=h1:5432&host=h2:5432&target_session_attrs=read-write", {"h1:5432", "h2:5432"}),
+        ("u:hunter2@/x?host=h1&host=h2", {"h1:5432", "h2:5432"}),
+        ("u:hunter2@/x?host=/run/postgresql", set()),
+    ],
+)
+def test_every_host_of_the_ledger_is_a_road(config: Path, url: str, hosts: set[str]) -> None:
+    config.write_text(f'ledger = "postgresql+psycopg://{url}"\n{config.read_text()}')
+
+    done = setup(config, "--print", "-o", "json")
+
+    assert hosts == {row["to"] for row in json.loads(done.stdout)["network"] if row["why"] == "ledger"}
+    assert "hunter" not in done.output
+
+
+def test_a_ledger_that_cannot_be_read_is_one_sentence(config: Path) -> None:
+    config.write_text(f'ledger = "postgresql+psycopg://u:hunter2@h1:1,h2:2/x"\n{config.read_text()}')
+
+    done = setup(config, "--print")
+
+    assert (3, 1) == (done.exit_code, done.stderr.count("\n"))
+    assert "?host=HOST1:5432&host=HOST2:5432" in done.stderr
+    assert "hunter2" not in done.output
+
+
 def test_it_makes_nothing_on_the_controllers_side(config: Path) -> None:
     setup(config, "--print")
 
