@@ -110,8 +110,8 @@ def _road(where: str, to: str, why: str) -> Row:
 def _addresses(url: str) -> list[str]:
     """`host:port`, of a ledger perhaps several; none for what lies on this machine, or cannot be read."""
     if url.startswith("postgresql"):
-        port = parse_url(url).query.get("port", "5432")
-        return [host if _has_port(host) else f"{host}:{port}" for host in hosts_of(parse_url(url))]
+        usual = parse_url(url).query.get("port", "5432")
+        return [host if _has_port(host) else f"{host}:{usual}" for host in hosts_of(parse_url(url))]
     if "://" not in url:
         user, mark, rest = url.partition("@")
         return [f"{rest.partition(':')[0]}:22"] if mark and ":" in rest and "/" not in user else []
