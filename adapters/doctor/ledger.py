@@ -112,7 +112,7 @@ class LedgerLook:
         if standby or read_only == "on":
             yield ABOUT.trouble(
                 "this PostgreSQL only lets itself be read (a standby, or read-only)",
-                "name the primary in `ledger`; libpq takes several hosts with target_session_attrs=read-write",
+                "name the primary, or all hosts: ?host=HOST1:5432&host=HOST2:5432&target_session_attrs=read-write",
             )
         if present != HEAD and not creates:
             yield ABOUT.trouble("this user may not make tables", "GRANT CREATE ON SCHEMA to it, until the first start")
