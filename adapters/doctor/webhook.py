@@ -75,9 +75,12 @@ def _asked(url: str) -> tuple[int | None, Mapping[str, Any]]:
     """The status, and the JSON of the answer; no status where there is no answer."""
     try:
         answer = requests.get(url, auth=nobody, timeout=WITHIN, allow_redirects=False)
-        body = answer.json() if answer.headers.get("Content-Type", "").startswith("application/json") else {}
     except (requests.RequestException, OSError, ValueError):
         return None, {}
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
     return answer.status_code, body if isinstance(body, dict) else {}
 
 

@@ -418,6 +418,7 @@ def test_a_public_address_that_leads_elsewhere_is_a_warning(status: int, said: s
     class Elsewhere(Healthy):
         def do_GET(self) -> None:
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", "0")
             self.end_headers()
 
