@@ -130,7 +130,8 @@ def place_of(engine: Engine) -> str:
     url = engine.url
     if not is_shared(engine.dialect):
         return str(url.database)
-    return f"PostgreSQL at {','.join(hosts_of(url)) or 'its socket'}, database {url.database}"
+    hosts = url.host or url.query.get("host") or "its socket"
+    return f"PostgreSQL at {hosts if isinstance(hosts, str) else ','.join(hosts)}, database {url.database}"
 
 
 def lock_schema(connection: Connection) -> None:
