@@ -12,7 +12,7 @@ from adapters.aws.inventory import InventoryReader, Place
 from adapters.doctor.findings import About, Finding
 from adapters.ledger.dialects import micros
 from adapters.trigger.settings import settings_of
-from desired_state.model import Fleet
+from desired_state.model import Fleet, ZeroUnits
 from reconciler.ports import Clock, Unreadable
 
 SHOWN = 5  # hosts by name
@@ -28,7 +28,7 @@ def check_agents(fleets: Sequence[Fleet], inventory: InventoryReader, rows: Rows
     known: dict[str, list[Any]] = defaultdict(list)
     try:
         found = rows(_REPORTS)
-    except (SQLAlchemyError, sqlite3.Error, OSError):
+    except (SQLAlchemyError, sqlite3.Error, OSError, ImportError):
         found = None
     if found is None:
         yield About(check="agents", name="reports").skipped("the ledger holds no reports that can be read yet")
@@ -59,6 +59,12 @@ def _of_fleet(fleet: Fleet, inventory: InventoryReader, rows: dict[str, Any], no
     except Unreadable as trouble:
         yield about.skipped(f"its hosts are not known: {trouble}")
         return
+    if not hosts and fleet.policy.zero_units is not ZeroUnits.ALLOWED:
+        yield about.warning(
+            "`select.tags` meets no host in " + ", ".join(fleet.environment.regions),
+            "correct `select.tags`, or tag the hosts; write `zero_units: allowed` where an empty fleet is meant",
+        )
+        return
     never = [host for host in hosts if host not in rows]
     silent = [host for host in hosts if host in rows and rows[host][2] < now]
     strangers = [host for host in hosts if host in rows and rows[host][3]]
@@ -72,7 +78,7 @@ def _of_fleet(fleet: Fleet, inventory: InventoryReader, rows: dict[str, Any], no
         )
     counted = Counter(never=len(never), silent=len(silent), strangers=len(strangers))
     if not counted.total():
-        yield about.ok(f"all {len(hosts)} hosts report")
+        yield about.ok(f"all {len(hosts)} hosts report" if hosts else "it has no hosts, as `zero_units` allows")
 
 
 def _hosts(fleet: Fleet, inventory: InventoryReader) -> Iterator[str]:

@@ -12,7 +12,7 @@ from adapters.aws.topics import partition_of, queue_arn, topic_arn
 from adapters.doctor.accounts import AccountLook, Act
 from adapters.doctor.agents import check_agents, check_key
 from adapters.doctor.clocks import check_clock
-from adapters.doctor.findings import About, Check, Finding
+from adapters.doctor.findings import About, Check, Finding, attempted
 from adapters.doctor.forge import GitHubLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.messaging import MessagingLook
@@ -58,14 +58,10 @@ class Checkup:
 
     def read(self, repository: Repository) -> Seen:
         """The repository, and what it declares."""
-        return look(
-            repository.name,
-            repository.mirror,
-            self.parser,
-            self.clock,
-            folder=repository.folder,
-            pushes_notes=repository.pushes_notes,
-        )
+        looking = partial(look, folder=repository.folder, pushes_notes=repository.pushes_notes)
+        asked = partial(looking, repository.name, repository.mirror, self.parser, self.clock)
+        seen = attempted(asked, f"repository {repository.name}")
+        return Seen(findings=(seen,)) if isinstance(seen, Finding) else seen
 
     def without_fleets(self) -> list[Check]:
         """What needs no repository."""

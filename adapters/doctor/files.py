@@ -1,10 +1,14 @@
 """Secrets in files: who else on this host may read them."""
 
+import grp
+import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from adapters.doctor.findings import About, Finding
+
+CREDENTIALS = Path("/run/credentials")  # systemd's LoadCredential: its group bits are the mask of an access list
 
 
 def check_references(references: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
@@ -14,8 +18,8 @@ def check_references(references: Iterable[tuple[str, str, str]]) -> Iterator[Fin
         kind, _, name = reference.partition(":")
         if trouble:
             yield about.trouble(trouble, f"make {reference} hold the secret, readable for the user that runs Fairlead")
-        elif kind == "file" and (whose := readable_by_others(Path(name))):
-            yield about.warning(f"{name} may be read by {whose}", f"chmod 600 {name}")
+        elif kind == "file" and (others := readable_by_others(Path(name))):
+            yield about.warning(f"{name} may be read by {others[0]}", others[1])
         else:
             yield about.ok(f"{reference} is there")
 
@@ -28,9 +32,26 @@ def check_settings(file: str, warnings: Sequence[tuple[str, str]]) -> Iterator[F
         yield about.ok("every key is known")
 
 
-def readable_by_others(path: Path) -> str:
-    """`its group`, `everybody`, or an empty text for a file that is its owner's alone."""
-    mode = path.stat().st_mode
-    if mode & stat.S_IROTH:
-        return "everybody on this host"
-    return "its group" if mode & stat.S_IRGRP else ""
+def readable_by_others(path: Path) -> tuple[str, str] | None:
+    """Who that is, and the fix; None where nobody else reads it, or only our own group, as `root:fairlead 0640` says.
+
+    No fix takes the file from whoever runs Fairlead: it is not always the user that asks.
+    """
+    if path.is_relative_to(CREDENTIALS):
+        return None
+    found = path.stat()
+    ours = found.st_gid in {os.getegid(), *os.getgroups()}
+    if found.st_mode & stat.S_IROTH:
+        alone = found.st_uid == os.geteuid() and ours
+        mode = f"chmod 600 {path}" if alone else f"chmod 640 {path}, with the group of the user that runs Fairlead"
+        return "everybody on this host", mode
+    if found.st_mode & stat.S_IRGRP and not ours:
+        return f"its group, {_group(found.st_gid)}", f"chgrp {path} to the group of the user that runs Fairlead"
+    return None
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

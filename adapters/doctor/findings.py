@@ -1,10 +1,14 @@
 """What a check says: a verdict, one sentence on what was seen, and one on what to do about it."""
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 AT_ONCE = 16  # checks: nearly all of their time is waiting for an answer
 
 
@@ -57,15 +61,37 @@ class About:
         return self._said(Verdict.SKIPPED, seen, fix)
 
     def failed(self, error: Exception) -> Finding:
-        """It could not be asked; sentences of Fairlead's end with their fix behind the last semicolon or colon."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        seen, mark, fix = text.rpartition("; ")
-        if not mark:
-            seen, mark, fix = text.rpartition(": ")
-        return self.unreachable(seen if mark else text, fix if mark else "see what it says, and ask again")
+        """It could not be asked."""
+        return self.unreachable(*_parted(" ".join(str(error).split()) or type(error).__name__))
+
+    def refused(self, sentence: str) -> Finding:
+        """The controller would not start with this, or not use it."""
+        return self.trouble(*_parted(sentence))
 
     def _said(self, verdict: Verdict, seen: str, fix: str = "", *, unreachable: bool = False) -> Finding:
         return Finding(check=self.check, about=self.name, verdict=verdict, seen=seen, fix=fix, unreachable=unreachable)
+
+
+def _parted(sentence: str) -> tuple[str, str]:
+    """What was seen, and the fix: sentences of Fairlead's end with it behind the last semicolon or colon."""
+    for mark in ("; ", ": "):
+        seen, found, fix = sentence.rpartition(mark)
+        if found:
+            return seen, fix
+    return sentence, "see what it says, and ask again"
+
+
+def attempted(action: Callable[[], T], what: str) -> T | Finding:
+    """What it gives, or the finding that it has a defect, so that the other checks are still told.
+
+    The error's own text is left out: it may repeat what was looked at.
+    """
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001  a check that breaks off is a finding; the others must be printed
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        seen = f"this check failed: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        return About(check="doctor", name=what).trouble(seen, "report it, with this line")
 
 
 Check = Callable[[], Iterable[Finding]]
@@ -74,5 +100,11 @@ Check = Callable[[], Iterable[Finding]]
 def together(checks: Sequence[Check]) -> Iterator[Finding]:
     """Everything that the checks find, in their order; they run at the same time."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        for found in pool.map(lambda check: list(check()), checks):
+        for found in pool.map(_findings, checks):
             yield from found
+
+
+def _findings(check: Check) -> list[Finding]:
+    name = getattr(getattr(check, "func", check), "__qualname__", "a check")
+    found = attempted(lambda: list(check()), name)
+    return [found] if isinstance(found, Finding) else found

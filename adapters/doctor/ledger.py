@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from adapters.doctor.findings import About, Finding
-from adapters.ledger.dialects import LedgerError, check_url, moment
+from adapters.ledger.dialects import LedgerError, check_url, hosts_of, moment, parse_url
 from adapters.ledger.migrations.steps import HEAD, STEPS
 from reconciler.ports import Clock
 
@@ -43,11 +43,13 @@ class LedgerLook:
     def check(self) -> Iterator[Finding]:
         """Everything that is to be said of it."""
         try:
-            parsed = make_url(self._url)
+            parsed = parse_url(self._url)
             check_url(parsed)
             yield from self._file(parsed) if parsed.get_backend_name() == "sqlite" else self._server(parsed)
         except LedgerError as error:
-            yield ABOUT.failed(error)
+            yield ABOUT.refused(str(error))
+        except (NoSuchModuleError, ModuleNotFoundError):
+            yield ABOUT.trouble(f"the driver of {parsed.drivername} is not installed", "write postgresql+psycopg://")
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             said = " ".join(str(getattr(error, "orig", None) or error).split())
             yield ABOUT.unreachable(
@@ -56,7 +58,7 @@ class LedgerLook:
 
     def rows(self, question: str) -> Sequence[Any] | None:
         """The answer to a SELECT; None where there is no ledger yet. Raises what the drivers raise."""
-        parsed = make_url(self._url)
+        parsed = parse_url(self._url)
         if parsed.get_backend_name() == "sqlite":
             path = Path(parsed.database or "")
             if not path.is_file():
@@ -106,11 +108,11 @@ class LedgerLook:
             middle = before + (self._clock.now() - before) / 2
             version, most, used, standby, read_only, size, micros, creates, begun = row
             present = connection.scalar(text("SELECT version_num FROM alembic_version")) if begun else None
-        yield _schema(present, f"PostgreSQL {version} at {url.host or 'a socket'}, {_mib(size)}")
+        yield _schema(present, f"PostgreSQL {version} at {', '.join(hosts_of(url)) or 'a socket'}, {_mib(size)}")
         if standby or read_only == "on":
             yield ABOUT.trouble(
                 "this PostgreSQL only lets itself be read (a standby, or read-only)",
-                "name the primary in `ledger`; libpq takes several hosts with target_session_attrs=read-write",
+                "name the primary, or all hosts: ?host=HOST1:5432&host=HOST2:5432&target_session_attrs=read-write",
             )
         if present != HEAD and not creates:
             yield ABOUT.trouble("this user may not make tables", "GRANT CREATE ON SCHEMA to it, until the first start")

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
-
 from adapters.doctor import permissions
 from adapters.doctor.permissions import with_agents
 from adapters.doctor.pipelines import called_by
+from adapters.ledger.dialects import hosts_of, parse_url
 from desired_state.model import Environment, Fleet
 
 PORTS = {"https": 443, "http": 80, "ssh": 22}
@@ -65,8 +64,8 @@ def of_gates(fleets: Iterable[Fleet]) -> Iterator[Row]:
 
 
 def of_ledger(url: str, connections: int) -> Row:
-    """Who may do what in PostgreSQL; a file needs only its folder."""
-    parsed = make_url(url)
+    """Who may do what in PostgreSQL; a file needs only its folder. Raises `LedgerError`."""
+    parsed = parse_url(url)
     if parsed.get_backend_name() != "postgresql":
         return {"engine": "sqlite", "file": parsed.database, "sql": [], "connections": 0}
     database, user = parsed.database or "fairlead", parsed.username or "fairlead"
@@ -85,10 +84,9 @@ def roads(fleets: Sequence[Fleet], servers: Mapping[str, str], listen: str) -> I
     """Which addresses must be reachable: `from`, `to`, `why`. `servers` are URLs by what they are."""
     environments = {fleet.environment.name: fleet.environment for fleet in fleets}.values()
     for what, url in servers.items():
-        if address := _address(url):
-            yield _road("controller", address, what)
+        yield from (_road("controller", address, what) for address in _addresses(url))
     for url in sorted({one.spinnaker["url"] for one in environments if one.spinnaker.get("url")}):
-        yield _road("controller", _address(url), "Gate")
+        yield from (_road("controller", address, "Gate") for address in _addresses(url))
     agents = with_agents(fleets)
     services = READ_BY_CONTROLLER + (READ_FOR_AGENTS if agents else ())
     yield from _to_aws("controller", services, environments)
@@ -110,11 +108,21 @@ def _road(where: str, to: str, why: str) -> Row:
     return {"from": where, "to": to, "why": why}
 
 
-def _address(url: str) -> str:
-    """`host:port`; nothing for what lies on this machine."""
+def _addresses(url: str) -> list[str]:
+    """`host:port`, of a ledger perhaps several; none for what lies on this machine, or cannot be read."""
+    if url.startswith("postgresql"):
+        usual = parse_url(url).query.get("port", "5432")
+        return [host if _has_port(host) else f"{host}:{usual}" for host in hosts_of(parse_url(url))]
     if "://" not in url:
         user, mark, rest = url.partition("@")
-        return f"{rest.partition(':')[0]}:22" if mark and ":" in rest and "/" not in user else ""
-    parts = urlsplit(url)
-    port = parts.port or PORTS.get(parts.scheme) or (5432 if parts.scheme.startswith("postgresql") else 0)
-    return f"{parts.hostname}:{port}" if parts.hostname and port else ""
+        return [f"{rest.partition(':')[0]}:22"] if mark and ":" in rest and "/" not in user else []
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return []
+    return [f"{parts.hostname}:{port}"] if parts.hostname and port else []
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition("]")[2].count(":") == 1

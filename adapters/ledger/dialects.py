@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import URL, BigInteger, Connection, Engine, Table, Text, TypeDecorator, event, text
+from sqlalchemy import URL, BigInteger, Connection, Engine, Table, Text, TypeDecorator, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -140,6 +140,27 @@ def lock_schema(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATING})
+
+
+def parse_url(text: str) -> URL:
+    """A SQLAlchemy URL. Raises `LedgerError`, which does not repeat it: it may hold a password."""
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number, as of a list of hosts
+        raise LedgerError(
+            "the ledger's URL cannot be read; write sqlite:///PATH, postgresql+psycopg://USER:PASSWORD@HOST:5432/NAME, "
+            "or for several hosts postgresql+psycopg://USER:PASSWORD@/NAME?host=HOST1:5432&host=HOST2:5432"
+        ) from None
+
+
+def hosts_of(url: URL) -> list[str]:
+    """The hosts of a PostgreSQL, as `HOST:PORT` where the URL gives the port; none where it is a socket of this one."""
+    if url.host:
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        return [f"{host}:{url.port}" if url.port else host]
+    named = url.query.get("host", ())
+    hosts = [host for each in ([named] if isinstance(named, str) else named) for host in each.split(",")]
+    return [host for host in hosts if host and not host.startswith("/")]
 
 
 def check_url(url: URL) -> None:

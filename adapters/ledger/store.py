@@ -1,11 +1,11 @@
 """The ledger, opened: one object that is both `Ledger` and `Queue`, at the schema of this version."""
 
-from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DatabaseError, NoSuchModuleError
 
 from adapters.ledger.budget import Budgets
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import LedgerError, check_url, lock_schema, prepare
+from adapters.ledger.dialects import LedgerError, check_url, lock_schema, parse_url, prepare
 from adapters.ledger.feeds import Feeds
 from adapters.ledger.figures import Figures
 from adapters.ledger.history import History
@@ -70,7 +70,7 @@ def open_ledger(url: str, clock: Clock, connections: int = 20) -> Store:
 
 
 def _engine(url: str, clock: Clock, connections: int) -> Engine:
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     check_url(parsed)
     try:
         shared = parsed.get_backend_name() == "postgresql"
@@ -79,12 +79,3 @@ def _engine(url: str, clock: Clock, connections: int) -> Engine:
         raise LedgerError(f"the driver of {parsed.drivername} is not installed: {error}") from error
     prepare(engine, clock)
     return engine
-
-
-def _parsed(url: str) -> URL:
-    try:
-        return make_url(url)
-    except ArgumentError as error:
-        raise LedgerError(
-            "the ledger's URL cannot be read: write sqlite:///PATH or postgresql+psycopg://HOST/NAME"
-        ) from error

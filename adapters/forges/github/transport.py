@@ -70,8 +70,16 @@ class Transport:
 
     def post(self, path: str, body: Mapping[str, Any], authorization: str) -> Answer:
         """Send it once; whatever comes back is an answer. Raises `Trouble` where nothing does."""
+        return self._exchanged("POST", path, body, authorization)
+
+    def get(self, path: str, authorization: str) -> Answer:
+        """Ask once, under the same guard as `post`. Raises `Trouble`."""
+        return self._exchanged("GET", path, None, authorization)
+
+    def _exchanged(self, method: str, path: str, body: Mapping[str, Any] | None, authorization: str) -> Answer:
         try:
-            with self._session().post(
+            with self._session().request(
+                method,
                 self.api + path,
                 json=body,
                 auth=_SignIn(authorization),

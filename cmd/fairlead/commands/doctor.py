@@ -73,8 +73,8 @@ def _warnings(settings: "Settings", file: Path) -> Iterator[tuple[str, str]]:
 
     if not settings.repositories:
         yield "no repository is set up: the controller will not start", "add [[repositories]] with name and url"
-    if _holds_password(settings.ledger) and file.is_file() and (whose := readable_by_others(file)):
-        yield f"`ledger` may hold a password, and the file may be read by {whose}", f"chmod 600 {file}"
+    if _holds_password(settings.ledger) and file.is_file() and (others := readable_by_others(file)):
+        yield f"`ledger` may hold a password, and the file may be read by {others[0]}", others[1]
 
 
 def _holds_password(url: str) -> bool:

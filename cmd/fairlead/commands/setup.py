@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fairlead.commands.opening import CONFIG, mirror_of, reaching_git, settings_of
+from fairlead.commands.running import usable
 from fairlead.exit_codes import Refused
 from fairlead.rendering import Output, json_document, progress, say, table
 
@@ -39,7 +40,9 @@ def setup(
     settings = settings_of(config)
     if not settings.repositories:
         raise Refused("no repository is set up: add [[repositories]] with name and url to fairlead.toml")
-    needed = needs(settings, list(_fleets(settings)), controller)
+    fleets = list(_fleets(settings))
+    with usable():
+        needed = needs(settings, fleets, controller)
     if output is Output.JSON:
         json_document(needed)
     else:

@@ -25,20 +25,29 @@ from reconciler.ports import Budget, Clock, Forge, Unreadable
 
 def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], Forge]:
     """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
-    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
-    try:
-        name = checked_github_repository(wanted.repository)
-        transport = Transport(wanted.api, timeout=seconds, monotonic=clock.monotonic)
-        auth = _github_auth(wanted.auth, name, transport, clock)
-    except BadAddress as bad:
-        raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
-    except (SettingsError, Unreadable) as bad:
-        raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
+    wanted = repository.forge
+    name, transport, auth = github_road(settings, repository, clock)
     spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
     log = structlog.get_logger("fairlead")
     return lambda budget: GitHub(
         name, transport=transport, auth=auth, allowance=Allowance(budget=budget, windows=spent), log=log
     )
+
+
+def github_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[str, Transport, Auth]:
+    """The repository's `owner/name`, the way there, and who we are: one for who writes and who only looks.
+
+    Raises `SettingsError`.
+    """
+    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
+    try:
+        name = checked_github_repository(wanted.repository)
+        transport = Transport(wanted.api, timeout=seconds, monotonic=clock.monotonic)
+        return name, transport, _github_auth(wanted.auth, name, transport, clock)
+    except BadAddress as bad:
+        raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
+    except (SettingsError, Unreadable) as bad:
+        raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
 
 
 def _github_auth(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> Auth:

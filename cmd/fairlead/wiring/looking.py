@@ -9,15 +9,16 @@ from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
 from adapters.doctor.checkup import Checkup, Repository
 from adapters.doctor.findings import About, Finding
-from adapters.doctor.forge import GitHubLook, GitHubSignIn
+from adapters.doctor.forge import GitHubLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.needs import accounts, of_gates, of_hosts, of_ledger, roads
 from adapters.doctor.permissions import assuming
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from desired_state.model import Fleet
-from fairlead.settings import RepositorySettings, SecretReference, Settings, SettingsError
+from fairlead.settings import RepositorySettings, Settings, SettingsError
 from fairlead.wiring import mirror, parser, sign_in
+from fairlead.wiring.forges import github_road
 from reconciler.ports import Clock
 
 
@@ -87,17 +88,11 @@ def _usable(about: About, unusable: list[Finding]) -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        unusable.append(about.skipped(f"not looked at: {error}"))
+        unusable.append(about.refused(str(error)))
 
 
 def _github_look(settings: Settings, repository: RepositorySettings, clock: Clock) -> GitHubLook:
-    forge, auth = repository.forge, repository.forge.auth
-    sign_in = GitHubSignIn(
-        token=SecretReference(auth.token).reveal_token() if auth.token else "",
-        app_id=auth.app_id if auth.mode == "app" else "",
-        installation_id=auth.installation_id,
-        private_key=SecretReference(auth.private_key).reveal() if auth.private_key else "",
-    )
+    name, transport, auth = github_road(settings, repository, clock)
     public = settings.public_url.rstrip("/")
     hook = f"{public}/hooks/github" if public and settings.listen else ""
-    return GitHubLook(repository.name, forge.api, forge.repository, sign_in, hook, clock)
+    return GitHubLook(repository.name, name, transport, auth, hook)

@@ -322,6 +322,17 @@ def test_a_host_that_never_reported_is_named(site: Site) -> None:
     assert f"({made['Instances'][0]['InstanceId']}) never reported" in found["seen"]
 
 
+def test_tags_that_meet_no_host_are_a_warning_unless_an_empty_fleet_is_meant(site: Site) -> None:
+    open_ledger(f"sqlite:///{site.state / 'ledger.db'}", wiring.clock()).close()
+
+    (found,) = site.checks("agents", "games/mm")
+    site.desired.change({"services/mm.yaml": f"{SERVICE}zero_units: allowed\n"})
+    (meant,) = site.checks("agents", "games/mm")
+
+    assert ("warning", f"`select.tags` meets no host in {EAST}") == (found["verdict"], found["seen"])
+    assert ("ok", "it has no hosts, as `zero_units` allows") == (meant["verdict"], meant["seen"])
+
+
 def test_hosts_that_fell_silent_or_do_not_know_our_key_are_named(site: Site) -> None:
     ec2 = site.aws.client("ec2")
     image = ec2.register_image(Name="mm-1")["ImageId"]
@@ -366,7 +377,7 @@ class Healthy(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         well = self.path == "/healthz" or (self.path == "/readyz" and self.ready)
-        body = json.dumps({"why": "" if well else "the ledger does not answer within a second"}).encode()
+        body = json.dumps({"alive": well, "why": "" if well else "the ledger does not answer within a second"}).encode()
         self.send_response(200 if well else 503)
         for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -390,6 +401,31 @@ def test_a_server_that_is_not_ready_says_why() -> None:
 
     assert (Verdict.WARNING, True) == (local.verdict, "the ledger does not answer" in local.seen)
     assert "`public_url` is not set" in public.seen
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "answers 404, and not as a controller does"),
+        (401, "wants a sign-in"),
+        (403, "wants a sign-in"),
+        (302, "wants a sign-in"),
+        (200, "answers 200, and not as a controller does"),
+        (503, "answers 503, and not as a controller does"),
+    ],
+)
+def test_a_public_address_that_leads_elsewhere_is_a_warning(status: int, said: str) -> None:
+    class Elsewhere(Healthy):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with serving(Elsewhere) as port:
+        *_, public = check_webhook("127.0.0.1:1", f"http://127.0.0.1:{port}", [])
+
+    assert (Verdict.WARNING, True) == (public.verdict, said in public.seen)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -10,10 +11,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from typer.testing import CliRunner
 
 from adapters.clock import SystemClock
+from adapters.doctor.clocks import check_clock
 from adapters.doctor.findings import Finding, Verdict
-from adapters.doctor.forge import GitHubLook, GitHubSignIn
+from adapters.doctor.forge import GitHubLook
+from adapters.forges.github import AppAuth, Auth, TokenAuth, Transport
+from fairlead.cli import app
 
 HOOK = "https://fairlead.example.com/hooks/github"
 OURS = {
@@ -34,7 +39,8 @@ class GitHub(ThreadingHTTPServer):
         self.headers = {"X-RateLimit-Remaining": "4900", "X-RateLimit-Limit": "5000", "X-OAuth-Scopes": "repo, user"}
         self.repository: tuple[int, Any] = (200, {"permissions": {"push": True}})
         self.hooks: tuple[int, Any] = (200, [OURS])
-        self.granted = {"statuses": "write"}
+        self.token: tuple[int, Any] = (201, {"token": "ghs_installation", "expires_at": "2099-01-01T00:00:00Z"})
+        self.wanted: Any = None
         self.asked: list[tuple[str, str, str]] = []
 
     @property
@@ -49,7 +55,8 @@ class _Answer(BaseHTTPRequestHandler):
         self._say(*(self.server.hooks if "/hooks" in self.path else self.server.repository))
 
     def do_POST(self) -> None:
-        self._say(201, {"token": "ghs_installation", "permissions": self.server.granted})
+        self.server.wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._say(*self.server.token)
 
     def _say(self, status: int, body: Any) -> None:
         self.server.asked.append((self.command, self.path, self.headers["Authorization"]))
@@ -74,9 +81,16 @@ def github() -> Iterator[GitHub]:
         thread.join()
 
 
-def look(github: GitHub, hook: str = HOOK, **sign_in: str) -> list[Finding]:
-    signed = GitHubSignIn(**(sign_in or {"token": "ghp_secret"}))
-    return list(GitHubLook("main", github.url, "acme/desired", signed, hook, SystemClock()).check())
+def look(github: GitHub, hook: str = HOOK, key: rsa.RSAPrivateKey | None = None) -> list[Finding]:
+    road = Transport(github.url, timeout=5, monotonic=SystemClock().monotonic)
+    return list(GitHubLook("main", "acme/desired", road, signed(road, key), hook).check())
+
+
+def signed(road: Transport, key: rsa.RSAPrivateKey | None) -> Auth:
+    if key is None:
+        return TokenAuth(lambda: "ghp_secret")
+    text = pem(key)
+    return AppAuth("7", "42", lambda: text, repository="acme/desired", transport=road, clock=SystemClock())
 
 
 def verdicts(found: list[Finding]) -> list[str]:
@@ -129,25 +143,29 @@ def pem(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-@pytest.mark.parametrize(("granted", "verdict"), [("write", Verdict.OK), ("read", Verdict.TROUBLE)])
-def test_an_app_is_judged_by_what_it_was_granted(
-    github: GitHub, private_key: rsa.RSAPrivateKey, granted: str, verdict: Verdict
+def test_an_app_that_is_given_a_token_for_these_statuses_may_write_them(
+    github: GitHub, private_key: rsa.RSAPrivateKey
 ) -> None:
-    github.granted = {"statuses": granted}
+    found = look(github, key=private_key)
 
-    found = look(github, app_id="7", installation_id="42", private_key=pem(private_key))
-
-    assert verdict == found[0].verdict
+    assert (Verdict.OK, "acme/desired is seen, and statuses may be written") == (found[0].verdict, found[0].seen)
     method, path, header = github.asked[0]
     assert ("POST", "/app/installations/42/access_tokens") == (method, path)
+    assert {"repositories": ["desired"], "permissions": {"statuses": "write"}} == github.wanted
     claims = jwt.decode(header.removeprefix("Bearer "), private_key.public_key(), algorithms=["RS256"])
     assert "7" == claims["iss"]
 
 
-def test_an_app_without_a_sound_key_is_trouble_in_a_sentence(github: GitHub) -> None:
-    (found,) = look(github, app_id="7", installation_id="42", private_key="nonsense")
+def test_an_app_that_is_not_installed_on_a_public_repository_is_trouble(
+    github: GitHub, private_key: rsa.RSAPrivateKey
+) -> None:
+    github.token = (422, {"message": "There is at least one repository that is not accessible"})
 
-    assert (Verdict.TROUBLE, True) == (found.verdict, "private_key" in found.fix)
+    (found,) = look(github, key=private_key)
+
+    assert (Verdict.TROUBLE, False) == (found.verdict, found.unreachable)
+    assert "not accessible" in found.seen
+    assert "install it on the repository" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -186,6 +204,100 @@ def test_no_secret_is_in_any_sentence(github: GitHub) -> None:
 
 
 def test_a_forge_that_is_away_is_unreachable() -> None:
-    (found,) = GitHubLook("main", "http://127.0.0.1:1", "a/b", GitHubSignIn(token="t"), "", SystemClock()).check()
+    road = Transport("http://127.0.0.1:1", timeout=5, monotonic=SystemClock().monotonic)
 
-    assert found.unreachable
+    (found,) = GitHubLook("main", "a/b", road, TokenAuth(lambda: "t"), "").check()
+
+    assert (True, "check `forge.api` and the network") == (found.unreachable, found.fix)
+    assert "wait" not in found.seen
+
+
+@pytest.mark.parametrize("body", [[1], None, "text", {"permissions": [1]}, {"permissions": {"push": "yes"}}])
+def test_a_repository_of_another_shape_is_no_permission(github: GitHub, body: Any) -> None:
+    github.repository = (200, body)
+
+    assert Verdict.TROUBLE == look(github)[0].verdict
+
+
+@pytest.mark.parametrize("body", [[1], None, {"token": 3}, {"token": "t"}])
+def test_a_token_of_another_shape_is_trouble(github: GitHub, private_key: rsa.RSAPrivateKey, body: Any) -> None:
+    github.token = (201, body)
+
+    (found,) = look(github, key=private_key)
+
+    assert (Verdict.TROUBLE, True) == (found.verdict, "makes no sense" in found.seen)
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        ({"a": 1}, "skipped"),
+        ([1, {"config": 3}], "warning"),
+        ([OURS | {"events": {"push": 1}}], "warning"),
+        ([OURS | {"last_response": [1]}], "ok"),
+        ([OURS | {"last_response": {"code": "502"}}], "ok"),
+    ],
+)
+def test_webhooks_of_another_shape_are_no_traceback(github: GitHub, body: Any, verdict: str) -> None:
+    github.hooks = (200, body)
+
+    assert verdict == look(github)[-1].verdict
+
+
+def test_the_token_goes_although_a_netrc_names_the_host(
+    github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    look(github)
+    list(check_clock("forge", github.url, SystemClock()))
+
+    assert ["Bearer ghp_secret", "Bearer ghp_secret", None] == [header for _, _, header in github.asked]
+
+
+def forged(tmp_path: Path, forge: str) -> list[dict[str, Any]]:
+    """What the command says of a repository's forge."""
+    config = tmp_path / "fairlead.toml"
+    config.write_text(
+        f'state = "{tmp_path}"\n[[repositories]]\nurl = "{tmp_path / "none.git"}"\n'
+        f'[repositories.forge]\ntype = "github"\n{forge}\n'
+    )
+    done = CliRunner().invoke(app, ["doctor", "--config", str(config), "-o", "json"], env={"TOKEN": "ghp_secret"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return [one for one in json.loads(done.stdout)["checks"] if one["check"] == "forge"]
+
+
+@pytest.mark.parametrize(
+    ("forge", "seen", "fix"),
+    [
+        (
+            'api = "http://0.0.0.0:{port}"\nrepository = "acme/desired"\nauth = {{token = "env:TOKEN"}}',
+            "forge.api is http, where the token would travel in clear",
+            "write https",
+        ),
+        (
+            'api = "http://127.0.0.1:{port}"\nrepository = "acme"\nauth = {{token = "env:TOKEN"}}',
+            "forge.repository is needed",
+            "write owner/name",
+        ),
+    ],
+)
+def test_what_the_controller_refuses_is_refused_here_and_nothing_is_sent(
+    github: GitHub, tmp_path: Path, forge: str, seen: str, fix: str
+) -> None:
+    (found,) = forged(tmp_path, forge.format(port=github.server_port))
+
+    assert ("trouble", f"repository main: {seen}", fix) == (found["verdict"], found["seen"], found["fix"])
+    assert [] == [header for _, _, header in github.asked if header]
+
+
+def test_an_app_without_a_sound_key_is_trouble_in_a_sentence(github: GitHub, tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("nonsense")
+    auth = f'auth = {{mode = "app", app_id = "7", installation_id = "42", private_key = "file:{key}"}}'
+
+    (found,) = forged(tmp_path, f'api = "{github.url}"\nrepository = "acme/desired"\n{auth}')
+
+    assert ("trouble", "use the file that GitHub gave") == (found["verdict"], found["fix"])

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from adapters.clock import ManualClock, SystemClock
 from adapters.doctor.findings import Finding, Verdict
@@ -91,6 +91,19 @@ def test_a_server_that_only_lets_itself_be_read_is_trouble(url: str) -> None:
     found = [each for each in look(url) if each.verdict is Verdict.TROUBLE]
 
     assert ["this PostgreSQL only lets itself be read (a standby, or read-only)"] == [each.seen for each in found]
+
+
+def test_several_hosts_as_the_page_of_operating_writes_them(url: str) -> None:
+    """The doctor and the controller find the one that answers; the other is a port where nobody is."""
+    parsed = make_url(url)
+    hosts = f"host=127.0.0.1:1&host={parsed.host}:{parsed.port}"
+    text = f"postgresql+psycopg://{parsed.username}:p@/{parsed.database}?{hosts}&target_session_attrs=read-write"
+
+    open_ledger(text, SystemClock()).close()
+    schema, *_ = look(text)
+
+    assert (Verdict.OK, True) == (schema.verdict, "PostgreSQL" in schema.seen)
+    assert f"at schema {HEAD}" in schema.seen
 
 
 def test_a_server_that_is_away_is_unreachable_and_its_password_is_not_told() -> None:

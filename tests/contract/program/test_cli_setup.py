@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ def config(tmp_path: Path, desired: Any) -> Iterator[Path]:
     """The example of deploy/, with a secret in a configuration, instead of the small one."""
     files = {str(path.relative_to(EXAMPLE)): path.read_text() for path in EXAMPLE.rglob("*.yaml")}
     files["environments/prod/matchmaker.config.yaml"] = SECRET
+    checkout = files["services/checkout.yaml"].replace(
+        "{version: PKG_VERSION,", "{config: CONFIG, version: PKG_VERSION,"
+    )
+    files["services/checkout.yaml"] = f"{checkout}config: {{to: checkout.yaml, format: yaml}}\n"
+    files["environments/prod/checkout.config.yaml"] = "color: blue\n"
     with GitServer(tmp_path / "example") as server:
         url = server.create("desired")
         clone = type(desired.clone)(tmp_path / "another", url)
@@ -68,6 +74,49 @@ def test_both_tiers_together_are_the_policy_of_terraform(needed: dict[str, Any])
     tiers = [each[tier] for each in needed["accounts"] for tier in ("read_only", "acting")]
 
     assert of_template("controller.json.tftpl") == actions(*tiers)
+
+
+def pairs(policy: Any) -> set[tuple[str, str]]:
+    """Every action with each thing that it is allowed on."""
+    return {
+        (action, resource)
+        for one in policy["Statement"]
+        for action in listed(one["Action"])
+        for resource in listed(one["Resource"])
+    }
+
+
+def of_environment(name: str, artifacts: list[str]) -> set[tuple[str, str]]:
+    """The controller's template, as Terraform fills it in for one environment."""
+    values = {
+        "partition": "aws",
+        "account": "123456789012",
+        "environment": name,
+        "bucket": f"example-fairlead-{name}",
+        "jsonencode(artifacts)": json.dumps(artifacts),
+    }
+    text = (POLICIES / "controller.json.tftpl").read_text()
+    return pairs(json.loads(re.sub(r"\$\{([^}]*)\}", lambda found: values[found[1]], text)))
+
+
+def allows(policy: set[tuple[str, str]], action: str, resource: str) -> bool:
+    return any(action == allowed and fnmatchcase(resource, pattern) for allowed, pattern in policy)
+
+
+def test_everything_that_the_tiers_allow_terraform_allows_on_the_same_things(needed: dict[str, Any]) -> None:
+    """An action alone says little: `s3:PutObject` on orders does not put a configuration."""
+    tiers = [each[tier] for each in needed["accounts"] for tier in ("read_only", "acting")]
+    printed = {pair for policy in tiers for pair in pairs(policy)}
+    artifacts = sorted({resource for _, resource in printed if "example-builds" in resource})
+    modules = of_environment("prod", artifacts) | of_environment("staging", artifacts)
+
+    assert ("s3:PutObject", "arn:aws:s3:::example-fairlead-prod/config/checkout/*") in printed
+    assert [] == sorted(pair for pair in printed if not allows(modules, *pair))
+    spoken_of = {
+        pair for pair in modules if not any(pair[0] == action and fnmatchcase(at, pair[1]) for action, at in printed)
+    }
+    unused = {("s3:PutObject", "arn:aws:s3:::example-fairlead-staging/config/*")}
+    assert unused == spoken_of
 
 
 def test_the_doctors_policy_is_that_of_terraform(needed: dict[str, Any]) -> None:
@@ -164,6 +213,34 @@ def test_postgresql_is_told_with_its_grants_and_never_with_its_password(config: 
 
     assert 'GRANT CONNECT ON DATABASE "rope" TO "boat";' in done.stdout
     assert "db.example.com:5432" in done.stdout
+    assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("u:hunter#2@db.example.com:6432/x", {"db.example.com:6432"}),
+        ("u:hunter2@/x?host=h1:5432&host=h2:5432&target_session_attrs=read-write", {"h1:5432", "h2:5432"}),
+        ("u:hunter2@/x?host=h1&host=h2", {"h1:5432", "h2:5432"}),
+        ("u:hunter2@/x?host=/run/postgresql", set()),
+    ],
+)
+def test_every_host_of_the_ledger_is_a_road(config: Path, url: str, hosts: set[str]) -> None:
+    config.write_text(f'ledger = "postgresql+psycopg://{url}"\n{config.read_text()}')
+
+    done = setup(config, "--print", "-o", "json")
+
+    assert hosts == {row["to"] for row in json.loads(done.stdout)["network"] if row["why"] == "ledger"}
+    assert "hunter" not in done.output
+
+
+def test_a_ledger_that_cannot_be_read_is_one_sentence(config: Path) -> None:
+    config.write_text(f'ledger = "postgresql+psycopg://u:hunter2@h1:1,h2:2/x"\n{config.read_text()}')
+
+    done = setup(config, "--print")
+
+    assert (3, 1) == (done.exit_code, done.stderr.count("\n"))
+    assert "?host=HOST1:5432&host=HOST2:5432" in done.stderr
     assert "hunter2" not in done.output
 
 

@@ -113,6 +113,21 @@ def test_a_ledger_url_without_a_scheme_shows_no_password(tmp_path: Path) -> None
     assert "canary" not in sentence
 
 
+@pytest.mark.parametrize("command", ["once", "controller", "status"])
+@pytest.mark.parametrize("where", ["h1:1,h2:2", "h1:port"])
+def test_a_ledger_url_whose_port_is_no_number_is_a_sentence_with_the_right_form(
+    tmp_path: Path, command: str, where: str
+) -> None:
+    ledger = f"postgresql+psycopg://me:canary@{where}/x?target_session_attrs=read-write"
+    config = written(tmp_path, f'ledger = "{ledger}"\n{REPOSITORY.format(state=tmp_path, url=tmp_path)}')
+
+    code, sentence = said(command, "--config", str(config))
+
+    assert (3, 1) == (code, sentence.count("\n"))
+    assert "postgresql+psycopg://USER:PASSWORD@/NAME?host=HOST1:5432&host=HOST2:5432" in sentence
+    assert "canary" not in sentence
+
+
 def test_schemas_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

@@ -1,5 +1,6 @@
 """The doctor's sentences, clocks and exit codes, without a world."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from adapters.doctor.clocks import judged
 from adapters.doctor.files import readable_by_others
 from adapters.doctor.findings import About, Finding, Verdict, together
 from adapters.doctor.ledger import LedgerLook
+from adapters.ledger.dialects import hosts_of, parse_url
 from fairlead.commands.doctor import code_of
 from fairlead.exit_codes import ExitCode
 from reconciler.ports import Unreadable
@@ -76,13 +78,63 @@ def test_checks_that_run_at_the_same_time_are_told_in_their_order() -> None:
     assert ["ok", "trouble", "warning"] == [each.verdict for each in found]
 
 
-@pytest.mark.parametrize(("mode", "whose"), [(0o600, ""), (0o640, "its group"), (0o644, "everybody on this host")])
-def test_who_else_reads_a_file(tmp_path: Path, mode: int, whose: str) -> None:
+def test_a_check_with_a_defect_is_a_finding_and_the_others_are_told() -> None:
+    def broken() -> list[Finding]:
+        raise AttributeError("canary")
+
+    first, second = together([broken, lambda: [said(Verdict.OK)]])
+
+    assert (Verdict.TROUBLE, Verdict.OK) == (first.verdict, second.verdict)
+    assert first.seen.startswith("this check failed: AttributeError at test_doctor.py:")
+    assert ("report it, with this line", True) == (first.fix, "broken" in first.about)
+    assert "canary" not in first.seen
+
+
+@pytest.mark.parametrize(("mode", "whose"), [(0o600, None), (0o640, None), (0o644, "everybody on this host")])
+def test_who_else_reads_a_file(tmp_path: Path, mode: int, whose: str | None) -> None:
     file = tmp_path / "secret"
     file.touch()
     file.chmod(mode)
 
-    assert whose == readable_by_others(file)
+    found = readable_by_others(file)
+
+    assert whose == (found and found[0])
+    assert found is None or f"chmod 600 {file}" == found[1]
+
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+
+
+@ROOT_ONLY
+def test_a_group_that_is_not_ours_is_named_and_no_fix_takes_the_file_from_whoever_runs_fairlead(tmp_path: Path) -> None:
+    file = tmp_path / "fairlead.toml"
+    file.touch()
+    os.chown(file, 0, 65533)
+    file.chmod(0o640)
+    grouped = readable_by_others(file)
+    file.chmod(0o644)
+    opened = readable_by_others(file)
+
+    assert ("its group, 65533", f"chgrp {file} to the group of the user that runs Fairlead") == grouped
+    assert opened is not None
+    assert f"chmod 640 {file}, with the group of the user that runs Fairlead" == opened[1]
+
+
+@ROOT_ONLY
+def test_a_file_of_another_user_is_never_to_be_its_owners_alone(tmp_path: Path) -> None:
+    file = tmp_path / "fairlead.toml"
+    file.touch()
+    os.chown(file, 65533, os.getegid())
+    file.chmod(0o644)
+
+    found = readable_by_others(file)
+
+    assert found is not None
+    assert "600" not in found[1]
+
+
+def test_what_systemd_hands_over_is_not_looked_at() -> None:
+    assert readable_by_others(Path("/run/credentials/fairlead.service/signing-key")) is None
 
 
 @pytest.mark.parametrize(
@@ -91,12 +143,35 @@ def test_who_else_reads_a_file(tmp_path: Path, mode: int, whose: str) -> None:
         ("mysql://db/fairlead", "mysql cannot keep the ledger"),
         ("sqlite:///:memory:", "would be lost with the process"),
         ("nonsense", "cannot be read"),
+        ("postgresql+psycopg://u:canary@h1:1,h2:2/x?target_session_attrs=read-write", "cannot be read"),
+        ("postgresql+psycopg://u:canary@h1:port/x", "cannot be read"),
+        ("postgresql+psycopg2://u:canary@h1/x", "the driver of postgresql+psycopg2 is not installed"),
+        ("postgresql+nope://u:canary@h1/x", "the driver of postgresql+nope is not installed"),
     ],
 )
 def test_an_address_that_is_no_ledger_is_trouble(url: str, said: str) -> None:
     (found,) = LedgerLook(url, Clock(), connections=4).check()
 
-    assert (Verdict.TROUBLE, True) == (found.verdict, said in found.seen)
+    assert (Verdict.TROUBLE, True, False) == (found.verdict, said in found.seen, found.unreachable)
+    assert "canary" not in found.seen + found.fix
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql+psycopg://u:p@db/x", ["db"]),
+        ("postgresql+psycopg://u:p#w@db:6432/x", ["db:6432"]),
+        ("postgresql+psycopg://u:p@[::1]:6432/x", ["[::1]:6432"]),
+        (
+            "postgresql+psycopg://u:p@/x?host=h1:5432&host=h2:5433&target_session_attrs=read-write",
+            ["h1:5432", "h2:5433"],
+        ),
+        ("postgresql+psycopg://u:p@/x?host=/run/postgresql", []),
+        ("postgresql+psycopg://u:p@/x", []),
+    ],
+)
+def test_the_hosts_of_a_ledger(url: str, hosts: list[str]) -> None:
+    assert hosts == hosts_of(parse_url(url))
 
 
 def test_a_file_that_is_no_ledger_is_trouble(tmp_path: Path) -> None:
