@@ -6,14 +6,14 @@ SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need n
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import URL, BigInteger, Connection, Engine, Table, Text, TypeDecorator, event, text
+from sqlalchemy import URL, BigInteger, Connection, Engine, Insert, Table, Text, TypeDecorator, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -90,9 +90,42 @@ def _now_of_the_server(element: Now, compiler: SQLCompiler, **_: Any) -> str:  #
     return "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))"
 
 
-def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows `on_conflict_do_update`."""
-    return postgresql.insert(table) if is_shared(connection.dialect) else sqlite.insert(table)
+def excluded(table: Table) -> Any:
+    """Columns of the row that an `Upsert` was to insert."""
+    return table.alias("excluded").c
+
+
+class Upsert:
+    """INSERT of rows, or a change of those that are there. Built once for each engine, not once a call.
+
+    `taken` are the columns that take what the new row has, `changes` what others become; with neither, a row that is
+    there stays as it is. `key`: what rows are known by, if not by the primary key. `values`: expressions of a new row.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *taken: str,
+        key: Sequence[str] = (),
+        values: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        new = excluded(table)
+        known_by = [table.c[name] for name in key] or list(table.primary_key)
+        set_ = {name: new[name] for name in taken} | changes
+        self._built: dict[bool, Insert] = {}
+        for shared, insert in ((True, postgresql.insert(table)), (False, sqlite.insert(table))):
+            rows = insert.values(values) if values else insert
+            upsert = (
+                rows.on_conflict_do_update(index_elements=known_by, set_=set_)
+                if set_
+                else rows.on_conflict_do_nothing()
+            )
+            self._built[shared] = upsert
+
+    def run(self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """One row or many, in their order."""
+        connection.execute(self._built[is_shared(connection.dialect)], rows)
 
 
 def is_shared(dialect: Dialect) -> bool:

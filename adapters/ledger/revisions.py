@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import BindParameter, Connection, Update, bindparam, insert, or_, select, update
 
 from adapters.ledger import history, statuses
 from adapters.ledger.codec import FLEET, MEMORY, PROBLEMS, SETTING
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.dialects import Upsert, micros
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
@@ -37,6 +37,24 @@ _LIGHT = (
 )
 _SPEC = ("desired", "desired_digest", "target_digest", "spec_digest", "setting", "setting_commit")
 _FACTS = ("repository", "present", "problems", "revision", "changed_at")
+
+
+def _rewritten(columns: Iterable[str], counts: Any) -> Update:
+    """These columns of the row `row_name` anew; its generation moves by `counts`."""
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    values |= {"version": fleets.c.version + 1, "generation": fleets.c.generation + counts}
+    return update(fleets).where(fleets.c.name == bindparam("row_name")).values(values)
+
+
+_NEW = insert(fleets)
+_CHANGED = _rewritten((*_SPEC, *_FACTS), bindparam("counts"))
+_NOTED = _rewritten(_FACTS, 0)
+_OF_REPOSITORY = or_(fleets.c.repository == bindparam("repository"), fleets.c.rival == bindparam("repository"))
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_STORED_BY_NAME = select(*_LIGHT).where(fleets.c.name.in_(_NAMES)).with_for_update()
+_STORED = select(*_LIGHT).where(_OF_REPOSITORY).with_for_update()
+_HEAD = select(repositories.c.head).where(repositories.c.name == bindparam("name"))
+_HEAD_READ = Upsert(repositories, "head", "read_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,16 +201,14 @@ def _stored(connection: Connection, repository: str | None, names: Iterable[Flee
     """The rows of these names, and with a repository all that are its own or that it wanted."""
     rows = {}
     if repository is not None:
-        mine = or_(fleets.c.repository == repository, fleets.c.rival == repository)
-        rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine).with_for_update())}
+        rows = {row.name: row for row in connection.execute(_STORED, {"repository": repository})}
     for chunk in chunks(sorted(name for name in names if name not in rows)):
-        others = select(*_LIGHT).where(fleets.c.name.in_(chunk)).with_for_update()
-        rows |= {row.name: row for row in connection.execute(others)}
+        rows |= {row.name: row for row in connection.execute(_STORED_BY_NAME, {"names": chunk})}
     return rows
 
 
 def _head(connection: Connection, repository: str) -> Sha | None:
-    found: Sha | None = connection.scalar(select(repositories.c.head).where(repositories.c.name == repository))
+    found: Sha | None = connection.scalar(_HEAD, {"name": repository})
     return found
 
 
@@ -213,9 +229,9 @@ class _Writer:
         changed = [each for each in declared if each.name in self._stored and self._differs(each)]
         gone = self._gone()
         self._insert(new)
-        self._update([self._changes(each) for each in changed if each.fleet], (*_SPEC, *_FACTS))
-        self._update([self._facts(each) for each in changed if not each.fleet], _FACTS)
-        self._update(gone, _FACTS)
+        self._update(_CHANGED, [self._changes(each) for each in changed if each.fleet])
+        self._update(_NOTED, [self._facts(each) for each in changed if not each.fleet])
+        self._update(_NOTED, gone)
         named = {*(each.name for each in (*new, *changed)), *(row["name"] for row in gone)}
         self._hold_rewritten(named)
         return tuple(sorted(named))
@@ -263,21 +279,14 @@ class _Writer:
         counts = (row.target_digest, row.spec_digest) != (spec["target_digest"], spec["spec_digest"])
         return {**self._facts(each), **spec, "counts": int(counts)}
 
-    def _update(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-        if not rows:
-            return
-        counts: Any = bindparam("counts") if "counts" in rows[0] else 0
-        values: dict[str, Any] = {name: bindparam(name) for name in columns}
-        values |= {"version": fleets.c.version + 1, "generation": fleets.c.generation + counts}
-        where = fleets.c.name == bindparam("row_name")
-        self._connection.execute(
-            update(fleets).where(where).values(values),
-            [{"row_name" if key == "name" else key: value for key, value in row.items()} for row in rows],
-        )
+    def _update(self, changed: Update, rows: Sequence[Mapping[str, Any]]) -> None:
+        named = [{"row_name" if key == "name" else key: value for key, value in row.items()} for row in rows]
+        if named:
+            self._connection.execute(changed, named)
 
     def _insert(self, new: Sequence[Declared]) -> None:
         if new:
-            self._connection.execute(fleets.insert(), [self._new(each) for each in new])
+            self._connection.execute(_NEW, [self._new(each) for each in new])
 
     def _new(self, each: Declared) -> dict[str, Any]:
         environment, _, short_name = each.name.partition("/")
@@ -349,5 +358,4 @@ def _write_head(connection: Connection, change: RevisionChange) -> None:
     if _head(connection, change.repository) != change.head.sha:
         make_due(connection, [f"rollup:{change.repository}"], after=statuses.ROLL_UP_AFTER)
     read = {"head": change.head.sha, "read_at": micros(change.at)}
-    insert = insert_into(connection, repositories).values(name=change.repository, **read)
-    connection.execute(insert.on_conflict_do_update(index_elements=[repositories.c.name], set_=read))
+    _HEAD_READ.run(connection, {"name": change.repository, **read})
