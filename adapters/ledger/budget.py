@@ -8,14 +8,30 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Integer, Row, bindparam, func, insert, select, update
 
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import Now, insert_into, moment
+from adapters.ledger.dialects import Now, Upsert, moment
 from adapters.ledger.tables import budgets, forge_writes
 from reconciler.ports import Turn, Window
 
 _MICROSECOND = timedelta(microseconds=1)
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_NAMED = budgets.c.name.in_(_NAMES)
+_USED = Upsert(budgets, values={"used_at": Now()}, used_at=Now())
+_LOCKED = select(budgets).where(_NAMED)
+_RESTED = select(func.max(budgets.c.rests_until)).where(_NAMED)
+_STRUCK = update(budgets).where(_NAMED).values(strikes=budgets.c.strikes + 1)
+_RECOVERED = update(budgets).where(_NAMED).values(strikes=0)
+_WRITE = insert(forge_writes)
+_NEWEST = (
+    select(forge_writes.c.at)
+    .where(forge_writes.c.budget == bindparam("account"))
+    .order_by(forge_writes.c.at.desc())
+    .limit(bindparam("most", type_=Integer))
+    .offset(bindparam("skipped", type_=Integer))
+)
+_NOW = select(Now())
 
 
 class Budgets:
@@ -34,18 +50,15 @@ class Budgets:
             if max(room, resting.rests_until) > now:
                 why = resting.why if resting.rests_until >= room else "the forge takes no more writes for now"
                 return Turn(wait_until=moment(max(room, resting.rests_until)), why=why)
-            connection.execute(insert(forge_writes).values(budget=account, at=now))
+            connection.execute(_WRITE, {"budget": account, "at": now})
         return Turn(strikes=max(row.strikes for row in rows))
 
     def slots(self, names: Sequence[str], windows: Sequence[Window], count: int) -> Sequence[datetime]:
         """The earliest times of the next `count` writes. Nothing is counted or kept free."""
-        mine = forge_writes.c.budget == names[0]
         most = max((window.most for window in windows), default=0)
-        newest = select(forge_writes.c.at).where(mine).order_by(forge_writes.c.at.desc()).limit(most)
-        rested = select(func.max(budgets.c.rests_until)).where(budgets.c.name.in_(names))
         with self._database.reading() as connection:
-            at = max(_now(connection), connection.scalar(rested) or 0)
-            writes = sorted(connection.scalars(newest))
+            at = max(_now(connection), connection.scalar(_RESTED, {"names": names}) or 0)
+            writes = sorted(connection.scalars(_NEWEST, {"account": names[0], "most": most, "skipped": 0}))
         for _ in range(count):
             at = max([at, *(writes[-each.most] + _span(each) for each in windows if len(writes) >= each.most)])
             writes.append(at)
@@ -57,40 +70,32 @@ class Budgets:
             (row,) = _locked(connection, [name])
             until = _now(connection) + span // _MICROSECOND
             news = {"rests_until": until, "why": why} if until > row.rests_until else {}
-            connection.execute(update(budgets).where(_is(name)).values(strikes=budgets.c.strikes + 1, **news))
+            connection.execute(_STRUCK, {"names": [name], **news})
         return moment(max(until, row.rests_until))
 
     def recover(self, names: Sequence[str]) -> None:
         """A write was taken: the troubles so far are forgotten."""
         with self._database.writing() as connection:
             _locked(connection, names)
-            connection.execute(update(budgets).where(budgets.c.name.in_(names)).values(strikes=0))
+            connection.execute(_RECOVERED, {"names": names})
 
 
 def _locked(connection: Connection, names: Sequence[str]) -> list[Row[Any]]:
     """The rows of these names, made where they are missing; nobody else has them until the transaction ends."""
-    insertion = insert_into(connection, budgets)
-    used = insertion.on_conflict_do_update(index_elements=[budgets.c.name], set_={"used_at": Now()})
-    fresh = {"rests_until": 0, "why": "", "strikes": 0, "used_at": Now()}
     for name in sorted(names):  # one order: two replicas never wait for each other
-        connection.execute(used.values(name=name, **fresh))
-    return list(connection.execute(select(budgets).where(budgets.c.name.in_(names))))
+        _USED.run(connection, {"name": name, "rests_until": 0, "why": "", "strikes": 0})
+    return list(connection.execute(_LOCKED, {"names": names}))
 
 
 def _now(connection: Connection) -> int:
-    return connection.execute(select(Now())).scalar_one()
+    return connection.execute(_NOW).scalar_one()
 
 
 def _room(connection: Connection, account: str, window: Window) -> int:
     """When the window has room for one more."""
-    newest = select(forge_writes.c.at).where(forge_writes.c.budget == account).order_by(forge_writes.c.at.desc())
-    oldest = connection.scalar(newest.offset(window.most - 1).limit(1))
+    oldest = connection.scalar(_NEWEST, {"account": account, "most": 1, "skipped": window.most - 1})
     return 0 if oldest is None else oldest + _span(window)
 
 
 def _span(window: Window) -> int:
     return window.span // _MICROSECOND
-
-
-def _is(name: str) -> Any:
-    return budgets.c.name == name

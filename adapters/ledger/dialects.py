@@ -5,15 +5,17 @@ SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need n
 `INSERT ... ON CONFLICT` and `RETURNING`.
 """
 
+import random
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import URL, BigInteger, Connection, Engine, Table, Text, TypeDecorator, event, make_url, text
+from sqlalchemy import URL, BigInteger, Connection, Engine, Insert, Table, Text, TypeDecorator, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -24,6 +26,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from reconciler.ports import Clock, LedgerAway
 
 BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of another
+_LOOKS = (0.002, 0.05)  # seconds until it looks again, at the longest: at first, and after half a second
+_PATIENT = f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"
 WRITES = "fairlead_writes"  # execution option of a connection that is about to write
 _MIGRATING = 715_246_001  # any number, the same in every replica
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,9 +94,42 @@ def _now_of_the_server(element: Now, compiler: SQLCompiler, **_: Any) -> str:  #
     return "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))"
 
 
-def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows `on_conflict_do_update`."""
-    return postgresql.insert(table) if is_shared(connection.dialect) else sqlite.insert(table)
+def excluded(table: Table) -> Any:
+    """Columns of the row that an `Upsert` was to insert."""
+    return table.alias("excluded").c
+
+
+class Upsert:
+    """INSERT of rows, or a change of those that are there. Built once for each engine, not once a call.
+
+    `taken` are the columns that take what the new row has, `changes` what others become; with neither, a row that is
+    there stays as it is. `key`: what rows are known by, if not by the primary key. `values`: expressions of a new row.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *taken: str,
+        key: Sequence[str] = (),
+        values: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        new = excluded(table)
+        known_by = [table.c[name] for name in key] or list(table.primary_key)
+        set_ = {name: new[name] for name in taken} | changes
+        self._built: dict[bool, Insert] = {}
+        for shared, insert in ((True, postgresql.insert(table)), (False, sqlite.insert(table))):
+            rows = insert.values(values) if values else insert
+            upsert = (
+                rows.on_conflict_do_update(index_elements=known_by, set_=set_)
+                if set_
+                else rows.on_conflict_do_nothing()
+            )
+            self._built[shared] = upsert
+
+    def run(self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """One row or many, in their order."""
+        connection.execute(self._built[is_shared(connection.dialect)], rows)
 
 
 def is_shared(dialect: Dialect) -> bool:
@@ -185,7 +222,7 @@ def prepare(engine: Engine, clock: Clock) -> None:
 def _ready(connection: sqlite3.Connection, clock: Clock) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
     connection.create_function("fairlead_now", 0, lambda: micros(clock.now()))
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute(_PATIENT)
     connection.execute("PRAGMA foreign_keys = ON")
     # NORMAL: a killed process loses nothing; a power cut may lose the last transactions, never the file. A lost intent
     # has a key that the next pass derives again, and the other system is asked for it before anything is started.
@@ -193,8 +230,15 @@ def _ready(connection: sqlite3.Connection, clock: Clock) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get(WRITES):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    finally:
+        driver.execute(_PATIENT)
 
 
 def _turn_wal_on(engine: Engine) -> None:
@@ -210,15 +254,16 @@ def _turn_wal_on(engine: Engine) -> None:
 
 
 def _patiently(action: Callable[[], object]) -> None:
-    pause, left = Event(), 40 * BUSY_SECONDS
+    """SQLite itself looks again after up to 0.1 s, and then finds the next writer in: we look sooner, and unevenly."""
+    began, (first, last) = time.monotonic(), _LOOKS
     while True:
         try:
             action()
-        except sqlite3.OperationalError as error:
-            left -= 1
-            if "locked" not in str(error) or not left:
+        except (OperationalError, sqlite3.OperationalError) as error:
+            waited = time.monotonic() - began
+            if "locked" not in str(error) or waited > BUSY_SECONDS:
                 raise
-            pause.wait(1 / 40)
+            Event().wait(random.random() * min(max(first, waited / 10), last))
         else:
             return
 

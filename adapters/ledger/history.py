@@ -8,23 +8,27 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from adapters.ledger.codec import canonical, plain
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros, moment, sound
+from adapters.ledger.dialects import Upsert, micros, moment, sound
 from adapters.ledger.tables import chains, events
 from desired_state.model import FleetName
 from reconciler.record import Event
 
 BEGINNING = "0" * 64
+_CHAIN = select(chains).where(chains.c.fleet == bindparam("fleet"))
+_HELD_CHAIN = _CHAIN.with_for_update()
+_LINES = insert(events)
+_ENDS = Upsert(chains, "last_sequence", "last_hash")
 
 
 def append(connection: Connection, fleet: FleetName, lines: Sequence[Event]) -> None:
     """Add lines to a fleet's history within a transaction."""
     if not lines:
         return
-    chain = connection.execute(select(chains).where(chains.c.fleet == fleet).with_for_update()).first()
+    chain = connection.execute(_HELD_CHAIN, {"fleet": fleet}).first()
     sequence, previous = (chain.last_sequence, chain.last_hash) if chain else (0, BEGINNING)
     rows = []
     for line in lines:
@@ -32,11 +36,9 @@ def append(connection: Connection, fleet: FleetName, lines: Sequence[Event]) -> 
         row = _row(fleet, sequence, previous, line)
         rows.append(row)
         previous = row["hash"]
-    connection.execute(events.insert(), rows)
-    end = {"last_sequence": sequence, "last_hash": previous}
+    connection.execute(_LINES, rows)
     begun = {"fleet": fleet, "first_sequence": 0, "first_hash": BEGINNING}
-    insert = insert_into(connection, chains).values(**begun, **end)
-    connection.execute(insert.on_conflict_do_update(index_elements=[chains.c.fleet], set_=end))
+    _ENDS.run(connection, {**begun, "last_sequence": sequence, "last_hash": previous})
 
 
 def _row(fleet: FleetName, sequence: int, previous: str, line: Event) -> dict[str, Any]:
@@ -74,7 +76,7 @@ class History:
         was written anew, chain ends and all: for that, keep a hash elsewhere.
         """
         with self._database.reading() as connection:
-            chain = connection.execute(select(chains).where(chains.c.fleet == fleet)).first()
+            chain = connection.execute(_CHAIN, {"fleet": fleet}).first()
             lines = connection.execute(select(events).where(events.c.fleet == fleet).order_by(events.c.sequence)).all()
         sequence, previous = (chain.first_sequence, chain.first_hash) if chain else (0, BEGINNING)
         for row in lines:

@@ -1,16 +1,21 @@
 """The right to act on one name for a while, and the fence that a writer passes first."""
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import Connection, and_, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, and_, bindparam, select
 
 from adapters.ledger.dialects import Now
 from adapters.ledger.tables import queue
 from reconciler.ports import Clock, Lease, LeaseLost
 
 MARGIN = timedelta(seconds=2)  # longer than a request takes to leave this host; a tenth of a short lease
+# The row of the queue that the owner still holds, by the database's clock; `holder` gives its parameters.
+IS_HELD = and_(
+    queue.c.key == bindparam("held_key"), queue.c.owner == bindparam("held_owner"), queue.c.lease_until > Now()
+)
+_GUARDED = select(queue.c.key).where(IS_HELD).with_for_update(read=True, key_share=True)
 
 
 class HeldLease:
@@ -49,9 +54,10 @@ def held(lease: Lease) -> HeldLease:
     return lease
 
 
-def is_held(lease: HeldLease) -> ColumnElement[bool]:
-    """The row of the queue that this owner still holds, by the database's clock."""
-    return and_(queue.c.key == lease.key, queue.c.owner == lease.owner, queue.c.lease_until > Now())
+def holder(lease: Lease) -> Mapping[str, str]:
+    """Who must hold what, for a statement with `IS_HELD`."""
+    mine = held(lease)
+    return {"held_key": mine.key, "held_owner": mine.owner}
 
 
 def pass_fence(connection: Connection, lease: Lease) -> None:
@@ -60,7 +66,5 @@ def pass_fence(connection: Connection, lease: Lease) -> None:
     FOR KEY SHARE keeps claims out (they lock FOR UPDATE) and lets marks and heartbeats in: they wait for no pass, and
     no pass waits for them, so that the two cannot lock each other out.
     """
-    mine = held(lease)
-    guarded = select(queue.c.key).where(is_held(mine)).with_for_update(read=True, key_share=True)
-    if connection.execute(guarded).first() is None:
-        raise LeaseLost(f"the lease on {mine.key} ran out or went to another owner")
+    if connection.execute(_GUARDED, holder(lease)).first() is None:
+        raise LeaseLost(f"the lease on {lease.key} ran out or went to another owner")

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import BindParameter, Connection, bindparam, update
 
 from adapters.ledger import history, statuses
 from adapters.ledger.codec import MEMORY, OUTCOME
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.dialects import Upsert, micros
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.tables import fleets, intents, requests
 from reconciler.memory import ConditionType, Memory
@@ -19,6 +19,13 @@ from reconciler.record import CommitStatus, Pass, Record
 from reconciler.work import Outcome
 
 _STATES = (ConditionType.STALLED, ConditionType.HELD, ConditionType.RECONCILING)  # the worst of them is a row's state
+
+_WRITTEN = update(fleets).where(fleets.c.name == bindparam("its_name"), fleets.c.version == bindparam("its_version"))
+_STANDS = Upsert(intents, "phase", "ticket", "outcome", "ended_at")
+_DONE: BindParameter[Any] = bindparam("done", expanding=True)
+_ACTED_ON = update(requests).where(
+    requests.c.fleet == bindparam("asked"), requests.c.id.in_(_DONE), requests.c.done_at.is_(None)
+)
 
 
 class Passes:
@@ -86,9 +93,9 @@ def _after(record: Record, result: Pass) -> Record:
 
 
 def _write_fleet(connection: Connection, record: Record, memory: Memory) -> None:
-    mine = (fleets.c.name == record.name, fleets.c.version == record.version)
+    mine = {"its_name": record.name, "its_version": record.version}
     values = {"memory": MEMORY.encode(memory), "version": record.version + 1, **_columns(memory)}
-    if not connection.execute(update(fleets).where(*mine).values(**values)).rowcount:
+    if not connection.execute(_WRITTEN, {**mine, **values}).rowcount:
         raise LeaseLost(f"{record.name} is not at version {record.version} any more: somebody wrote it meanwhile")
 
 
@@ -106,12 +113,8 @@ def _columns(memory: Memory) -> dict[str, Any]:
 
 
 def _write_intents(connection: Connection, moved: Sequence[Outcome], now: datetime) -> None:
-    if not moved:
-        return
-    insert = insert_into(connection, intents)
-    taken = {name: insert.excluded[name] for name in ("phase", "ticket", "outcome", "ended_at")}
-    upsert = insert.on_conflict_do_update(index_elements=[intents.c.key], set_=taken)
-    connection.execute(upsert, [_intent_row(outcome, now) for outcome in moved])
+    if moved:
+        _STANDS.run(connection, [_intent_row(outcome, now) for outcome in moved])
 
 
 def _intent_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
@@ -135,5 +138,4 @@ def _intent_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
 
 def _end_requests(connection: Connection, record: Record, done: Sequence[int], now: datetime) -> None:
     if done:
-        mine = (requests.c.fleet == record.name, requests.c.id.in_(done), requests.c.done_at.is_(None))
-        connection.execute(update(requests).where(*mine).values(done_at=micros(now)))
+        connection.execute(_ACTED_ON, {"asked": record.name, "done": done, "done_at": micros(now)})

@@ -11,13 +11,13 @@ from threading import local
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, or_, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Select, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from adapters.ledger.database import Database, will_ring
-from adapters.ledger.dialects import Now, insert_into, micros
-from adapters.ledger.finishing import FREE, RARE_POLL, SECOND, Finished, finish, finish_many, give_back
-from adapters.ledger.lease import HeldLease, held, is_held
+from adapters.ledger.dialects import Now, Upsert, excluded, micros
+from adapters.ledger.finishing import RARE_POLL, SECOND, Finished, fail, finish, finish_many
+from adapters.ledger.lease import IS_HELD, HeldLease, held, holder
 from adapters.ledger.tables import queue
 from adapters.ledger.together import Together
 from reconciler.ports import Due
@@ -25,21 +25,57 @@ from reconciler.ports import Due
 POLL = 0.5  # seconds between looks of those who do not hear what others make due
 
 
+def _earlier(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+    return case((one <= other, one), else_=other)
+
+
+def _soonest(*which: ColumnElement[bool]) -> Select[int, int | None, int | None]:
+    """The database's time, and the first due time and the first end of a lease after `after`."""
+    due, expiry = (
+        select(func.min(column)).where(column > bindparam("after"), *which).scalar_subquery()
+        for column in (queue.c.due, queue.c.lease_until)
+    )
+    return select(Now(), due, expiry)
+
+
+# Built once: putting a statement together takes SQLAlchemy longer than an engine takes to run it.
+_MARKED: dict[str, Any] = {
+    "mark": queue.c.mark + 1,
+    "due": _earlier(queue.c.due, excluded(queue).due),
+}
+_DUE_AT = Upsert(queue, **_MARKED)
+_DUE_SOON = Upsert(queue, values={"due": Now() + bindparam("after", type_=BigInteger)}, **_MARKED)
+_LONGER = Now() + bindparam("span", type_=BigInteger)
+_OF_FAMILY = queue.c.family == bindparam("of_family")
+_CLAIMABLE = and_(_OF_FAMILY, queue.c.due <= Now(), or_(queue.c.lease_until.is_(None), queue.c.lease_until <= Now()))
+_FREE = (
+    select(queue.c.key)
+    .where(_CLAIMABLE)
+    .order_by(queue.c.due, queue.c.key)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("free")
+)
+_TAKEN = (
+    update(queue)
+    .where(queue.c.key.in_(select(_FREE.c.key)))
+    .values(owner=bindparam("owner"), lease_until=_LONGER)
+    .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
+)
+_RENEWED = update(queue).where(IS_HELD).values(lease_until=_LONGER)
+_ANYTHING = select(Now(), select(queue.c.key).where(_CLAIMABLE).limit(1).exists())
+_NEXT, _NEXT_OF_FAMILY = _soonest(), _soonest(_OF_FAMILY)
+
+
 def make_due(
     connection: Connection, keys: Iterable[str], due: datetime | None = None, *, after: timedelta = timedelta(0)
 ) -> None:
     """Add names within a transaction, due at `due` (None: `after` from now). Raises ValueError without a family."""
-    rows = [_row(key, due) for key in sorted(set(keys))]  # one order: two writers never wait for each other
+    when = {"after": micros_of(after)} if due is None else {"due": micros(due)}
+    rows = [_row(key) | when for key in sorted(set(keys))]  # one order: two writers never wait for each other
     if not rows:
         return
-    insert = insert_into(connection, queue)
-    values: dict[str, Any] = {name: bindparam(name) for name in ("key", "family")} | {"mark": 1, "attempts": 0}
-    values["due"] = Now() + micros_of(after) if due is None else bindparam("due", type_=BigInteger)
-    statement = insert.values(values).on_conflict_do_update(
-        index_elements=[queue.c.key],
-        set_={"mark": queue.c.mark + 1, "due": _earlier(queue.c.due, insert.excluded.due)},
-    )
-    connection.execute(statement, rows)
+    (_DUE_SOON if due is None else _DUE_AT).run(connection, rows)
     will_ring(connection, {row["family"] for row in rows})
 
 
@@ -48,15 +84,11 @@ def micros_of(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-def _row(key: str, due: datetime | None) -> dict[str, Any]:
+def _row(key: str) -> dict[str, Any]:
     family, colon, name = key.partition(":")
     if not (family and colon and name):
         raise ValueError(f"{key!r} is no name of the queue: write family:name")
-    return {"key": key, "family": family} | ({} if due is None else {"due": micros(due)})
-
-
-def _earlier(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
-    return case((one <= other, one), else_=other)
+    return {"key": key, "family": family, "mark": 1, "attempts": 0}
 
 
 class WorkQueue:
@@ -93,22 +125,9 @@ class WorkQueue:
         if limit <= 0 or not self._anything_due(family):
             return []
         began, owner = self._database.clock.monotonic(), f"{os.getpid()}-{uuid4().hex}"
-        free = (
-            select(queue.c.key)
-            .where(*_claimable(family))
-            .order_by(queue.c.due, queue.c.key)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("free")
-        )
-        taking = (
-            update(queue)
-            .where(queue.c.key.in_(select(free.c.key)))
-            .values(owner=owner, lease_until=Now() + micros_of(lease))
-            .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
-        )
+        wanted = {"of_family": family, "most": limit, "owner": owner, "span": micros_of(lease)}
         with self._database.writing() as connection:
-            rows = connection.execute(taking).all()
+            rows = connection.execute(_TAKEN, wanted).all()
         rows = sorted(rows, key=lambda row: (row.due, row.key))
         return [self._given(row, owner, began, lease) for row in rows]
 
@@ -135,10 +154,8 @@ class WorkQueue:
 
     def fail(self, due: Due, *, again_at: datetime) -> bool:
         """Not done: due at `again_at` (marked meanwhile: now), one more attempt counted. False: the lease was lost."""
-        again = case((queue.c.mark == due.mark, micros(again_at)), else_=Now())
-        kept = update(queue).where(is_held(held(due.lease)))
         with self._database.writing(may_be_lost=True) as connection:
-            return give_back(connection, kept.values(due=again, attempts=queue.c.attempts + 1, **FREE), due.key)
+            return fail(connection, due, again_at)
 
     def renew(self, due: Due, lease: timedelta) -> bool:
         """Heartbeat: the lease runs from now. False when it was lost: then its owner's next check says so too.
@@ -146,9 +163,8 @@ class WorkQueue:
         After `LedgerAway` our own reckoning stays as it was, never later than the database's.
         """
         mine, began = held(due.lease), self._database.clock.monotonic()
-        longer = update(queue).where(is_held(mine)).values(lease_until=Now() + micros_of(lease))
         with self._database.writing() as connection:
-            kept = connection.execute(longer).rowcount > 0
+            kept = connection.execute(_RENEWED, {**holder(mine), "span": micros_of(lease)}).rowcount > 0
         if kept:
             mine.extend(began, lease)
         else:
@@ -182,24 +198,14 @@ class WorkQueue:
 
     def _next_due(self, family: str | None, after: int) -> tuple[int, int | None]:
         """The database's time, and when something of the family becomes due after `after`."""
-        ours = () if family is None else (queue.c.family == family,)
-        soonest = [
-            select(func.min(column)).where(column > after, *ours).scalar_subquery()
-            for column in (queue.c.due, queue.c.lease_until)
-        ]
+        soonest = _NEXT if family is None else _NEXT_OF_FAMILY
         with self._database.reading() as connection:
-            now, due, expiry = connection.execute(select(Now(), *soonest)).one()
+            now, due, expiry = connection.execute(soonest, {"after": after, "of_family": family}).one()
         return now, min((time for time in (due, expiry) if time is not None), default=None)
 
     def _anything_due(self, family: str) -> bool:
         """A look that takes no lock: most claims end here."""
         self._looks.family, self._looks.heard = family, self._database.bell.count(family)
-        found = select(queue.c.key).where(*_claimable(family)).limit(1).exists()
         with self._database.reading() as connection:
-            self._looks.at, anything = connection.execute(select(Now(), found)).one()
+            self._looks.at, anything = connection.execute(_ANYTHING, {"of_family": family}).one()
         return bool(anything)
-
-
-def _claimable(family: str) -> tuple[ColumnElement[bool], ...]:
-    unleased = or_(queue.c.lease_until.is_(None), queue.c.lease_until <= Now())
-    return (queue.c.family == family, queue.c.due <= Now(), unleased)

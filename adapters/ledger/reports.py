@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, select, tuple_, update
 
 from adapters.ledger.codec import canonical
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.dialects import Upsert, micros
+from adapters.ledger.feeds import note_read
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
@@ -24,6 +25,26 @@ from reconciler.ports import Lease
 
 EMPTY = canonical({"hosts": {}})  # the part's own body: hosts are laid into it when it is loaded
 Known = Mapping[tuple[FleetName, str], Row[Any]]
+
+_OF_FEED = reports.c.feed == bindparam("feed")
+_FEED = select(feeds).where(feeds.c.name == bindparam("name"))
+_PARTS = select(snapshots.c.fleet).where(snapshots.c.feed == bindparam("feed"))
+_NEW_PARTS = Upsert(snapshots)
+_HOSTS: BindParameter[Any] = bindparam("hosts", expanding=True)
+_KNOWN = select(*(reports.c[name] for name in ("fleet", "host", "digest", "number", "sent", "silent_at"))).where(
+    _OF_FEED, reports.c.host.in_(_HOSTS)
+)
+_NEWS = Upsert(reports, "digest", "body", "number", "at", "sent", "silent_at")
+_SAME = (  # the same word said again: the text stays where it is
+    update(reports)
+    .where(*(reports.c[name] == bindparam(f"its_{name}") for name in ("fleet", "feed", "host")))
+    .values({name: bindparam(f"its_{name}") for name in ("number", "at", "sent", "silent_at")})
+)
+_FELL_SILENT = (
+    select(reports.c.fleet)
+    .where(_OF_FEED, reports.c.silent_at > bindparam("since"), reports.c.silent_at <= bindparam("until"))
+    .distinct()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +94,7 @@ class Reports:
         newest = _newest(report for report in said if report.fleet in fleets)
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            before = connection.execute(select(feeds).where(feeds.c.name == feed)).first()
+            before = connection.execute(_FEED, {"name": feed}).first()
             since = before.read_at or 0 if before is not None else 0
             until = since if read_at is None else max(since, micros(read_at))
             changed = _anchor(connection, feed, fleets, until)
@@ -81,14 +102,8 @@ class Reports:
             changed |= _fell_silent(connection, feed, since, until)
             recovered = before is not None and before.trouble is not None
             make_due(connection, [f"fleet:{name}" for name in (changed | set(fleets) if recovered else changed)])
-            self._note(connection, feed, until)
+            note_read(connection, feed, until, self._database.clock.now())
         return tuple(sorted(changed))
-
-    def _note(self, connection: Connection, feed: str, read_at: int) -> None:
-        now = micros(self._database.clock.now())
-        values = {"read_at": read_at, "trouble": None, "tried_at": now}
-        insert = insert_into(connection, feeds).values(name=feed, **values)
-        connection.execute(insert.on_conflict_do_update(index_elements=[feeds.c.name], set_=values))
 
     def silent_hosts(self, feed: str, since: datetime) -> Sequence[tuple[FleetName, str]]:
         """Fleet and host of every report of the feed whose host is silent since before that."""
@@ -117,14 +132,14 @@ def _newest(said: Iterable[HostReport]) -> dict[tuple[FleetName, str], HostRepor
 
 def _anchor(connection: Connection, feed: str, fleets: Collection[FleetName], read_at: int) -> set[FleetName]:
     """One part a fleet; gives the fleets whose part came or went."""
-    known: set[FleetName] = set(connection.scalars(select(snapshots.c.fleet).where(snapshots.c.feed == feed)))
+    known: set[FleetName] = set(connection.scalars(_PARTS, {"feed": feed}))
     digest = hashlib.sha256(EMPTY.encode()).hexdigest()
     rows = [
         {"fleet": name, "feed": feed, "digest": digest, "body": EMPTY, "read_at": read_at}
         for name in sorted(set(fleets) - known)
     ]
     if rows:
-        connection.execute(insert_into(connection, snapshots).on_conflict_do_nothing(), rows)
+        _NEW_PARTS.run(connection, rows)
     gone = sorted(known - set(fleets))
     for chunk in chunks(gone):
         for table in (reports, snapshots):
@@ -149,17 +164,17 @@ def _store(
         else:
             again.append({f"its_{name}": value for name, value in row.items()})
             news |= {report.fleet} if old.silent_at <= since else set()
-    _upsert(connection, fresh)
-    _refresh(connection, again)
+    if fresh:
+        _NEWS.run(connection, fresh)
+    if again:
+        connection.execute(_SAME, again)
     return news
 
 
 def _known(connection: Connection, feed: str, hosts: Iterable[str]) -> Known:
-    columns = [reports.c[name] for name in ("fleet", "host", "digest", "number", "sent", "silent_at")]
-    asked = select(*columns).where(reports.c.feed == feed)
     found: dict[tuple[FleetName, str], Row[Any]] = {}
     for chunk in chunks(sorted(hosts)):
-        rows = connection.execute(asked.where(reports.c.host.in_(chunk)))
+        rows = connection.execute(_KNOWN, {"feed": feed, "hosts": chunk})
         found.update({(row.fleet, row.host): row for row in rows})
     return found
 
@@ -179,27 +194,6 @@ def _row(feed: str, report: HostReport) -> dict[str, Any]:
     }
 
 
-def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    insert = insert_into(connection, reports)
-    taken = {name: insert.excluded[name] for name in ("digest", "body", "number", "at", "sent", "silent_at")}
-    keys = [reports.c.fleet, reports.c.feed, reports.c.host]
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=taken), rows)
-
-
-def _refresh(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """The same word said again: the text stays where it is."""
-    if not rows:
-        return
-    same = [reports.c[name] == bindparam(f"its_{name}") for name in ("fleet", "feed", "host")]
-    moved: dict[str, Any] = {name: bindparam(f"its_{name}") for name in ("number", "at", "sent", "silent_at")}
-    connection.execute(update(reports).where(*same).values(moved), rows)
-
-
 def _fell_silent(connection: Connection, feed: str, since: int, until: int) -> set[FleetName]:
     """Fleets with a host whose silence began between two reads."""
-    silent = select(reports.c.fleet).where(
-        reports.c.feed == feed, reports.c.silent_at > since, reports.c.silent_at <= until
-    )
-    return set(connection.scalars(silent.distinct()))
+    return set(connection.scalars(_FELL_SILENT, {"feed": feed, "since": since, "until": until}))

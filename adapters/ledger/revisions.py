@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, or_, select, update
+from sqlalchemy import BindParameter, Connection, Update, bindparam, insert, or_, select, update
 
 from adapters.ledger import history, statuses
 from adapters.ledger.codec import FLEET, MEMORY, PROBLEMS, SETTING
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros
+from adapters.ledger.dialects import Upsert, micros
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.records import chunks
@@ -41,6 +41,23 @@ _SETTINGS = select(fleets.c.name, fleets.c.setting).where(
 )
 _SPEC = ("desired", "desired_digest", "target_digest", "spec_digest", "setting", "setting_commit")
 _FACTS = ("repository", "present", "problems", "revision", "changed_at")
+
+
+def _rewritten(columns: Iterable[str], counts: Any) -> Update:
+    """These columns of the row `row_name` anew; its generation moves by `counts`."""
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    values |= {"version": fleets.c.version + 1, "generation": fleets.c.generation + counts}
+    return update(fleets).where(fleets.c.name == bindparam("row_name")).values(values)
+
+
+_NEW = insert(fleets)
+_CHANGED = _rewritten((*_SPEC, *_FACTS), bindparam("counts"))
+_NOTED = _rewritten(_FACTS, 0)
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_BY_NAME = select(*_LIGHT).where(fleets.c.name.in_(_NAMES)).order_by(fleets.c.name)
+_LOCKED = _BY_NAME.with_for_update()
+_OWN = select(*_LIGHT).where(or_(fleets.c.repository == _REPOSITORY, fleets.c.rival == _REPOSITORY))
+_HEAD_READ = Upsert(repositories, "head", "read_at")
 
 
 class Revisions:
@@ -142,10 +159,9 @@ def _problems(change: RevisionChange) -> Mapping[FleetName, str]:
 
 def _all_rows(connection: Connection, change: RevisionChange) -> dict[FleetName, Any]:
     """The rows that are this repository's own or that it wanted, and those of other names that it declares."""
-    mine = or_(fleets.c.repository == change.repository, fleets.c.rival == change.repository)
-    rows = {row.name: row for row in connection.execute(select(*_LIGHT).where(mine))}
+    rows = {row.name: row for row in connection.execute(_OWN, {"repository": change.repository})}
     for chunk in chunks(sorted(change.desired.declared - rows.keys())):
-        rows |= {row.name: row for row in connection.execute(select(*_LIGHT).where(fleets.c.name.in_(chunk)))}
+        rows |= {row.name: row for row in connection.execute(_BY_NAME, {"names": chunk})}
     return rows
 
 
@@ -153,8 +169,7 @@ def _stored(connection: Connection, names: Collection[FleetName]) -> dict[FleetN
     """The rows of these names, locked in one order."""
     rows: dict[FleetName, Any] = {}
     for chunk in chunks(sorted(names)):
-        locked = select(*_LIGHT).where(fleets.c.name.in_(chunk)).order_by(fleets.c.name).with_for_update()
-        rows |= {row.name: row for row in connection.execute(locked)}
+        rows |= {row.name: row for row in connection.execute(_LOCKED, {"names": chunk})}
     return rows
 
 
@@ -183,9 +198,9 @@ class _Writer:
         gone = self._gone()
         self._insert(new)
         for chunk in chunks(changed):  # what is put together between two statements keeps rows locked
-            self._update([self._changes(each) for each in chunk if each.fleet], (*_SPEC, *_FACTS))
-            self._update([self._facts(each) for each in chunk if not each.fleet], _FACTS)
-        self._update(gone, _FACTS)
+            self._update(_CHANGED, [self._changes(each) for each in chunk if each.fleet])
+            self._update(_NOTED, [self._facts(each) for each in chunk if not each.fleet])
+        self._update(_NOTED, gone)
         named = {*(each.name for each in (*new, *changed)), *(row["name"] for row in gone)}
         self._hold_rewritten(named)
         return tuple(sorted(named))
@@ -227,21 +242,14 @@ class _Writer:
         counts = (row.target_digest, row.spec_digest) != (spec["target_digest"], spec["spec_digest"])
         return {**self._facts(each), **spec, "counts": int(counts)}
 
-    def _update(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-        if not rows:
-            return
-        counts: Any = bindparam("counts") if "counts" in rows[0] else 0
-        values: dict[str, Any] = {name: bindparam(name) for name in columns}
-        values |= {"version": fleets.c.version + 1, "generation": fleets.c.generation + counts}
-        where = fleets.c.name == bindparam("row_name")
-        self._connection.execute(
-            update(fleets).where(where).values(values),
-            [{"row_name" if key == "name" else key: value for key, value in row.items()} for row in rows],
-        )
+    def _update(self, changed: Update, rows: Sequence[Mapping[str, Any]]) -> None:
+        named = [{"row_name" if key == "name" else key: value for key, value in row.items()} for row in rows]
+        if named:
+            self._connection.execute(changed, named)
 
     def _insert(self, new: Sequence[Declared]) -> None:
         for chunk in chunks(new):
-            self._connection.execute(fleets.insert(), [self._new(each) for each in chunk])
+            self._connection.execute(_NEW, [self._new(each) for each in chunk])
 
     def _new(self, each: Declared) -> dict[str, Any]:
         environment, _, short_name = each.name.partition("/")
@@ -314,5 +322,4 @@ def _write_head(connection: Connection, change: RevisionChange) -> None:
     if before is None or before.head != change.head.sha:
         make_due(connection, [f"rollup:{change.repository}"], after=statuses.ROLL_UP_AFTER)
     read = {"head": change.head.sha, "read_at": micros(change.at)}
-    insert = insert_into(connection, repositories).values(name=change.repository, **read)
-    connection.execute(insert.on_conflict_do_update(index_elements=[repositories.c.name], set_=read))
+    _HEAD_READ.run(connection, {"name": change.repository, **read})

@@ -5,10 +5,23 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import insert_into, micros, moment, sound
+from adapters.ledger.dialects import Upsert, micros, moment, sound
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
@@ -21,6 +34,48 @@ COMMITS = 500
 ROLL_UP_AFTER = timedelta(milliseconds=500)  # many words make one roll-up, and the deploys that they speak of go first
 Place = tuple[str, Sha, str]  # repository, commit, context
 
+_OF_REPOSITORY = statuses.c.repository == bindparam("repository")
+_PAIRS: BindParameter[Any] = bindparam("pairs", expanding=True)
+_STANDING = (
+    select(statuses)
+    .where(_OF_REPOSITORY, tuple_(statuses.c.commit, statuses.c.context).in_(_PAIRS))
+    .order_by(statuses.c.id)
+    .with_for_update()
+)
+_SAID = Upsert(
+    statuses,
+    *("state", "description", "target_url", "at", "said_at"),
+    key=("repository", "commit", "context"),
+    sequence=statuses.c.sequence + 1,
+    attempts=0,
+    next_try=None,
+    refused=None,
+)
+_UNDELIVERED = (
+    select(statuses)
+    .where(
+        _OF_REPOSITORY,
+        statuses.c.sequence > statuses.c.delivered_sequence,
+        statuses.c.refused.is_(None),
+        or_(statuses.c.next_try.is_(None), statuses.c.next_try <= bindparam("now")),
+    )
+    .order_by(
+        case((statuses.c.state == State.PENDING.value, 1), else_=0),
+        case((statuses.c.context.like("%/%/%"), 1), else_=0),  # a fleet's own word
+        statuses.c.id.desc(),
+    )
+    .limit(bindparam("most", type_=Integer))
+)
+_IT, _ITS_SEQUENCE = statuses.c.id == bindparam("its_id"), bindparam("its_sequence", type_=BigInteger)
+_SETTLED = (
+    update(statuses).where(_IT, statuses.c.delivered_sequence < _ITS_SEQUENCE).values(delivered_sequence=_ITS_SEQUENCE)
+)
+_PUT_OFF = (
+    update(statuses)
+    .where(_IT, statuses.c.sequence == _ITS_SEQUENCE)
+    .values(attempts=statuses.c.attempts + bindparam("tried", type_=BigInteger))
+)
+
 
 def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) -> None:
     """Put words into the outbox within a transaction; what says the same as before is dropped.
@@ -32,13 +87,7 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
     if not news:
         return
-    insert = insert_into(connection, statuses)
-    fresh = {"attempts": 0, "next_try": None, "refused": None, "sequence": statuses.c.sequence + 1}
-    taken = {name: insert.excluded[name] for name in ("state", "description", "target_url", "at", "said_at")}
-    upsert = insert.on_conflict_do_update(
-        index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
-    )
-    connection.execute(upsert, [_row(word, now) for word in news])
+    _SAID.run(connection, [_row(word, now) for word in news])
     rolled_up = {
         f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
     }  # fairlead/<env>/<service>
@@ -51,9 +100,8 @@ def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tup
     for repository, group in groupby(sorted(places), key=lambda place: place[0]):
         pairs = [(commit, context) for _, commit, context in group]
         for start in range(0, len(pairs), PAIRS):
-            here = tuple_(statuses.c.commit, statuses.c.context).in_(pairs[start : start + PAIRS])
-            query = select(statuses).where(statuses.c.repository == repository, here)
-            for row in connection.execute(query.order_by(statuses.c.id).with_for_update()):
+            wanted = {"repository": repository, "pairs": pairs[start : start + PAIRS]}
+            for row in connection.execute(_STANDING, wanted):
                 found[repository, row.commit, row.context] = (row.state, row.description, row.target_url)
     return found
 
@@ -136,21 +184,9 @@ class Statuses:
 
         The order of first words stands in for the order of commits.
         """
-        pending = case((statuses.c.state == State.PENDING.value, 1), else_=0)
-        a_fleets = case((statuses.c.context.like("%/%/%"), 1), else_=0)
-        waiting = (
-            select(statuses)
-            .where(
-                statuses.c.repository == repository,
-                statuses.c.sequence > statuses.c.delivered_sequence,
-                statuses.c.refused.is_(None),
-                or_(statuses.c.next_try.is_(None), statuses.c.next_try <= micros(now)),
-            )
-            .order_by(pending, a_fleets, statuses.c.id.desc())
-            .limit(limit)
-        )
+        wanted = {"repository": repository, "now": micros(now), "most": limit}
         with self._database.reading() as connection:
-            return [_waiting(row) for row in connection.execute(waiting)]
+            return [_waiting(row) for row in connection.execute(_UNDELIVERED, wanted)]
 
     def settle(self, lease: Lease, results: Sequence[Delivery]) -> None:
         """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`.
@@ -162,7 +198,11 @@ class Statuses:
         with self._database.writing() as connection:
             pass_fence(connection, lease)
             for result in sorted(results, key=lambda result: result.id):  # the order in which `put` locks them
-                connection.execute(_settled(result) if result.delivered else _put_off(result))
+                it = {"its_id": result.id, "its_sequence": result.sequence}
+                if result.delivered:
+                    connection.execute(_SETTLED, it)
+                else:
+                    connection.execute(_PUT_OFF, {**it, **_fate(result)})
 
 
 def _waiting(row: Row[Any]) -> Undelivered:
@@ -175,14 +215,8 @@ def _waiting(row: Row[Any]) -> Undelivered:
     )
 
 
-def _settled(result: Delivery) -> Any:
-    older = statuses.c.delivered_sequence < result.sequence
-    return update(statuses).where(statuses.c.id == result.id, older).values(delivered_sequence=result.sequence)
-
-
-def _put_off(result: Delivery) -> Any:
+def _fate(result: Delivery) -> dict[str, Any]:
     """Tried again at `retry_at`; without one the forge has refused this word for good."""
-    fate: dict[str, Any] = {"refused": result.message or "refused"}
-    if result.retry_at is not None:
-        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
-    return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)
+    if result.retry_at is None:
+        return {"refused": result.message or "refused", "tried": 0}
+    return {"next_try": micros(result.retry_at), "tried": int(result.tried)}
