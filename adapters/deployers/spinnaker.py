@@ -75,6 +75,10 @@ class Spinnaker:
             f"{environment.account}/{region}/{cluster_in(fleet, settings, region)}" for region in environment.regions
         )
 
+    def host_tags(self, fleet: Fleet) -> None:
+        """Its instances are those of Auto Scaling groups."""
+        del fleet
+
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""
         return inventory.part([cluster_in(fleet, settings_of(fleet), region)])

@@ -75,6 +75,10 @@ class Trigger:
         tags = ",".join(f"{key}={value}" for key, value in sorted(settings_of(fleet).select.tags.items()))
         return tuple(f"{environment.account}/{region}/{tags}" for region in environment.regions)
 
+    def host_tags(self, fleet: Fleet) -> Mapping[str, str]:
+        """What selects its hosts."""
+        return settings_of(fleet).select.tags
+
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""
         del region
