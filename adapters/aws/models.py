@@ -6,13 +6,13 @@ what is used. How requests are sent, repeated and paged, and how errors are read
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 import botocore.session
 from botocore.loaders import Loader
-from botocore.utils import parse_timestamp
+
+from adapters.aws.parsing import Parsers
 
 READ: Mapping[str, Mapping[str, frozenset[str]]] = {
     "autoscaling": {
@@ -28,6 +28,7 @@ READ: Mapping[str, Mapping[str, frozenset[str]]] = {
     "ec2": {
         "Image": frozenset({"ImageId", "Name", "Tags"}),
         "Instance": frozenset({"InstanceId", "ImageId", "LaunchTime", "Placement", "State", "Tags"}),
+        "InstanceState": frozenset({"Name"}),
         "LaunchTemplateVersion": frozenset(
             {"LaunchTemplateId", "VersionNumber", "DefaultVersion", "LaunchTemplateData"}
         ),
@@ -61,16 +62,5 @@ def lean_session() -> Any:
     """A botocore session whose clients read no more than is used."""
     session = botocore.session.get_session()
     session.register_component("data_loader", models())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
+    session.register_component("response_parser_factory", Parsers())
     return session
-
-
-def timestamp(said: Any) -> datetime:
-    """A time as botocore reads it; the form that EC2 and Auto Scaling write (ISO 8601 in UTC) at a hundredth of the
-    cost."""
-    if isinstance(said, str) and said[10:11] == "T" and said.endswith("Z"):
-        try:
-            return datetime.fromisoformat(said)
-        except ValueError:
-            pass
-    return parse_timestamp(said)  # type: ignore[no-any-return]
