@@ -61,6 +61,13 @@ class Sessions:
             self._verify(role, region, account)
         return self._client(service, region, role, 1 if once else self._attempts)
 
+    def prepare(self, service: str, region: str, *, role: str | None = None) -> None:
+        """Make a client before it is needed. No request is made, so nothing is known of the role.
+
+        Raises `Unreadable` where there can be none.
+        """
+        self._client(service, region, role, self._attempts)
+
     def _client(self, service: str, region: str, role: str | None, attempts: int) -> Any:
         key = (role, region, service, attempts)
         with self._lock:

@@ -49,6 +49,7 @@ class Spinnaker:
     """The deployer of type `spinnaker`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = SpinnakerSettings
+    aws_services = ("autoscaling", "ec2", "s3")
     lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 

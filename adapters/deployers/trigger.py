@@ -48,6 +48,7 @@ class Trigger:
     """The deployer of type `trigger`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = TriggerSettings
+    aws_services = ("ec2", "s3", "sns", "elbv2")
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
     def __init__(
