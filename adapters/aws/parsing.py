@@ -6,7 +6,8 @@ mapping. Whatever is special (errors, headers, attributes, unions, lists without
 """
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -25,17 +26,10 @@ class _Quick:
         super().__init__(timestamp_parser=timestamp)  # type: ignore[call-arg]
         self._plans: dict[tuple[str, str], Mapping[str, tuple[str, Any]] | None] = {}
 
-    def _parse_xml_string_to_dom(self, xml_string: bytes) -> Any:
-        """As botocore does, in one call of C that keeps all other threads waiting. Nothing that it makes is garbage:
-        Python's collector would look at tens of thousands of elements a hundred times.
-        """
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return super()._parse_xml_string_to_dom(xml_string)  # type: ignore[misc]
-        finally:
-            if collects:
-                gc.enable()
+    def parse(self, response: Any, shape: Any) -> Any:
+        """See `botocore.parsers.ResponseParser`."""
+        with _without_collector():
+            return super().parse(response, shape)  # type: ignore[misc]
 
     def _handle_structure(self, shape: Any, node: Any) -> Any:
         """See `botocore.parsers.BaseXMLResponseParser`; should that not be asked any more, answers are read slower."""
@@ -68,11 +62,27 @@ class Parsers(ResponseParserFactory):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.set_parser_defaults(timestamp_parser=timestamp)
+        self._quick: Mapping[str, Any] = {"ec2": _Ec2(), "query": _Query()}
 
     def create_parser(self, protocol_name: str) -> Any:
         """See `botocore.parsers.ResponseParserFactory`."""
-        quick: Mapping[str, Any] = {"ec2": _Ec2, "query": _Query}
-        return quick[protocol_name]() if protocol_name in quick else super().create_parser(protocol_name)
+        return self._quick.get(protocol_name) or super().create_parser(protocol_name)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """For the part of a second that a page takes: it makes a hundred thousand objects, of which none is garbage, and
+    Python's collector would look at all of them again and again. Who finds it off leaves it off: of several threads
+    each turns on again what it turned off.
+    """
+    collects = gc.isenabled()
+    if collects:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _plan(shape: Any, namespace: str) -> Mapping[str, tuple[str, Any]] | None:

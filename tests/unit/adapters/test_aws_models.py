@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_what_is_not_xml_is_botocores_error_and_the_collector_works_on() -> None
         lean("ec2", "ec2", "DescribeInstances", answered("<html>"))
 
     assert gc.isenabled()
+
+
+def test_many_threads_that_parse_leave_the_collector_on() -> None:
+    answer = answered(INSTANCES)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = list(pool.map(lambda _: lean("ec2", "ec2", "DescribeInstances", answer), range(64)))
+
+    assert {len(each["Reservations"]) for each in found} == {2}
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off() -> None:
+    gc.disable()
+    try:
+        lean("ec2", "ec2", "DescribeInstances", answered(INSTANCES))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_model_is_loaded_once_for_all_roles_and_stays_cut_down() -> None:
