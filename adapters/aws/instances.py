@@ -1,9 +1,10 @@
 """What EC2 tells of the instances of one account and region, read again and again.
 
-The image that an instance was launched from never changes (EC2's API reference, data type Instance: ImageId is "used to
-launch"), and ids are not given twice. So it is asked once, of instances that were not seen before. State and tags
-change: hosts are read each time, by their tags on the server's side. Now and then, and where that costs fewer
-calls, everything is read.
+The image that an instance was launched from never changes (EC2's API reference, data type Instance, ImageId: what was
+"used to launch" it), and no other instance gets its id (EC2 User Guide, Resource IDs: unique). So it is asked once, of
+instances that were not seen before. State and tags change: hosts are read each time, by their tags on the server's
+side. Every hour, and where that costs fewer calls, everything is read. Who is about to act does not ask here, but by
+`InventoryReader.read_clusters` and `read_hosts`.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
