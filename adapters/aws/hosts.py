@@ -3,12 +3,14 @@
 A host: `{id, state, zone, launched, tags}`, where the state is `pending` or `running`; any other is no host any more.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 PRESENT = ("pending", "running")
 PAGE = 1000  # instances, the most that EC2 gives in one answer (DescribeInstances, MaxResults)
+FILTER_VALUES = 200  # of all filters of one call; EC2 answers more with FilterLimitExceeded
 
 Host = Mapping[str, Any]
 Tags = Mapping[str, str]
@@ -51,12 +53,64 @@ class Hosts:
         return tuple(host for host in rarest if all(host["tags"].get(key) == value for key, value in tags.items()))
 
 
+class Wanted:
+    """The hosts of many fleets: those that have all tags of at least one of these."""
+
+    def __init__(self, tags: Collection[Tags]) -> None:
+        self._all = sorted({tuple(sorted(each.items())) for each in tags})
+        self.is_everything = () in self._all
+        counted = Counter(tag for each in self._all for tag in each)
+        self._by_rarest: dict[tuple[str, str], list[frozenset[tuple[str, str]]]] = defaultdict(list)
+        for each in filter(None, self._all):
+            self._by_rarest[min(each, key=lambda tag: (counted[tag], tag))].append(frozenset(each))
+
+    def takes(self, instance: Mapping[str, Any]) -> bool:
+        """Whether an instance's tags, as EC2 tells them, are asked for."""
+        if self.is_everything or not self._by_rarest:
+            return self.is_everything
+        has = {(tag["Key"], tag["Value"]) for tag in instance.get("Tags", [])}
+        return any(each <= has for tag in has for each in self._by_rarest.get(tag, ()))
+
+    def read(self, ec2: Any) -> Hosts:
+        """Them, freshly read."""
+        found: dict[str, Host] = {}
+        for filters in self.filters:
+            taken = (instance for instance in instances(ec2, filters) if self.takes(instance))
+            found.update((host["id"], host) for instance in taken if (host := host_of(instance)) is not None)
+        return Hosts(found.values())
+
+    @cached_property
+    def filters(self) -> tuple[list[dict[str, Any]], ...]:
+        """Filters that let them through and few others, as few calls as their values fit into.
+
+        Filters add up and the values of one are alternatives, so fleets that are told by the same keys share a call.
+        """
+        by_keys: dict[tuple[str, ...], list[Tags]] = defaultdict(list)
+        for each in self._all:
+            by_keys[tuple(key for key, _ in each)].append(dict(each))
+        return tuple(_filters(batch) for alike in by_keys.values() for batch in _batches(alike))
+
+
+def _batches(alike: Iterable[Tags]) -> Iterator[dict[str, set[str]]]:
+    """Values by key, no more at once than fit into a call beside the states."""
+    values: dict[str, set[str]] = {}
+    for tags in alike:
+        grown = {key: values.get(key, set()) | {value} for key, value in tags.items()}
+        if sum(map(len, grown.values())) + len(PRESENT) > FILTER_VALUES:
+            yield values
+            grown = {key: {value} for key, value in tags.items()}
+        values = grown
+    yield values
+
+
+def _filters(values: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
+    tags = [{"Name": f"tag:{key}", "Values": sorted(map(_literally, found))} for key, found in sorted(values.items())]
+    return [*tags, {"Name": "instance-state-name", "Values": list(PRESENT)}]
+
+
 def read_hosts(ec2: Any, tags: Tags) -> tuple[Host, ...]:
     """The hosts that have all of these tags, freshly read."""
-    filters = [{"Name": f"tag:{key}", "Values": [_literally(value)]} for key, value in sorted(tags.items())]
-    filters.append({"Name": "instance-state-name", "Values": list(PRESENT)})
-    found = (host_of(instance) for instance in instances(ec2, filters))
-    return Hosts(host for host in found if host is not None).tagged(tags)
+    return Wanted([tags]).read(ec2).all
 
 
 def _literally(value: str) -> str:

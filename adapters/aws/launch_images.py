@@ -21,34 +21,41 @@ class TemplateVersion(NamedTuple):
     version: str
 
 
+class Launch(NamedTuple):
+    """What a group launches from: a template, else a launch configuration by name (empty: neither)."""
+
+    group: str
+    template: TemplateVersion | None
+    configuration: str
+
+
 class LaunchImages:
     """Reads launch images, with as few calls as the API allows."""
 
     def __init__(self) -> None:
         self._kept: dict[TemplateVersion, str] = {}
 
-    def of_region(self, ec2: Any, autoscaling: Any, groups: Sequence[Group]) -> dict[str, str]:
+    def of_region(self, ec2: Any, autoscaling: Any, launches: Sequence[Launch]) -> dict[str, str]:
         """Image id by group name, with one paged sweep over all templates of the region."""
-        found = self._sweep(ec2) if any(template_of(group) for group in groups) else {}
-        return self._resolve(ec2, autoscaling, groups, found)
+        found = self._sweep(ec2) if any(launch.template for launch in launches) else {}
+        return self._resolve(ec2, autoscaling, launches, found)
 
-    def of_groups(self, ec2: Any, autoscaling: Any, groups: Sequence[Group]) -> dict[str, str]:
+    def of_groups(self, ec2: Any, autoscaling: Any, launches: Sequence[Launch]) -> dict[str, str]:
         """Image id by group name, with one call a template that is not known yet."""
-        return self._resolve(ec2, autoscaling, groups, {})
+        return self._resolve(ec2, autoscaling, launches, {})
 
     def _resolve(
-        self, ec2: Any, autoscaling: Any, groups: Sequence[Group], found: dict[TemplateVersion, str]
+        self, ec2: Any, autoscaling: Any, launches: Sequence[Launch], found: dict[TemplateVersion, str]
     ) -> dict[str, str]:
-        configurations = _configurations(autoscaling, groups)
+        configurations = _configurations(autoscaling, launches)
         images = {}
-        for group in groups:
-            wanted = template_of(group)
+        for group, wanted, configuration in launches:
             if wanted is None:
-                images[group["AutoScalingGroupName"]] = configurations.get(group.get("LaunchConfigurationName", ""), "")
+                images[group] = configurations.get(configuration, "")
                 continue
             if wanted not in found:
                 found[wanted] = self._kept[wanted] if wanted in self._kept else self._read(ec2, wanted)
-            images[group["AutoScalingGroupName"]] = found[wanted]
+            images[group] = found[wanted]
         return images
 
     def _sweep(self, ec2: Any) -> dict[TemplateVersion, str]:
@@ -81,8 +88,12 @@ class LaunchImages:
         return image
 
 
-def template_of(group: Group) -> TemplateVersion | None:
-    """The launch template that a group names, directly or in its mixed instances policy."""
+def launch_of(group: Group) -> Launch:
+    """What a group launches from; a template is named directly or in its mixed instances policy."""
+    return Launch(group["AutoScalingGroupName"], _template_of(group), group.get("LaunchConfigurationName", ""))
+
+
+def _template_of(group: Group) -> TemplateVersion | None:
     policy = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     named = group.get("LaunchTemplate") or policy.get("LaunchTemplateSpecification")
     if not named or "LaunchTemplateId" not in named:
@@ -94,8 +105,8 @@ def _image(entry: Mapping[str, Any]) -> str:
     return str(entry.get("LaunchTemplateData", {}).get("ImageId", ""))
 
 
-def _configurations(autoscaling: Any, groups: Iterable[Group]) -> dict[str, str]:
-    names = sorted({group["LaunchConfigurationName"] for group in groups if group.get("LaunchConfigurationName")})
+def _configurations(autoscaling: Any, launches: Iterable[Launch]) -> dict[str, str]:
+    names = sorted({launch.configuration for launch in launches if launch.configuration})
     found = {}
     for start in range(0, len(names), 50):
         pages = autoscaling.get_paginator("describe_launch_configurations").paginate(

@@ -6,11 +6,11 @@ from threading import Lock
 from typing import Any, Self
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 
 from adapters.aws.errors import readable
+from adapters.aws.models import lean_session
 from reconciler.ports import Clock, Unreadable
 
 SESSION_NAME = "fairlead"
@@ -61,6 +61,13 @@ class Sessions:
             self._verify(role, region, account)
         return self._client(service, region, role, 1 if once else self._attempts)
 
+    def prepare(self, service: str, region: str, *, role: str | None = None) -> None:
+        """Make a client before it is needed. No request is made, so nothing is known of the role.
+
+        Raises `Unreadable` where there can be none.
+        """
+        self._client(service, region, role, self._attempts)
+
     def _client(self, service: str, region: str, role: str | None, attempts: int) -> Any:
         key = (role, region, service, attempts)
         with self._lock:
@@ -83,17 +90,18 @@ class Sessions:
 
     def _session(self, role: str | None, region: str) -> boto3.Session:
         if role not in self._sessions:
-            self._sessions[role] = boto3.Session() if role is None else self._assumed(role, region)
+            inner = lean_session() if role is None else self._assumed(role, region)
+            self._sessions[role] = boto3.Session(botocore_session=inner)
         return self._sessions[role]
 
-    def _assumed(self, role: str, region: str) -> boto3.Session:
-        inner = botocore.session.get_session()
+    def _assumed(self, role: str, region: str) -> Any:
+        inner = lean_session()
         inner._credentials = DeferredRefreshableCredentials(
             refresh_using=lambda: self._assume(role, region),
             method="assume-role",
             **({"time_fetcher": self._clock.now} if self._clock else {}),
         )
-        return boto3.Session(botocore_session=inner)
+        return inner
 
     def _assume(self, role: str, region: str) -> Mapping[str, str]:
         """Fresh credentials in the form that botocore wants, which asks whenever the old ones near their end."""

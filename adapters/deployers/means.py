@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from adapters.agent_protocol.signing import SigningKey
 from adapters.aws.sessions import Sessions
@@ -9,6 +10,13 @@ from adapters.gate.client import Gates
 from reconciler.ports import Clock
 
 READ_WITHIN = timedelta(seconds=12)  # a pass's look at AWS, where the settings say nothing: well below a lease
+
+
+@runtime_checkable
+class OnAws(Protocol):
+    """A deployer whose passes ask AWS."""
+
+    aws_services: tuple[str, ...]  # by boto3's names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

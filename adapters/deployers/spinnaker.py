@@ -49,6 +49,7 @@ class Spinnaker:
     """The deployer of type `spinnaker`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = SpinnakerSettings
+    aws_services = ("autoscaling", "ec2", "s3")
     lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
@@ -74,6 +75,10 @@ class Spinnaker:
         return tuple(
             f"{environment.account}/{region}/{cluster_in(fleet, settings, region)}" for region in environment.regions
         )
+
+    def host_tags(self, fleet: Fleet) -> None:
+        """Its instances are those of Auto Scaling groups."""
+        del fleet
 
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""

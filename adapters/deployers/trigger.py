@@ -48,6 +48,7 @@ class Trigger:
     """The deployer of type `trigger`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = TriggerSettings
+    aws_services = ("ec2", "s3", "sns", "elbv2")
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
     def __init__(
@@ -74,6 +75,10 @@ class Trigger:
         environment = fleet.environment
         tags = ",".join(f"{key}={value}" for key, value in sorted(settings_of(fleet).select.tags.items()))
         return tuple(f"{environment.account}/{region}/{tags}" for region in environment.regions)
+
+    def host_tags(self, fleet: Fleet) -> Mapping[str, str]:
+        """What selects its hosts."""
+        return settings_of(fleet).select.tags
 
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""

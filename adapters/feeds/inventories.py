@@ -6,8 +6,10 @@ The feed `inventory/<account>/<region>` holds for each fleet what its deployer c
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+from adapters.aws.instances import Instances
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.sessions import Sessions
 from adapters.feeds.pacing import Pacing
@@ -17,10 +19,14 @@ from reconciler.ports import Clock, Deployer, Lease, Ledger, Unreadable
 
 @runtime_checkable
 class Inventoried(Protocol):
-    """A deployer whose fleets live on Auto Scaling groups."""
+    """A deployer whose fleets live in EC2."""
+
+    def host_tags(self, fleet: Fleet) -> Mapping[str, str] | None:
+        """The tags that an instance of the fleet has; None where the fleet lives on Auto Scaling groups."""
+        ...
 
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
-        """What of a region's inventory is the fleet's, as JSON."""
+        """What of a region's inventory is the fleet's, as JSON. Of hosts it has those of `host_tags`."""
         ...
 
 
@@ -39,6 +45,7 @@ class Inventories:
         self._reader = InventoryReader(sessions)
         self._deployers = {kind: one for kind, one in deployers.items() if isinstance(one, Inventoried)}
         self._clock = clock
+        self._known: dict[Place, Instances] = defaultdict(partial(Instances, clock))
         self._pacing = Pacing(clock, interval)
 
     def names(self) -> frozenset[str]:
@@ -73,7 +80,8 @@ class Inventories:
         return self._pacing.failed(name)
 
     def _read(self, place: Place, fleets: Sequence[Fleet]) -> Iterator[tuple[FleetName, Mapping[str, Any]]]:
-        inventory = self._reader.read_region(place)
+        tags = [asked for fleet in fleets if (asked := self._deployers[fleet.deploy_type].host_tags(fleet)) is not None]
+        inventory = self._reader.read_again(place, self._known[place], tags)
         for fleet in fleets:
             yield fleet.name, self._deployers[fleet.deploy_type].part(fleet, place.region, inventory)
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from adapters.aws.hosts import Host
-from adapters.aws.inventory import GROUP_TAG
+from adapters.aws.instances import GROUP_TAG
 from adapters.importing.clusters import is_pushed
 from adapters.importing.facts import Draft, Findings, LeftOut, Question, Rules, Site, Told
 from adapters.importing.majority import Running, majority, others, some

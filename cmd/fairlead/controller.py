@@ -21,7 +21,7 @@ from fairlead.wiring import Parts
 from reconciler.look import is_quiet
 from reconciler.loop import Family, Loop
 from reconciler.outbox import Outbox
-from reconciler.ports import Lease, LedgerAway
+from reconciler.ports import Lease, LedgerAway, Unreadable
 from reconciler.reconcile import reconcile
 from reconciler.record import Record
 from reconciler.rollup import RollUps
@@ -89,6 +89,7 @@ class Controller:
             with self._serving(stop):
                 self._log.info("controller started", repositories=self._names)
                 self._catch_up(stop)
+                Thread(target=self._make_clients, name="clients", daemon=True).start()
                 with self._timers():
                     self._wake_everything()
                     self.loop.run(stop)
@@ -106,6 +107,13 @@ class Controller:
     def close(self) -> None:
         """Let go of the ledger, the mirrors and the connections."""
         self._parts.close()
+
+    def _make_clients(self) -> None:
+        """So that the first deploy finds them made. What keeps them from it is told by who needs one."""
+        try:
+            self._log.info("clients of AWS are made", clients=self._parts.make_clients())
+        except (Unreadable, LedgerAway) as trouble:
+            self._log.info("clients of AWS are made when they are needed", why=str(trouble))
 
     def end_anyway(self, stop: Event) -> None:
         """Wait for `stop`, then for as long as a pass may take; a process that is still there then ends hard."""

@@ -1,7 +1,7 @@
 """The feeds of inventories and executions, from a real AWS API and the sandbox's Gate into a real ledger."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ import pytest
 from adapters.aws.sessions import Sessions
 from adapters.clock import ManualClock
 from adapters.deployers.spinnaker import Spinnaker
+from adapters.deployers.trigger import Trigger
 from adapters.feeds.executions import Executions
 from adapters.feeds.inventories import Inventories
 from adapters.feeds.pacing import Pacing
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
 from desired_state.model import DesiredState, Environment, Fleet, Package, Revision, Setting
+from fairlead_sandbox import images
 from fairlead_sandbox.aws import ACCOUNT, Aws
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.world import seed_cluster
@@ -28,6 +30,7 @@ EAST = "us-east-1"
 HERE = f"{ACCOUNT}/{EAST}"
 FEED = f"inventory/{HERE}"
 INTERVAL = timedelta(seconds=60)
+MM = {"service": "mm", "environment": "prod"}
 PARAMETERS = {"version": "PKG_VERSION", "region": "REGION", "fairleadKey": "FAIRLEAD_KEY"}
 
 
@@ -43,7 +46,8 @@ class Rig:
     def __post_init__(self) -> None:
         sessions, gates = Sessions(max_attempts=1), Gates({}, timeout=5)
         self.deployer = Spinnaker(sessions=sessions, gates=gates, clock=self.clock)
-        deployers = {"spinnaker": self.deployer}
+        self.trigger = Trigger(sessions=sessions, clock=self.clock, signing=None)
+        deployers = {"spinnaker": self.deployer, "trigger": self.trigger}
         self.inventories = Inventories(self.ledger, sessions, deployers, self.clock, INTERVAL)
         self.executions = Executions(self.ledger, gates, self.clock, INTERVAL)
 
@@ -68,6 +72,27 @@ class Rig:
             spec_digest="b" * 64,
             identity_digest="c" * 64,
         )
+
+    def hosts_fleet(self) -> Fleet:
+        """A fleet whose hosts are told by their tags, in the same region and with the same role."""
+        deploy = {
+            "root": "/srv/mm",
+            "select": {"tags": MM},
+            "run": {"unit": "mm.service"},
+            "health": {"tcp": "localhost:8080"},
+        }
+        return replace(self.fleet("prod/mm"), deploy_type="trigger", deploy=deploy)
+
+    def launch(self, tags: Mapping[str, str]) -> str:
+        """An instance of no group; gives its id."""
+        ec2, written = self.aws.client("ec2"), [{"Key": key, "Value": value} for key, value in tags.items()]
+        made = ec2.run_instances(
+            ImageId=images.register(self.aws, EAST, "agent", "1", self.clock.now()).id,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": written}],
+        )
+        return str(made["Instances"][0]["InstanceId"])
 
     def lease(self, key: str) -> Lease:
         """A claim of the queue's own; names that came due meanwhile are left there."""
@@ -158,6 +183,34 @@ def test_one_read_is_cut_into_the_fleets_that_live_there(rig: Rig) -> None:
         assert names(snapshot.body) == [f"{service}-prod-v000"]
         observed = rig.deployer.observe(rig.fleet(f"prod/{service}"), {FEED: snapshot})
         assert [{f"package/{service}": "1.4.1"}] == [unit.components for unit in observed.units]
+
+
+def hosts(rig: Rig) -> list[str]:
+    return list(rig.record("prod/mm").snapshots[FEED].body["hosts"])
+
+
+def test_fleets_of_both_types_are_cut_out_of_the_same_read_again_and_again(rig: Rig) -> None:
+    rig.declare(rig.fleet(), rig.hosts_fleet())
+    first, lease = rig.launch(MM), rig.lease(f"inventory:{HERE}")
+    rig.launch({**MM, "service": "other"})
+    rig.inventories.run(HERE, lease)
+    assert (hosts(rig), names(rig.record().snapshots[FEED].body)) == ([first], ["checkout-prod-v000"])
+    second = rig.launch(MM)
+    seed_cluster(rig.aws, "checkout-prod", EAST, "checkout", "1.4.2", capacity=1)
+    rig.aws.client("ec2").create_tags(Resources=[first], Tags=[{"Key": "environment", "Value": "dev"}])
+    rig.due()
+
+    rig.clock.advance(INTERVAL)
+    rig.inventories.run(HERE, lease)
+
+    assert hosts(rig) == [second]
+    assert names(rig.record().snapshots[FEED].body) == ["checkout-prod-v000", "checkout-prod-v001"]
+    (unit,) = rig.deployer.observe(rig.fleet(), {FEED: rig.record().snapshots[FEED]}).units
+    assert (
+        unit.message
+        == "checkout-prod-v000 and checkout-prod-v001 are both in service: checkout 1.4.1 and 1.4.2 at once"
+    )
+    assert rig.due() == {"fleet:prod/checkout", "fleet:prod/mm"}
 
 
 def test_only_a_fleet_whose_part_changed_becomes_due(rig: Rig) -> None:

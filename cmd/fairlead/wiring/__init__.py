@@ -34,6 +34,7 @@ from desired_state.model import Fleet
 from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
+from fairlead.wiring.clients import client_maker
 from fairlead.wiring.forges import github, hooks
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer, Forge
@@ -159,6 +160,7 @@ class Parts:
     reports: Reports
     forges: Mapping[str, Forge]
     hooks: Receiver | None
+    make_clients: Callable[[], int]
     close: Callable[[], None]
 
 
@@ -202,6 +204,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},
         hooks=hooks(settings, clock),
+        make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values()),
     )
 

@@ -7,6 +7,7 @@ from fairlead_sandbox.bulk import filters
 from fairlead_sandbox.bulk.estate import Estate, Group, Image, Instance, Template
 from fairlead_sandbox.bulk.wire import Answer, Asked, Fault, ec2_answer, query_answer, stamp, tag_items, xml
 
+FILTER_VALUES = 200
 _AUTOSCALING = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
 _SUSPENDED = (
     "<member><ProcessName>AddToLoadBalancer</ProcessName><SuspensionReason>User suspended</SuspensionReason></member>"
@@ -40,6 +41,9 @@ def describe_instances(estate: Estate, asked: Asked) -> Answer:
     """DescribeInstances: at most 1,000 a page, by ids or filters."""
     ids, wanted, last = asked.listed("InstanceId"), asked.filters(), asked.said.get("NextToken", "")
     size = asked.page_size("MaxResults", 1000, 5, 1000)
+    if sum(len(values) for _, values in wanted) > FILTER_VALUES:
+        said = f"The maximum number of filter values specified on a single call is {FILTER_VALUES}"
+        raise Fault("FilterLimitExceeded", said)
     with estate.lock:
         if ids:
             _check_ids(ids, estate.instances, "InvalidInstanceID.NotFound", "The instance ID '{}' does not exist")
@@ -134,6 +138,7 @@ def _member_xml(one: Instance, used: str) -> str:
         f"<member><InstanceId>{one.id}</InstanceId><InstanceType>t3.micro</InstanceType><AvailabilityZone>{one.zone}"
         f"</AvailabilityZone><LifecycleState>{one.lifecycle}</LifecycleState><HealthStatus>"
         f"{'Healthy' if one.healthy else 'Unhealthy'}</HealthStatus>{used}"
+        f"{f'<ImageId>{one.new_root}</ImageId>' if one.new_root else ''}"
         "<ProtectedFromScaleIn>false</ProtectedFromScaleIn></member>"
     )
 

@@ -72,6 +72,7 @@ class Instance:
     healthy: bool = True
     state: str = "running"  # EC2's word
     lifecycle: str = "InService"  # Auto Scaling's word
+    new_root: str = ""  # the image of its root volume, where an instance refresh has put another there
 
     @property
     def tags(self) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from adapters.aws.hosts import Hosts
-from adapters.aws.inventory import GROUP_TAG, Inventory
+from adapters.aws.instances import GROUP_TAG
+from adapters.aws.inventory import Inventory
 from adapters.aws.names import cluster_of
 from adapters.importing.facts import Account, Rules, Site, Told
 from adapters.importing.repository import Imported, conclude
