@@ -14,6 +14,7 @@ SHOWN = 200  # characters of someone else's text in a message
 _SHUT = frozenset({403, 404, 410, 451})
 _NO_COMMIT = re.compile(r"no commit found|sha must be a 40 character", re.IGNORECASE)
 _FULL = re.compile(r"maximum number of statuses", re.IGNORECASE)
+_ARCHIVED = re.compile(r"\barchived\b", re.IGNORECASE)
 _PACE = re.compile(r"rate limit|abuse detection|too many requests", re.IGNORECASE)
 
 
@@ -72,6 +73,8 @@ def verdict_on_status(answer: Answer, *, repository: str, commit: str, secrets: 
 def _shut(status: int, said: str, repository: str) -> str:
     if 300 <= status < 400:
         return f"GitHub says that {repository} has moved ({status}); set forge.repository to its new name"
+    if status == 403 and _ARCHIVED.search(said):
+        return f"{repository} is archived at GitHub and takes no statuses; unarchive it, or take it out of the settings"
     return {
         403: f"GitHub does not let us put statuses into {repository} (403{_so(said)}); give the token or the App "
         "`statuses: write` there (docs/forges.md)",

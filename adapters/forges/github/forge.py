@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from adapters.forges.github.answers import Fate, Trouble, Verdict, verdict_on_status
 from adapters.forges.github.auth import Auth
-from adapters.forges.github.limits import LAST_WORDS, MOST_WORDS, Allowance, backoff, closed, fitting, limited
+from adapters.forges.github.limits import LAST_WORDS, MOST_WORDS, Allowance, asked_to_wait, backoff, closed, fitting, limited
 from adapters.forges.github.transport import Transport, checked_repository
 from reconciler.ports import Delivery, Lease, Turn, Undelivered, Unreadable
 from reconciler.record import CommitStatus, State
@@ -114,7 +114,8 @@ class GitHub:
     def _later(self, batch: _Batch, item: Undelivered, turn: Turn, verdict: Verdict) -> None:
         """Tried again later; after some troubles, or one that concerns all, nobody tries before then."""
         batch.failures += 1
-        one_more = verdict.fate is Fate.AILING and batch.failures < FAILURES and not turn.strikes
+        asked = _asked(verdict, batch.now)
+        one_more = verdict.fate is Fate.AILING and batch.failures < FAILURES and not turn.strikes and asked is None
         if one_more:
             retry_at = batch.now + backoff(item.attempts, self._jitter())
         else:
@@ -132,7 +133,9 @@ class GitHub:
     def _span(self, verdict: Verdict, strikes: int, now: datetime) -> timedelta:
         if verdict.fate is Fate.LIMITED and verdict.answer is not None:
             return limited(verdict.answer.headers, strikes, now)
-        return backoff(strikes, self._jitter()) if verdict.fate is Fate.AILING else closed(self._jitter())
+        if verdict.fate is Fate.AILING:
+            return max(backoff(strikes, self._jitter()), _asked(verdict, now) or timedelta())
+        return closed(self._jitter())
 
     def _waiting(self, batch: _Batch) -> Sequence[Delivery]:
         """Who was not tried comes back when there is room: after a rest at the budget's pace, never all at once."""
@@ -147,6 +150,13 @@ _STOPPED = (
     f"GitHub takes {MOST_WORDS:,} statuses for a commit and context, and {LAST_WORDS} words were said here: "
     "only final states are still told"
 )
+
+
+def _asked(verdict: Verdict, now: datetime) -> timedelta | None:
+    """How long a GitHub that is away asks us to wait."""
+    if verdict.fate is not Fate.AILING or verdict.answer is None:
+        return None
+    return asked_to_wait(verdict.answer.headers, now)
 
 
 def _too_many(item: Undelivered) -> bool:

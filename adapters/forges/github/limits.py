@@ -19,6 +19,7 @@ LAST_WORDS = 900  # from here on only final states are told, so that there is ro
 LONGEST_WAIT = timedelta(minutes=5)
 LEAST_REST = timedelta(minutes=1)  # where GitHub limits us without saying for how long
 LONGEST_REST = timedelta(hours=2)  # whatever a header says: the primary limit is reset each hour
+_JOINERS = frozenset("\u200c\u200d")  # invisible, and parts of words and of emoji
 _BURST = timedelta(seconds=10)
 
 
@@ -60,7 +61,7 @@ def closed(jitter: float) -> timedelta:
 
 def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedelta:
     """How long GitHub wants us to stay away. `headers` by lower-case name; a reset is read on GitHub's own clock."""
-    asked = _seconds(headers.get("retry-after", ""))
+    asked = _retry_after(headers, now)
     if asked is None and headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset", ""))
         asked = None if reset is None else max(0, reset - _date(headers, now).timestamp())
@@ -69,20 +70,43 @@ def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedel
     return min(timedelta(seconds=asked) + timedelta(seconds=1), LONGEST_REST)
 
 
+def asked_to_wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """What `Retry-After` says of a server that is away (RFC 9110, 10.2.3); None where it says nothing."""
+    asked = _retry_after(headers, now)
+    return None if asked is None else min(timedelta(seconds=asked), LONGEST_REST)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds. A time is read on the answerer's own clock."""
+    text = headers.get("retry-after", "")
+    until = None if _seconds(text) is not None else _time(text)
+    return _seconds(text) if until is None else max(0.0, (until - _date(headers, now)).total_seconds())
+
+
 def _seconds(text: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 def _date(headers: Mapping[str, str], now: datetime) -> datetime:
+    return _time(headers.get("date", "")) or now
+
+
+def _time(text: str) -> datetime | None:
     try:
-        said = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return now
-    return said if said.tzinfo is not None else now
+        said = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return said if said.tzinfo is not None else None
 
 
 def fitting(text: str) -> str:
     """A description as GitHub takes it: one line, 140 characters, no half of a character."""
     whole = text.encode("utf-8", "replace").decode()
-    line = " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in whole).split())
-    return line if len(line) <= LONGEST_DESCRIPTION else line[: LONGEST_DESCRIPTION - 1].rstrip() + "…"
+    line = " ".join("".join(map(_shown, whole)).split())
+    if len(line) <= LONGEST_DESCRIPTION:
+        return line
+    return line[: LONGEST_DESCRIPTION - 1].rstrip(" \u200c\u200d") + "…"
+
+
+def _shown(each: str) -> str:
+    return each if each.isprintable() or each.isspace() or each in _JOINERS else "?"

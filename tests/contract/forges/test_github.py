@@ -110,6 +110,8 @@ def test_a_link_that_github_would_refuse_is_left_out(bench: Any, say: Any, url: 
         ("a\nb \t c", "a b c"),
         ("half \ud83d of it", "half ? of it"),
         ("a\x1b[2Jb\u202ec", "a?[2Jb?c"),
+        ("👩\u200d🚀 ❤\ufe0f", "👩\u200d🚀 ❤\ufe0f"),
+        ("x" * 137 + "👩\u200d🚀🚀", "x" * 137 + "👩…"),
     ],
 )
 def test_a_description_fits(bench: Any, say: Any, text: str, shown: str) -> None:
@@ -205,6 +207,11 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
             b'{"message": "Resource not accessible by integration"}',
             "give the token or the App `statuses: write` there",
         ),
+        (
+            403,
+            b'{"message": "Repository was archived so is read-only."}',
+            "acme/desired is archived at GitHub and takes no statuses; unarchive it, or take it out of the settings",
+        ),
         (404, b'{"message": "Not Found"}', "GitHub shows us no repository acme/desired (404); check forge.repository"),
         (410, b"", "GitHub takes no statuses for acme/desired (410); ask its owner"),
         (451, b"{", "GitHub takes no statuses for acme/desired (451); ask its owner"),
@@ -288,6 +295,8 @@ def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) 
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "RESET"}, b"", 20 * MINUTE + SECOND),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, LIMIT, 61 * SECOND),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "99999999999"}, LIMIT, 2 * HOUR),
+        ({"Retry-After": "DATE"}, LIMIT, 20 * MINUTE + SECOND),
+        ({"Retry-After": "Mon, 99 Foo 99999999999999999 1:1:1 GMT"}, LIMIT, 61 * SECOND),
         ({"Retry-After": "-5"}, LIMIT, 61 * SECOND),
         ({"Retry-After": "²"}, LIMIT, 61 * SECOND),
         ({}, LIMIT, 61 * SECOND),
@@ -298,7 +307,8 @@ def test_a_limit_lets_the_whole_account_rest_for_as_long_as_github_says(
 ) -> None:
     theirs = bench.clock.now() + 7 * MINUTE  # GitHub's clock is not ours
     reset = str(int((theirs + 20 * MINUTE).timestamp()))
-    headers = {name: value.replace("RESET", reset) for name, value in headers.items()}
+    date = format_datetime(theirs + 20 * MINUTE, usegmt=True)
+    headers = {name: value.replace("RESET", reset).replace("DATE", date) for name, value in headers.items()}
     dated = {"Date": format_datetime(theirs, usegmt=True), **headers}
     latin = {name: value.encode().decode("latin-1") for name, value in dated.items()}
     bench.github.next.append(say.canned(status=status, headers=latin, body=body))
@@ -405,6 +415,19 @@ def test_a_lasting_outage_is_probed_once_a_rest_and_rests_grow_to_five_minutes(b
     assert 300 <= rests[-1] <= 320
 
 
+@pytest.mark.parametrize(("retry_after", "rest"), [("1200", 20 * MINUTE), ("DATE", 20 * MINUTE), ("999999", 2 * HOUR)])
+def test_a_github_that_is_away_and_says_for_how_long_is_left_alone_until_then(
+    bench: Any, say: Any, retry_after: str, rest: timedelta
+) -> None:
+    date = format_datetime(bench.clock.now().replace(microsecond=0) + 20 * MINUTE, usegmt=True)
+    bench.github.down = say.canned(status=503, headers={"Retry-After": retry_after.replace("DATE", date)})
+
+    results = deliver(bench, say, *many(say))
+
+    assert 1 == len(bench.github.requests)
+    assert bench.clock.now() + rest == results[1].retry_at
+
+
 def test_nobody_comes_back_at_the_same_moment(bench: Any, say: Any) -> None:
     bench.github.down = say.canned(status=503)
     bench.jitter = 0.25
@@ -503,6 +526,22 @@ def test_an_address_that_a_token_must_not_travel_to_is_refused(api: str) -> None
 @pytest.mark.parametrize("api", ["https://api.github.com", "https://ghe.example.com/api/v3/", "http://localhost:8080"])
 def test_an_address_for_a_token_is_taken(api: str) -> None:
     assert api.rstrip("/") == checked_api(api)
+
+
+def test_a_managed_user_s_repository_is_taken() -> None:
+    assert "ada_acme/desired" == checked_repository("ada_acme/desired")
+
+
+@pytest.mark.parametrize(
+    ("api", "host"),
+    [
+        ("https://API.github.com:443", "api.github.com"),
+        ("https://ghe.example.com:8443/api/v3", "ghe.example.com:8443"),
+        ("http://localhost:80", "localhost"),
+    ],
+)
+def test_one_api_has_one_name(bench: Any, api: str, host: str) -> None:
+    assert host == bench.transport(api).host
 
 
 @pytest.mark.parametrize(
