@@ -9,7 +9,16 @@ from typing import Any, Protocol
 
 from adapters.forges.github.answers import Fate, Trouble, Verdict, verdict_on_status
 from adapters.forges.github.auth import Auth
-from adapters.forges.github.limits import LAST_WORDS, MOST_WORDS, Allowance, asked_to_wait, backoff, closed, fitting, limited
+from adapters.forges.github.limits import (
+    LAST_WORDS,
+    MOST_WORDS,
+    Allowance,
+    asked_to_wait,
+    backoff,
+    closed,
+    fitting,
+    limited,
+)
 from adapters.forges.github.transport import Transport, checked_repository
 from reconciler.ports import Delivery, Lease, Turn, Undelivered, Unreadable
 from reconciler.record import CommitStatus, State

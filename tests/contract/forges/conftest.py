@@ -230,7 +230,7 @@ class Bench:
         return GitHub(
             repository,
             transport=self.transport(api),
-            auth=auth or TokenAuth(lambda: TOKEN),
+            auth=auth or TokenAuth(lambda: TOKEN, reference="env:TOKEN"),
             allowance=Allowance(budget=self.store, windows=windows(**limits)),
             log=self.log,
             jitter=lambda: self.jitter,

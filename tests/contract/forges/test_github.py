@@ -256,13 +256,24 @@ def test_a_sign_in_that_fails_stops_every_repository_of_the_account(bench: Any, 
 
 def test_a_replaced_token_needs_no_restart(bench: Any, say: Any) -> None:
     token = ["old"]
-    forge = bench.forge(TokenAuth(lambda: token[0]))
+    forge = bench.forge(TokenAuth(lambda: token[0], reference="env:TOKEN"))
     assert not deliver(bench, say, forge=forge)[0].delivered
     bench.clock.advance(timedelta(minutes=5))
 
     token[0] = say.token
 
     assert deliver(bench, say, forge=forge)[0].delivered
+
+
+def test_replicas_that_began_with_different_tokens_share_the_budget(bench: Any, say: Any) -> None:
+    bench.github.tokens["new"] = bench.github.tokens[say.token]
+    replicas = [
+        bench.forge(TokenAuth(lambda token=token: token, reference="file:/token")) for token in (say.token, "new")
+    ]
+
+    told = [each.delivered for forge in replicas for each in deliver(bench, say, *many(say, 8), forge=forge)]
+
+    assert [True] * 10 + [False] * 6 == told
 
 
 def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) -> None:
@@ -273,7 +284,7 @@ def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) 
             raise Unreadable("the secret env:X is not there")
         return say.token
 
-    forge = bench.forge(TokenAuth(token))
+    forge = bench.forge(TokenAuth(token, reference="env:TOKEN"))
     there[0] = False
 
     (delivery,) = deliver(bench, say, forge=forge)
