@@ -5,15 +5,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, case, func, select, tuple_
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import insert_into, micros, moment, sound
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
+from adapters.ledger.telling import due_now
 from desired_state.model import Sha
-from reconciler.ports import Delivery, Lease, Undelivered
+from reconciler.ports import Lease, Undelivered
 from reconciler.record import CommitStatus, State
 
 PAIRS = 200  # (commit, context) in one statement
@@ -131,8 +132,10 @@ class Statuses:
         with self._database.reading() as connection:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
-    def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
-        """What the forge has not confirmed and may be told now: final words first, then roll-ups, then newest commits.
+    def undelivered(self, repository: str, limit: int) -> Sequence[Undelivered]:
+        """What may be told now by the database's clock: final words first, then roll-ups, then newest commits.
+
+        That is what the forge has not confirmed, and what it may show an older word of (`telling.py`).
 
         The order of first words stands in for the order of commits.
         """
@@ -140,29 +143,12 @@ class Statuses:
         a_fleets = case((statuses.c.context.like("%/%/%"), 1), else_=0)
         waiting = (
             select(statuses)
-            .where(
-                statuses.c.repository == repository,
-                statuses.c.sequence > statuses.c.delivered_sequence,
-                statuses.c.refused.is_(None),
-                or_(statuses.c.next_try.is_(None), statuses.c.next_try <= micros(now)),
-            )
+            .where(statuses.c.repository == repository, due_now)
             .order_by(pending, a_fleets, statuses.c.id.desc())
             .limit(limit)
         )
         with self._database.reading() as connection:
             return [_waiting(row) for row in connection.execute(waiting)]
-
-    def settle(self, lease: Lease, results: Sequence[Delivery]) -> None:
-        """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`.
-
-        After `LedgerAway` leave it: they are sent once more, and a forge that has them shows the same as before.
-        """
-        if not results:
-            return
-        with self._database.writing() as connection:
-            pass_fence(connection, lease)
-            for result in sorted(results, key=lambda result: result.id):  # the order in which `put` locks them
-                connection.execute(_settled(result) if result.delivered else _put_off(result))
 
 
 def _waiting(row: Row[Any]) -> Undelivered:
@@ -171,18 +157,5 @@ def _waiting(row: Row[Any]) -> Undelivered:
         sequence=row.sequence,
         status=status_of(row),
         attempts=row.attempts,
-        said_before=row.delivered_sequence > 0,
+        said_before=row.delivered_sequence > 0 or row.sent_at is not None or row.doubtful_until is not None,
     )
-
-
-def _settled(result: Delivery) -> Any:
-    older = statuses.c.delivered_sequence < result.sequence
-    return update(statuses).where(statuses.c.id == result.id, older).values(delivered_sequence=result.sequence)
-
-
-def _put_off(result: Delivery) -> Any:
-    """Tried again at `retry_at`; without one the forge has refused this word for good."""
-    fate: dict[str, Any] = {"refused": result.message or "refused"}
-    if result.retry_at is not None:
-        fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
-    return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)

@@ -7,11 +7,13 @@ not said: it is taken to.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from reconciler.outbox import is_fleets
 from reconciler.ports import Budget, Turn, Window
+from reconciler.record import CommitStatus, State
 
 LONGEST_DESCRIPTION = 140  # characters, which GitHub counts as code points
 MOST_WORDS = 1000  # GitHub takes for one commit and context
@@ -19,6 +21,7 @@ LAST_WORDS = 900  # from here on only final states are told, so that there is ro
 LONGEST_WAIT = timedelta(minutes=5)
 LEAST_REST = timedelta(minutes=1)  # where GitHub limits us without saying for how long
 LONGEST_REST = timedelta(hours=2)  # whatever a header says: the primary limit is reset each hour
+SHARES = {"final": 100, "roll-up": 90, "fleet": 75}  # percent of a minute and an hour up to which each is told
 _JOINERS = frozenset("\u200c\u200d")  # invisible, and parts of words and of emoji
 _BURST = timedelta(seconds=10)
 
@@ -30,13 +33,27 @@ class Allowance:
     budget: Budget
     windows: tuple[Window, ...]
 
-    def take(self, names: Sequence[str]) -> Turn:
+    def take(self, names: Sequence[str], status: CommitStatus) -> Turn:
         """See `Budget.take`."""
-        return self.budget.take(names, self.windows)
+        return self.budget.take(names, self._open_to(status))
 
-    def slots(self, names: Sequence[str], count: int) -> Sequence[datetime]:
+    def slots(self, names: Sequence[str], statuses: Sequence[CommitStatus]) -> Sequence[datetime]:
         """See `Budget.slots`."""
-        return self.budget.slots(names, self.windows, count)
+        return self.budget.slots(names, [self._open_to(status) for status in statuses])
+
+    def _open_to(self, status: CommitStatus) -> tuple[Window, ...]:
+        """Pending words leave room, so that a final word of any repository finds some however many wait before it."""
+        share = SHARES[_rank(status)]
+        return tuple(
+            each if each.span <= _BURST else replace(each, most=max(1, each.most * share // 100))
+            for each in self.windows
+        )
+
+
+def _rank(status: CommitStatus) -> str:
+    if status.state is not State.PENDING:
+        return "final"
+    return "fleet" if is_fleets(status.context) else "roll-up"
 
 
 def windows(per_minute: int, per_hour: int) -> tuple[Window, ...]:

@@ -129,11 +129,18 @@ def test_the_lease_is_asked_right_before_each_write(bench: Any, say: Any) -> Non
     assert (3, 3) == (lease.checks, len(bench.github.requests))
 
 
-def test_a_lease_that_ends_within_a_batch_ends_the_batch(bench: Any, say: Any) -> None:
-    with pytest.raises(LeaseLost):
-        bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
+def test_a_lease_that_ends_within_a_batch_ends_the_batch_and_what_was_told_is_known(bench: Any, say: Any) -> None:
+    results = bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
 
+    assert [(1, True), (2, True)] == [(each.id, each.delivered) for each in results]
     assert 2 == len(bench.github.requests)
+
+
+def test_a_lease_that_has_gone_before_the_first_write_is_said(bench: Any, say: Any) -> None:
+    with pytest.raises(LeaseLost):
+        bench.forge().deliver(say.lease(good_for=0), say.waiting(*many(say, 5)), bench.clock.now())
+
+    assert [] == bench.github.requests
 
 
 def test_a_write_whose_answer_is_lost_is_said_again(bench: Any, say: Any) -> None:
@@ -165,7 +172,6 @@ def refusal(message: str, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b'{"message": "No commit found for SHA: abab"}', "the repository has no commit abababababab: no status can"),
         (refusal("sha must be a 40 character SHA1"), "the repository has no commit abababababab: no status can be put"),
         (
             refusal("This SHA and context has reached the maximum number of statuses."),
@@ -192,6 +198,23 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
     assert (False, None, True) == (refused.delivered, refused.retry_at, delivered.delivered)
     assert sentence in refused.message
     assert [("status refused", refused.message)] == [(said, values["why"]) for said, values in bench.log.said]
+
+
+def test_a_commit_that_the_api_does_not_know_yet_is_looked_for_over_minutes(bench: Any, say: Any) -> None:
+    begun = bench.clock.now()
+    bench.github.commits.discard("ab" * 20)
+    for attempts in range(5):
+        later, other = deliver(bench, say, say.status(), say.status(COMMITS[0]), attempts=attempts)
+        assert (False, True) == (later.delivered, other.delivered)
+        assert "the repository has no commit abababababab" in later.message
+        bench.clock.advance(later.retry_at - bench.clock.now())
+
+    assert 5 * MINUTE <= bench.clock.now() - begun <= 10 * MINUTE
+    assert [] == bench.log.said
+    (refused,) = deliver(bench, say, attempts=5)
+    assert (False, None) == (refused.delivered, refused.retry_at)
+    bench.github.commits.add("ab" * 20)
+    assert deliver(bench, say, attempts=4)[0].delivered
 
 
 @pytest.mark.parametrize(
@@ -357,6 +380,22 @@ def test_a_spent_budget_gives_each_of_the_rest_the_time_of_its_room(bench: Any, 
     assert {False} == {each.tried for each in results[2:]}
 
 
+def test_pending_words_leave_room_for_roll_ups_and_both_for_final_words(bench: Any, say: Any) -> None:
+    def told(state: State, context: str) -> int:
+        """How many of twenty, at one of two forges of the account by turns."""
+        words = [say.status(commit, state, context=context) for commit in COMMITS[:20]]
+        results = deliver(bench, say, *words, forge=bench.forge(per_minute=60, per_hour=20))
+        return sum(each.delivered for each in results)
+
+    fleets = [told(State.PENDING, "fairlead/prod/a")]
+    bench.clock.advance(10 * SECOND)
+    fleets += [told(State.PENDING, "fairlead/prod/a") for _ in range(2)]
+
+    assert [10, 5, 0] == fleets
+    assert [3, 0] == [told(State.PENDING, "fairlead/prod") for _ in range(2)]
+    assert [2, 0] == [told(State.FAILURE, "fairlead/prod/b") for _ in range(2)]
+
+
 @pytest.mark.parametrize(("words", "state", "told"), [(900, "pending", 1), (901, "pending", 0), (901, "error", 1)])
 def test_after_900_words_only_final_ones_are_told(bench: Any, say: Any, words: int, state: str, told: int) -> None:
     (item,) = say.waiting(say.status(state=State(state)))
@@ -504,7 +543,7 @@ def test_the_token_is_in_no_message_and_no_log_line(bench: Any, say: Any, status
 
     results = deliver(bench, say, *many(say, 5))
 
-    everything = f"{results} {bench.log.said} {bench.store.slots(('x',), (), 1)}"
+    everything = f"{results} {bench.log.said} {bench.store.slots(('x',), [()])}"
     assert "CANARY" not in everything
     with bench.store._database.reading() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM budgets").all()
