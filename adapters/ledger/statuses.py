@@ -39,7 +39,7 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     upsert = insert.on_conflict_do_update(
         index_elements=[statuses.c.repository, statuses.c.commit, statuses.c.context], set_={**taken, **fresh}
     )
-    connection.execute(upsert, [_row(word, now) for word in news])
+    connection.execute(upsert, [_row(word, now) for word in sorted(news, key=lambda word: word.context)])
     rolled_up = {
         f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
     }  # fairlead/<env>/<service>
