@@ -225,8 +225,21 @@ class Ledger(Protocol):
         context_prefix: str = "",
         open_only: bool = False,
     ) -> Sequence[CommitStatus]: ...
-    def undelivered(self, repository: str, limit: int, now: datetime) -> "Sequence[Undelivered]": ...
-    def settle(self, lease: Lease, results: "Sequence[Delivery]") -> None: ...
+    def undelivered(self, repository: str, limit: int) -> "Sequence[Undelivered]":
+        """What the forge may be told now, by the ledger's clock, the most urgent first."""
+        ...
+
+    def next_telling(self, repository: str) -> datetime | None:
+        """When there is something to tell next, by the ledger's clock; None where nothing waits."""
+        ...
+
+    def take_up(self, lease: Lease, words: "Sequence[Undelivered]") -> datetime:
+        """These are about to be told; gives the ledger's time. Raises `LeaseLost`."""
+        ...
+
+    def settle(self, lease: Lease, results: "Sequence[Delivery]") -> None:
+        """What became of what was told. Raises `LeaseLost`, and notes before where an older word may stand."""
+        ...
 
     # people
     def request(self, fleet: FleetName, ask: Ask, by: str, at: datetime) -> None: ...
@@ -263,7 +276,7 @@ class Undelivered:
     sequence: int
     status: CommitStatus
     attempts: int
-    said_before: bool = False  # the forge already shows an earlier word of it
+    said_before: bool = False  # the forge shows an earlier word of it, or may
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,12 +289,18 @@ class Delivery:
     retry_at: datetime | None = None
     message: str = ""
     tried: bool = True  # False: it only waits for its turn, which counts as no attempt
+    in_doubt: bool = False  # sent, and no answer says what became of it: it may take effect later
 
 
 class Forge(Protocol):
     """Where a repository is hosted: puts statuses on commits."""
 
-    def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]: ...
+    def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
+        """Tell them; gives what became of each. `now` is the ledger's, and so are times to try again.
+
+        Raises `LeaseLost` where none was told; a lease that goes later ends the batch, and its results are given.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,11 +327,15 @@ class Budget(Protocol):
     """
 
     def take(self, names: Sequence[str], windows: Sequence[Window]) -> Turn:
-        """Count one write of the account now, where there is room and none of the names rests."""
+        """Count one write of the account now, where there is room and none of the names rests.
+
+        Whoever comes with narrower windows leaves the rest of them to others: every write counts in each.
+        """
         ...
 
-    def slots(self, names: Sequence[str], windows: Sequence[Window], count: int) -> Sequence[datetime]:
-        """The earliest times of the next `count` writes. Nothing is counted or kept free."""
+    def slots(self, names: Sequence[str], wanted: Sequence[Sequence[Window]]) -> Sequence[datetime]:
+        """The earliest times of the next writes, in this order, each by its own windows. Nothing is counted or kept
+        free."""
         ...
 
     def rest(self, name: str, span: timedelta, why: str) -> datetime:

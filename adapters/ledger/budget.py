@@ -53,16 +53,16 @@ class Budgets:
             connection.execute(_WRITE, {"budget": account, "at": now})
         return Turn(strikes=max(row.strikes for row in rows))
 
-    def slots(self, names: Sequence[str], windows: Sequence[Window], count: int) -> Sequence[datetime]:
-        """The earliest times of the next `count` writes. Nothing is counted or kept free."""
-        most = max((window.most for window in windows), default=0)
+    def slots(self, names: Sequence[str], wanted: Sequence[Sequence[Window]]) -> Sequence[datetime]:
+        """See `reconciler.ports.Budget`."""
+        most = max((window.most for windows in wanted for window in windows), default=0)
         with self._database.reading() as connection:
             at = max(_now(connection), connection.scalar(_RESTED, {"names": names}) or 0)
             writes = sorted(connection.scalars(_NEWEST, {"account": names[0], "most": most, "skipped": 0}))
-        for _ in range(count):
+        for windows in wanted:
             at = max([at, *(writes[-each.most] + _span(each) for each in windows if len(writes) >= each.most)])
             writes.append(at)
-        return [moment(each) for each in writes[len(writes) - count :]]
+        return [moment(each) for each in writes[len(writes) - len(wanted) :]]
 
     def rest(self, name: str, span: timedelta, why: str) -> datetime:
         """Let nobody write under this name for so long, and count one trouble; gives the end. Never shortens a rest."""

@@ -5,28 +5,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    BindParameter,
-    Connection,
-    Integer,
-    Row,
-    bindparam,
-    case,
-    func,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import BindParameter, Connection, Integer, Row, bindparam, case, func, select, tuple_
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Upsert, micros, moment, sound
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
+from adapters.ledger.telling import due_now
 from desired_state.model import Sha
-from reconciler.ports import Delivery, Lease, Undelivered
+from reconciler.ports import Lease, Undelivered
 from reconciler.record import CommitStatus, State
 
 PAIRS = 200  # (commit, context) in one statement
@@ -53,27 +41,13 @@ _SAID = Upsert(
 )
 _UNDELIVERED = (
     select(statuses)
-    .where(
-        _OF_REPOSITORY,
-        statuses.c.sequence > statuses.c.delivered_sequence,
-        statuses.c.refused.is_(None),
-        or_(statuses.c.next_try.is_(None), statuses.c.next_try <= bindparam("now")),
-    )
+    .where(_OF_REPOSITORY, due_now)
     .order_by(
         case((statuses.c.state == State.PENDING.value, 1), else_=0),
         case((statuses.c.context.like("%/%/%"), 1), else_=0),  # a fleet's own word
         statuses.c.id.desc(),
     )
     .limit(bindparam("most", type_=Integer))
-)
-_IT, _ITS_SEQUENCE = statuses.c.id == bindparam("its_id"), bindparam("its_sequence", type_=BigInteger)
-_SETTLED = (
-    update(statuses).where(_IT, statuses.c.delivered_sequence < _ITS_SEQUENCE).values(delivered_sequence=_ITS_SEQUENCE)
-)
-_PUT_OFF = (
-    update(statuses)
-    .where(_IT, statuses.c.sequence == _ITS_SEQUENCE)
-    .values(attempts=statuses.c.attempts + bindparam("tried", type_=BigInteger))
 )
 
 
@@ -87,7 +61,7 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
     if not news:
         return
-    _SAID.run(connection, [_row(word, now) for word in news])
+    _SAID.run(connection, [_row(word, now) for word in sorted(news, key=lambda word: word.context)])
     rolled_up = {
         f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
     }  # fairlead/<env>/<service>
@@ -179,30 +153,16 @@ class Statuses:
         with self._database.reading() as connection:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
-    def undelivered(self, repository: str, limit: int, now: datetime) -> Sequence[Undelivered]:
-        """What the forge has not confirmed and may be told now: final words first, then roll-ups, then newest commits.
+    def undelivered(self, repository: str, limit: int) -> Sequence[Undelivered]:
+        """What may be told now by the database's clock: final words first, then roll-ups, then newest commits.
+
+        That is what the forge has not confirmed, and what it may show an older word of (`telling.py`).
 
         The order of first words stands in for the order of commits.
         """
-        wanted = {"repository": repository, "now": micros(now), "most": limit}
+        wanted = {"repository": repository, "most": limit}
         with self._database.reading() as connection:
             return [_waiting(row) for row in connection.execute(_UNDELIVERED, wanted)]
-
-    def settle(self, lease: Lease, results: Sequence[Delivery]) -> None:
-        """What became of the words that were sent; a newer word is left undelivered. Raises `LeaseLost`.
-
-        After `LedgerAway` leave it: they are sent once more, and a forge that has them shows the same as before.
-        """
-        if not results:
-            return
-        with self._database.writing() as connection:
-            pass_fence(connection, lease)
-            for result in sorted(results, key=lambda result: result.id):  # the order in which `put` locks them
-                it = {"its_id": result.id, "its_sequence": result.sequence}
-                if result.delivered:
-                    connection.execute(_SETTLED, it)
-                else:
-                    connection.execute(_PUT_OFF, {**it, **_fate(result)})
 
 
 def _waiting(row: Row[Any]) -> Undelivered:
@@ -211,12 +171,5 @@ def _waiting(row: Row[Any]) -> Undelivered:
         sequence=row.sequence,
         status=status_of(row),
         attempts=row.attempts,
-        said_before=row.delivered_sequence > 0,
+        said_before=row.delivered_sequence > 0 or row.sent_at is not None or row.doubtful_until is not None,
     )
-
-
-def _fate(result: Delivery) -> dict[str, Any]:
-    """Tried again at `retry_at`; without one the forge has refused this word for good."""
-    if result.retry_at is None:
-        return {"refused": result.message or "refused", "tried": 0}
-    return {"next_try": micros(result.retry_at), "tried": int(result.tried)}

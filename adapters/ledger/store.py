@@ -20,11 +20,24 @@ from adapters.ledger.retention import Retention
 from adapters.ledger.revisions import Revisions
 from adapters.ledger.server import pooled
 from adapters.ledger.statuses import Statuses
+from adapters.ledger.telling import Telling
 from reconciler.ports import Clock
 
 
 class Store(
-    WorkQueue, Records, Passes, Revisions, Feeds, Reports, Statuses, Budgets, History, People, Retention, Figures
+    WorkQueue,
+    Records,
+    Passes,
+    Revisions,
+    Feeds,
+    Reports,
+    Statuses,
+    Telling,
+    Budgets,
+    History,
+    People,
+    Retention,
+    Figures,
 ):
     """Implements `reconciler.ports.Ledger`, `Queue` and `Budget` over one database. Safe to share between threads.
 

@@ -137,7 +137,8 @@ reports = Table(
 )
 
 # The outbox: the newest word for each commit and context. `sequence` counts the words, `delivered_sequence` names the
-# newest that the forge confirmed; `refused` is why the forge will not take the present word.
+# newest that the forge confirmed; `refused` is why the forge will not take the present word. `sent_at`: taken up to be
+# told, and not settled. `doubtful_until`: until then something sent earlier may still reach the forge (`telling.py`).
 statuses = Table(
     "statuses",
     metadata,
@@ -155,6 +156,8 @@ statuses = Table(
     _number("next_try", optional=True),
     _text("refused", optional=True),
     _number("said_at"),
+    _number("sent_at", optional=True),
+    _number("doubtful_until", optional=True),
     UniqueConstraint("repository", "commit", "context", name="statuses_once"),
     Index("statuses_context", "repository", "context"),
     Index("statuses_state", "repository", "state"),

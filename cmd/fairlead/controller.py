@@ -167,7 +167,7 @@ class Controller:
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
         forges = {name: self.metrics.counted(name, forge) for name, forge in parts.forges.items()}
-        outbox = Outbox(parts.ledger, forges, clock)
+        outbox = Outbox(parts.ledger, forges)
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),

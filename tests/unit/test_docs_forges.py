@@ -8,8 +8,9 @@ import pytest
 from adapters.forges.github import webhook
 from adapters.forges.github.answers import Answer, unreachable, verdict_on_sign_in, verdict_on_status
 from adapters.forges.github.auth import RENEWED_BEFORE
-from adapters.forges.github.forge import FAILURES
-from adapters.forges.github.limits import LAST_WORDS, LONGEST_DESCRIPTION, LONGEST_WAIT, MOST_WORDS, windows
+from adapters.forges.github.forge import FAILURES, FIRST_LOOK, LOOKS
+from adapters.forges.github.limits import LAST_WORDS, LONGEST_DESCRIPTION, LONGEST_WAIT, MOST_WORDS, SHARES, windows
+from adapters.ledger.telling import DOUBT
 from fairlead.settings import ForgeSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "forges.md").read_text()
@@ -21,6 +22,7 @@ def sentences() -> list[str]:
     bodies = [
         b"",
         b'{"message": "No commit found for SHA: x"}',
+        b'{"message": "Repository was archived so is read-only."}',
         b'{"message": "reached the maximum number of statuses"}',
     ]
     answers = [Answer(status=status, headers={}, body=body) for status in range(300, 520) for body in bodies]
@@ -34,7 +36,7 @@ def test_every_sentence_of_the_page_is_one_that_is_said() -> None:
     quoted = re.findall(r"^\| `([^`]+)` \|", table, re.M)
     said = sentences()
 
-    assert 9 == len(quoted)
+    assert 10 == len(quoted)
     assert [] == [each for each in quoted if not any(each in sentence for sentence in said)]
 
 
@@ -73,4 +75,12 @@ def test_the_numbers_in_words_are_the_code_s() -> None:
     assert "renews them five minutes before their end" in PLAIN
     assert [(10, 10), (60, 60), (3600, 400)] == [(each.span.total_seconds(), each.most) for each in windows(60, 400)]
     assert "a sixth of a minute's in any ten seconds" in PLAIN
+    assert {"final": 100, "roll-up": 90, "fleet": 75} == SHARES
+    assert "single fleets are told only while no more than 75 %" in PLAIN
+    assert "pending roll-ups up to 90 %" in PLAIN
+    assert (5, 8) == (LOOKS, sum(FIRST_LOOK.total_seconds() * 2**each for each in range(LOOKS)) // 60 + 1)
+    assert "looked for five more times over eight minutes" in PLAIN
+    assert 60 == DOUBT.total_seconds()
+    assert "no answer came, or a 5xx | a minute later" in PLAIN
+    assert "told more than a minute after the event is told once only" in PLAIN
     assert "GitHub cannot be reached" in unreachable("x")

@@ -1,4 +1,4 @@
-"""What an answer of GitHub means for the statuses that wait, as one of five fates, and as a sentence.
+"""What an answer of GitHub means for the statuses that wait, as one of six fates, and as a sentence.
 
 GitHub's own words are passed on short, in one line, and without what we signed in with.
 """
@@ -12,8 +12,10 @@ from typing import Any
 
 SHOWN = 200  # characters of someone else's text in a message
 _SHUT = frozenset({403, 404, 410, 451})
-_NO_COMMIT = re.compile(r"no commit found|sha must be a 40 character", re.IGNORECASE)
+_NO_COMMIT = re.compile(r"sha must be a 40 character", re.IGNORECASE)
+_NOT_YET = re.compile(r"no commit found", re.IGNORECASE)
 _FULL = re.compile(r"maximum number of statuses", re.IGNORECASE)
+_ARCHIVED = re.compile(r"\barchived\b", re.IGNORECASE)
 _PACE = re.compile(r"rate limit|abuse detection|too many requests", re.IGNORECASE)
 
 
@@ -22,6 +24,7 @@ class Fate(Enum):
 
     DELIVERED = "delivered"
     REFUSED = "refused"  # this word, for good
+    ABSENT = "absent"  # its commit is not there, or not yet
     AILING = "ailing"  # nobody knows; perhaps the next one goes through
     LIMITED = "limited"  # too fast: the whole account rests
     LOCKED_OUT = "locked out"  # the account is not let in: people must help
@@ -44,6 +47,7 @@ class Verdict:
     fate: Fate
     message: str = ""
     answer: Answer | None = None
+    in_doubt: bool = False  # it was sent, and may take effect yet
 
 
 class Trouble(Exception):
@@ -60,7 +64,8 @@ def verdict_on_status(answer: Answer, *, repository: str, commit: str, secrets: 
     if answer.status == 201:
         return Verdict(fate=Fate.DELIVERED, answer=answer)
     if answer.status == 422 and not _is_page(answer):
-        return Verdict(fate=Fate.REFUSED, message=_refusal(said, commit), answer=answer)
+        fate = Fate.ABSENT if _NOT_YET.search(said) else Fate.REFUSED
+        return Verdict(fate=fate, message=_refusal(said, commit), answer=answer)
     if trouble := _everywhere(answer, said):
         return trouble
     if answer.status not in _SHUT and answer.status >= 400:
@@ -72,6 +77,8 @@ def verdict_on_status(answer: Answer, *, repository: str, commit: str, secrets: 
 def _shut(status: int, said: str, repository: str) -> str:
     if 300 <= status < 400:
         return f"GitHub says that {repository} has moved ({status}); set forge.repository to its new name"
+    if status == 403 and _ARCHIVED.search(said):
+        return f"{repository} is archived at GitHub and takes no statuses; unarchive it, or take it out of the settings"
     return {
         403: f"GitHub does not let us put statuses into {repository} (403{_so(said)}); give the token or the App "
         "`statuses: write` there (docs/forges.md)",
@@ -125,7 +132,7 @@ def _is_about_pace(answer: Answer, said: str) -> bool:
 
 
 def _refusal(said: str, commit: str) -> str:
-    if _NO_COMMIT.search(said):
+    if _NO_COMMIT.search(said) or _NOT_YET.search(said):
         return f"the repository has no commit {commit[:12]}: no status can be put on it"
     if _FULL.search(said):
         return f"GitHub takes no more statuses for commit {commit[:12]} under this context: 1,000 were said"

@@ -4,7 +4,6 @@ An App signs a JWT with its private key and is given a token for one installatio
 (docs.github.com, "Generating an installation access token for a GitHub App").
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -44,12 +43,16 @@ class Auth(Protocol):
 
 
 class TokenAuth:
-    """A personal access token, classic or fine-grained, of a user whose statuses these are. Raises `Unreadable`."""
+    """A personal access token, classic or fine-grained, of a user whose statuses these are. Raises `Unreadable`.
 
-    def __init__(self, token: Reveal) -> None:
+    `reference` says where the token is. The account is named after it, because it stays when the token is replaced:
+    replicas that began with different ones share their budget all the same.
+    """
+
+    def __init__(self, token: Reveal, *, reference: str) -> None:
         self._token = token
         self._last = token()
-        self.account = f"token {hashlib.sha256(self._last.encode()).hexdigest()[:12]}"
+        self.account = f"token {reference}"
 
     def header(self) -> str:
         """The token as it is now: a replaced one needs no restart."""

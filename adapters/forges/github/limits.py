@@ -7,11 +7,13 @@ not said: it is taken to.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from reconciler.outbox import is_fleets
 from reconciler.ports import Budget, Turn, Window
+from reconciler.record import CommitStatus, State
 
 LONGEST_DESCRIPTION = 140  # characters, which GitHub counts as code points
 MOST_WORDS = 1000  # GitHub takes for one commit and context
@@ -19,6 +21,8 @@ LAST_WORDS = 900  # from here on only final states are told, so that there is ro
 LONGEST_WAIT = timedelta(minutes=5)
 LEAST_REST = timedelta(minutes=1)  # where GitHub limits us without saying for how long
 LONGEST_REST = timedelta(hours=2)  # whatever a header says: the primary limit is reset each hour
+SHARES = {"final": 100, "roll-up": 90, "fleet": 75}  # percent of a minute and an hour up to which each is told
+_JOINERS = frozenset("\u200c\u200d")  # invisible, and parts of words and of emoji
 _BURST = timedelta(seconds=10)
 
 
@@ -29,13 +33,27 @@ class Allowance:
     budget: Budget
     windows: tuple[Window, ...]
 
-    def take(self, names: Sequence[str]) -> Turn:
+    def take(self, names: Sequence[str], status: CommitStatus) -> Turn:
         """See `Budget.take`."""
-        return self.budget.take(names, self.windows)
+        return self.budget.take(names, self._open_to(status))
 
-    def slots(self, names: Sequence[str], count: int) -> Sequence[datetime]:
+    def slots(self, names: Sequence[str], statuses: Sequence[CommitStatus]) -> Sequence[datetime]:
         """See `Budget.slots`."""
-        return self.budget.slots(names, self.windows, count)
+        return self.budget.slots(names, [self._open_to(status) for status in statuses])
+
+    def _open_to(self, status: CommitStatus) -> tuple[Window, ...]:
+        """Pending words leave room, so that a final word of any repository finds some however many wait before it."""
+        share = SHARES[_rank(status)]
+        return tuple(
+            each if each.span <= _BURST else replace(each, most=max(1, each.most * share // 100))
+            for each in self.windows
+        )
+
+
+def _rank(status: CommitStatus) -> str:
+    if status.state is not State.PENDING:
+        return "final"
+    return "fleet" if is_fleets(status.context) else "roll-up"
 
 
 def windows(per_minute: int, per_hour: int) -> tuple[Window, ...]:
@@ -60,7 +78,7 @@ def closed(jitter: float) -> timedelta:
 
 def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedelta:
     """How long GitHub wants us to stay away. `headers` by lower-case name; a reset is read on GitHub's own clock."""
-    asked = _seconds(headers.get("retry-after", ""))
+    asked = _retry_after(headers, now)
     if asked is None and headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset", ""))
         asked = None if reset is None else max(0, reset - _date(headers, now).timestamp())
@@ -69,20 +87,43 @@ def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedel
     return min(timedelta(seconds=asked) + timedelta(seconds=1), LONGEST_REST)
 
 
+def asked_to_wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """What `Retry-After` says of a server that is away (RFC 9110, 10.2.3); None where it says nothing."""
+    asked = _retry_after(headers, now)
+    return None if asked is None else min(timedelta(seconds=asked), LONGEST_REST)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds. A time is read on the answerer's own clock."""
+    text = headers.get("retry-after", "")
+    until = None if _seconds(text) is not None else _time(text)
+    return _seconds(text) if until is None else max(0.0, (until - _date(headers, now)).total_seconds())
+
+
 def _seconds(text: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 def _date(headers: Mapping[str, str], now: datetime) -> datetime:
+    return _time(headers.get("date", "")) or now
+
+
+def _time(text: str) -> datetime | None:
     try:
-        said = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return now
-    return said if said.tzinfo is not None else now
+        said = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return said if said.tzinfo is not None else None
 
 
 def fitting(text: str) -> str:
     """A description as GitHub takes it: one line, 140 characters, no half of a character."""
     whole = text.encode("utf-8", "replace").decode()
-    line = " ".join("".join(each if each.isprintable() or each.isspace() else "?" for each in whole).split())
-    return line if len(line) <= LONGEST_DESCRIPTION else line[: LONGEST_DESCRIPTION - 1].rstrip() + "…"
+    line = " ".join("".join(map(_shown, whole)).split())
+    if len(line) <= LONGEST_DESCRIPTION:
+        return line
+    return line[: LONGEST_DESCRIPTION - 1].rstrip(" \u200c\u200d") + "…"
+
+
+def _shown(each: str) -> str:
+    return each if each.isprintable() or each.isspace() or each in _JOINERS else "?"

@@ -16,7 +16,8 @@ TOTAL = 3  # times the time-out: the longest that a whole answer may take, howev
 LARGEST_ANSWER = 1024 * 1024  # bytes
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 VERSION = "2022-11-28"  # of the REST API; a server that does not know it says so with a 400
-_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}/[A-Za-z0-9._-]{1,100}")
+# An owner with `_` is a managed user of an enterprise.
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}")
 
 
 class BadAddress(ValueError):
@@ -44,6 +45,13 @@ def checked_repository(name: str) -> str:
     return name
 
 
+def _host(api: str) -> str:
+    """One name for one API: lower case, and a port only where it is not the scheme's own."""
+    parts = urlsplit(api)
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    return f"{parts.hostname}" if parts.port in {None, usual} else f"{parts.hostname}:{parts.port}"
+
+
 class _SignIn(AuthBase):
     """Sets the header. Being there at all keeps requests from taking credentials out of a .netrc."""
 
@@ -63,7 +71,7 @@ class Transport:
 
     def __init__(self, api: str, *, timeout: float, monotonic: Callable[[], float]) -> None:
         self.api = checked_api(api)
-        self.host = urlsplit(self.api).netloc
+        self.host = _host(self.api)
         self._timeout = timeout
         self._monotonic = monotonic
         self._threads = local()

@@ -56,7 +56,7 @@ def _github_auth(auth: ForgeSignIn, repository: str, transport: Transport, clock
         what = "the number that GitHub shows" if missing.endswith("_id") else "a reference, env:NAME or file:/path"
         raise SettingsError(f"{missing} is needed with mode {auth.mode}: write {what}")
     if auth.mode == "token":
-        return TokenAuth(_revealed(SecretReference(auth.token).reveal_token))
+        return TokenAuth(_revealed(SecretReference(auth.token).reveal_token), reference=str(auth.token))
     if not (auth.installation_id.isascii() and auth.installation_id.isdigit()):
         raise SettingsError("installation_id is a number: it ends the address of the installation's page")
     key = _revealed(SecretReference(auth.private_key).reveal)

@@ -60,7 +60,7 @@ class Scene:
 
     def all_done(self, commit: str) -> bool:
         """Nothing under way, nothing left to say, and the commit's own word is there."""
-        waiting = self.ledger.undelivered("main", 100, self.ledger._database.clock.now())
+        waiting = self.ledger.undelivered("main", 100)
         record = self.ledger.load(self.fleet)
         if waiting or record is None or record.work or not record.memory.status.ready:
             return False

@@ -65,6 +65,7 @@ class PlayedGitHub:
     down: Canned | None = None
     next: deque[Canned | None] = field(default_factory=deque)
     lose: int = 0  # answers to come: the write takes effect, and its connection is cut
+    late: deque[Callable[[], None]] = field(default_factory=deque)  # what happens before the next request is acted on
     limited: int = 0  # answers that a too fast client got
     lock: Lock = field(default_factory=Lock)
 
@@ -103,6 +104,8 @@ class PlayedGitHub:
 
     def serve(self, http: BaseHTTPRequestHandler) -> None:
         body = json.loads(http.rfile.read(int(http.headers["Content-Length"])))
+        if self.late:
+            self.late.popleft()()
         with self.lock:
             canned = self.next.popleft() if self.next else None
             canned = canned or self.down
@@ -230,7 +233,7 @@ class Bench:
         return GitHub(
             repository,
             transport=self.transport(api),
-            auth=auth or TokenAuth(lambda: TOKEN),
+            auth=auth or TokenAuth(lambda: TOKEN, reference="env:TOKEN"),
             allowance=Allowance(budget=self.store, windows=windows(**limits)),
             log=self.log,
             jitter=lambda: self.jitter,

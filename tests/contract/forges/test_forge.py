@@ -201,7 +201,7 @@ def test_each_context_of_a_commit_keeps_its_own_newest_word(world: World) -> Non
 def test_a_commit_that_is_not_there_refuses_its_own_status_only(world: World) -> None:
     absent, there = status("12" * 20), status(world.commits[1])
 
-    refused, delivered = world.forge.deliver(HeldLease(), waiting(absent, there), NOW)
+    refused, delivered = world.forge.deliver(HeldLease(), waiting(absent, there, attempts=5), NOW)
 
     assert (False, None) == (refused.delivered, refused.retry_at)
     assert "the repository has no commit 121212121212: no status can be put on it" == refused.message

@@ -110,6 +110,8 @@ def test_a_link_that_github_would_refuse_is_left_out(bench: Any, say: Any, url: 
         ("a\nb \t c", "a b c"),
         ("half \ud83d of it", "half ? of it"),
         ("a\x1b[2Jb\u202ec", "a?[2Jb?c"),
+        ("👩\u200d🚀 ❤\ufe0f", "👩\u200d🚀 ❤\ufe0f"),
+        ("x" * 137 + "👩\u200d🚀🚀", "x" * 137 + "👩…"),
     ],
 )
 def test_a_description_fits(bench: Any, say: Any, text: str, shown: str) -> None:
@@ -127,11 +129,18 @@ def test_the_lease_is_asked_right_before_each_write(bench: Any, say: Any) -> Non
     assert (3, 3) == (lease.checks, len(bench.github.requests))
 
 
-def test_a_lease_that_ends_within_a_batch_ends_the_batch(bench: Any, say: Any) -> None:
-    with pytest.raises(LeaseLost):
-        bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
+def test_a_lease_that_ends_within_a_batch_ends_the_batch_and_what_was_told_is_known(bench: Any, say: Any) -> None:
+    results = bench.forge().deliver(say.lease(good_for=2), say.waiting(*many(say, 5)), bench.clock.now())
 
+    assert [(1, True), (2, True)] == [(each.id, each.delivered) for each in results]
     assert 2 == len(bench.github.requests)
+
+
+def test_a_lease_that_has_gone_before_the_first_write_is_said(bench: Any, say: Any) -> None:
+    with pytest.raises(LeaseLost):
+        bench.forge().deliver(say.lease(good_for=0), say.waiting(*many(say, 5)), bench.clock.now())
+
+    assert [] == bench.github.requests
 
 
 def test_a_write_whose_answer_is_lost_is_said_again(bench: Any, say: Any) -> None:
@@ -163,7 +172,6 @@ def refusal(message: str, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b'{"message": "No commit found for SHA: abab"}', "the repository has no commit abababababab: no status can"),
         (refusal("sha must be a 40 character SHA1"), "the repository has no commit abababababab: no status can be put"),
         (
             refusal("This SHA and context has reached the maximum number of statuses."),
@@ -192,6 +200,23 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
     assert [("status refused", refused.message)] == [(said, values["why"]) for said, values in bench.log.said]
 
 
+def test_a_commit_that_the_api_does_not_know_yet_is_looked_for_over_minutes(bench: Any, say: Any) -> None:
+    begun = bench.clock.now()
+    bench.github.commits.discard("ab" * 20)
+    for attempts in range(5):
+        later, other = deliver(bench, say, say.status(), say.status(COMMITS[0]), attempts=attempts)
+        assert (False, True) == (later.delivered, other.delivered)
+        assert "the repository has no commit abababababab" in later.message
+        bench.clock.advance(later.retry_at - bench.clock.now())
+
+    assert 5 * MINUTE <= bench.clock.now() - begun <= 10 * MINUTE
+    assert [] == bench.log.said
+    (refused,) = deliver(bench, say, attempts=5)
+    assert (False, None) == (refused.delivered, refused.retry_at)
+    bench.github.commits.add("ab" * 20)
+    assert deliver(bench, say, attempts=4)[0].delivered
+
+
 @pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [
@@ -204,6 +229,11 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
             403,
             b'{"message": "Resource not accessible by integration"}',
             "give the token or the App `statuses: write` there",
+        ),
+        (
+            403,
+            b'{"message": "Repository was archived so is read-only."}',
+            "acme/desired is archived at GitHub and takes no statuses; unarchive it, or take it out of the settings",
         ),
         (404, b'{"message": "Not Found"}', "GitHub shows us no repository acme/desired (404); check forge.repository"),
         (410, b"", "GitHub takes no statuses for acme/desired (410); ask its owner"),
@@ -249,13 +279,24 @@ def test_a_sign_in_that_fails_stops_every_repository_of_the_account(bench: Any, 
 
 def test_a_replaced_token_needs_no_restart(bench: Any, say: Any) -> None:
     token = ["old"]
-    forge = bench.forge(TokenAuth(lambda: token[0]))
+    forge = bench.forge(TokenAuth(lambda: token[0], reference="env:TOKEN"))
     assert not deliver(bench, say, forge=forge)[0].delivered
     bench.clock.advance(timedelta(minutes=5))
 
     token[0] = say.token
 
     assert deliver(bench, say, forge=forge)[0].delivered
+
+
+def test_replicas_that_began_with_different_tokens_share_the_budget(bench: Any, say: Any) -> None:
+    bench.github.tokens["new"] = bench.github.tokens[say.token]
+    replicas = [
+        bench.forge(TokenAuth(lambda token=token: token, reference="file:/token")) for token in (say.token, "new")
+    ]
+
+    told = [each.delivered for forge in replicas for each in deliver(bench, say, *many(say, 8), forge=forge)]
+
+    assert [True] * 10 + [False] * 6 == told
 
 
 def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) -> None:
@@ -266,7 +307,7 @@ def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) 
             raise Unreadable("the secret env:X is not there")
         return say.token
 
-    forge = bench.forge(TokenAuth(token))
+    forge = bench.forge(TokenAuth(token, reference="env:TOKEN"))
     there[0] = False
 
     (delivery,) = deliver(bench, say, forge=forge)
@@ -288,6 +329,8 @@ def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) 
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "RESET"}, b"", 20 * MINUTE + SECOND),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, LIMIT, 61 * SECOND),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "99999999999"}, LIMIT, 2 * HOUR),
+        ({"Retry-After": "DATE"}, LIMIT, 20 * MINUTE + SECOND),
+        ({"Retry-After": "Mon, 99 Foo 99999999999999999 1:1:1 GMT"}, LIMIT, 61 * SECOND),
         ({"Retry-After": "-5"}, LIMIT, 61 * SECOND),
         ({"Retry-After": "²"}, LIMIT, 61 * SECOND),
         ({}, LIMIT, 61 * SECOND),
@@ -298,7 +341,8 @@ def test_a_limit_lets_the_whole_account_rest_for_as_long_as_github_says(
 ) -> None:
     theirs = bench.clock.now() + 7 * MINUTE  # GitHub's clock is not ours
     reset = str(int((theirs + 20 * MINUTE).timestamp()))
-    headers = {name: value.replace("RESET", reset) for name, value in headers.items()}
+    date = format_datetime(theirs + 20 * MINUTE, usegmt=True)
+    headers = {name: value.replace("RESET", reset).replace("DATE", date) for name, value in headers.items()}
     dated = {"Date": format_datetime(theirs, usegmt=True), **headers}
     latin = {name: value.encode().decode("latin-1") for name, value in dated.items()}
     bench.github.next.append(say.canned(status=status, headers=latin, body=body))
@@ -334,6 +378,22 @@ def test_a_spent_budget_gives_each_of_the_rest_the_time_of_its_room(bench: Any, 
     burst = [10 * SECOND] * 2 + [20 * SECOND]
     assert [*burst, HOUR, HOUR, *[HOUR + 10 * SECOND] * 2, HOUR + 20 * SECOND, *[2 * HOUR] * 2] == later[:10]
     assert {False} == {each.tried for each in results[2:]}
+
+
+def test_pending_words_leave_room_for_roll_ups_and_both_for_final_words(bench: Any, say: Any) -> None:
+    def told(state: State, context: str) -> int:
+        """How many of twenty, at one of two forges of the account by turns."""
+        words = [say.status(commit, state, context=context) for commit in COMMITS[:20]]
+        results = deliver(bench, say, *words, forge=bench.forge(per_minute=60, per_hour=20))
+        return sum(each.delivered for each in results)
+
+    fleets = [told(State.PENDING, "fairlead/prod/a")]
+    bench.clock.advance(10 * SECOND)
+    fleets += [told(State.PENDING, "fairlead/prod/a") for _ in range(2)]
+
+    assert [10, 5, 0] == fleets
+    assert [3, 0] == [told(State.PENDING, "fairlead/prod") for _ in range(2)]
+    assert [2, 0] == [told(State.FAILURE, "fairlead/prod/b") for _ in range(2)]
 
 
 @pytest.mark.parametrize(("words", "state", "told"), [(900, "pending", 1), (901, "pending", 0), (901, "error", 1)])
@@ -405,6 +465,19 @@ def test_a_lasting_outage_is_probed_once_a_rest_and_rests_grow_to_five_minutes(b
     assert 300 <= rests[-1] <= 320
 
 
+@pytest.mark.parametrize(("retry_after", "rest"), [("1200", 20 * MINUTE), ("DATE", 20 * MINUTE), ("999999", 2 * HOUR)])
+def test_a_github_that_is_away_and_says_for_how_long_is_left_alone_until_then(
+    bench: Any, say: Any, retry_after: str, rest: timedelta
+) -> None:
+    date = format_datetime(bench.clock.now().replace(microsecond=0) + 20 * MINUTE, usegmt=True)
+    bench.github.down = say.canned(status=503, headers={"Retry-After": retry_after.replace("DATE", date)})
+
+    results = deliver(bench, say, *many(say))
+
+    assert 1 == len(bench.github.requests)
+    assert bench.clock.now() + rest == results[1].retry_at
+
+
 def test_nobody_comes_back_at_the_same_moment(bench: Any, say: Any) -> None:
     bench.github.down = say.canned(status=503)
     bench.jitter = 0.25
@@ -470,7 +543,7 @@ def test_the_token_is_in_no_message_and_no_log_line(bench: Any, say: Any, status
 
     results = deliver(bench, say, *many(say, 5))
 
-    everything = f"{results} {bench.log.said} {bench.store.slots(('x',), (), 1)}"
+    everything = f"{results} {bench.log.said} {bench.store.slots(('x',), [()])}"
     assert "CANARY" not in everything
     with bench.store._database.reading() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM budgets").all()
@@ -503,6 +576,22 @@ def test_an_address_that_a_token_must_not_travel_to_is_refused(api: str) -> None
 @pytest.mark.parametrize("api", ["https://api.github.com", "https://ghe.example.com/api/v3/", "http://localhost:8080"])
 def test_an_address_for_a_token_is_taken(api: str) -> None:
     assert api.rstrip("/") == checked_api(api)
+
+
+def test_a_managed_user_s_repository_is_taken() -> None:
+    assert "ada_acme/desired" == checked_repository("ada_acme/desired")
+
+
+@pytest.mark.parametrize(
+    ("api", "host"),
+    [
+        ("https://API.github.com:443", "api.github.com"),
+        ("https://ghe.example.com:8443/api/v3", "ghe.example.com:8443"),
+        ("http://localhost:80", "localhost"),
+    ],
+)
+def test_one_api_has_one_name(bench: Any, api: str, host: str) -> None:
+    assert host == bench.transport(api).host
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import func, select
 
 from adapters.ledger.dialects import moment
-from adapters.ledger.tables import queue
+from adapters.ledger.tables import queue, statuses
 from reconciler.outbox import Outbox
+from reconciler.ports import LeaseLost
 from reconciler.record import CommitStatus, State
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -30,7 +31,7 @@ class Controllers:
     def __init__(self, bench: Any, replicas: int = 1, **pace: int) -> None:
         self.bench, self.clock, self.store = bench, bench.clock, bench.store
         forges = [bench.forge(**pace) for _ in range(replicas)]
-        self.outboxes = [Outbox(self.store, {"main": forge}, self.clock) for forge in forges]
+        self.outboxes = [Outbox(self.store, {"main": forge}) for forge in forges]
         self.expected: dict[tuple[str, str], CommitStatus] = {}
 
     def say(self, words: Sequence[CommitStatus]) -> None:
@@ -59,7 +60,9 @@ class Controllers:
 
     @property
     def left(self) -> int:
-        return len(self.store.undelivered("main", 10_000, self.clock.now() + timedelta(days=1)))
+        untold = statuses.c.sequence > statuses.c.delivered_sequence
+        with self.store._database.reading() as connection:
+            return connection.scalar(select(func.count()).where(untold)) or 0
 
     def shown(self) -> dict[tuple[str, str], tuple[str, str]]:
         return {
@@ -157,7 +160,7 @@ def test_final_words_overtake_the_pending_ones_that_wait(bench: Any, say: Any, p
 def test_the_hour_s_budget_is_spent_evenly_over_two_hours(bench: Any, say: Any, places: list[tuple[str, str]]) -> None:
     bench.github.commits.update(COMMITS)
     fairlead = Controllers(bench, per_minute=60, per_hour=100)
-    fairlead.say(words(say, State.PENDING, places))
+    fairlead.say(words(say, State.SUCCESS, places))
 
     fairlead.run_until(bench.clock.now() + 2 * HOUR + MINUTE * 3)
 
@@ -179,3 +182,102 @@ def test_a_limit_in_the_middle_loses_nothing(bench: Any, say: Any, places: list[
     assert (0, fairlead.wanted()) == (fairlead.left, fairlead.shown())
     limited = next(each.at for each in bench.github.writes if each.answer == 403)
     assert min(each.at for each in bench.github.writes if each.at > limited) >= limited + timedelta(seconds=120)
+
+
+# ── what reaches GitHub late ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def deploy(bench: Any, say: Any) -> tuple[CommitStatus, CommitStatus]:
+    """A pending word, and the final one that follows it."""
+    bench.github.commits.update(COMMITS)
+    context = "fairlead/prod/checkout"
+    return say.status(COMMITS[0], State.PENDING, context=context), say.status(COMMITS[0], context=context)
+
+
+def written(bench: Any) -> list[str]:
+    return [each.body["state"] for each in bench.github.writes]
+
+
+def test_a_process_that_stood_still_over_its_lease_leaves_no_older_word_behind(
+    bench: Any, deploy: tuple[CommitStatus, CommitStatus]
+) -> None:
+    pending, done = deploy
+    fairlead = Controllers(bench)
+    fairlead.say([pending])
+    (due,) = bench.store.claim("statuses", 1, LEASE)
+
+    def another_takes_over() -> None:
+        bench.clock.advance(timedelta(minutes=5))
+        fairlead.say([done])
+        fairlead.run_until(bench.clock.now() + HOUR)
+
+    bench.github.late.append(another_takes_over)
+    with pytest.raises(LeaseLost):
+        fairlead.outboxes[0].run("main", due.lease)
+    assert "pending" == bench.github.newest(COMMITS[0])[0]["state"]
+
+    fairlead.run_until(bench.clock.now() + timedelta(seconds=1))
+
+    assert fairlead.wanted() == fairlead.shown()
+    fairlead.run_until(bench.clock.now() + 2 * HOUR)
+    assert ["success", "success", "pending", "success"] == written(bench)
+
+
+def test_a_process_that_died_while_its_word_was_under_way_leaves_no_older_word_behind(
+    bench: Any, say: Any, deploy: tuple[CommitStatus, CommitStatus]
+) -> None:
+    pending, done = deploy
+    fairlead = Controllers(bench)
+    fairlead.say([pending])
+    (due,) = bench.store.claim("statuses", 1, LEASE)
+    bench.store.take_up(due.lease, bench.store.undelivered("main", 9))
+    bench.clock.advance(LEASE)
+    fairlead.say([done])
+    fairlead.run_until(bench.clock.now() + timedelta(seconds=1))
+
+    bench.forge().deliver(say.lease(), say.waiting(pending), bench.clock.now())
+    fairlead.run_until(bench.clock.now() + MINUTE)
+
+    assert fairlead.wanted() == fairlead.shown()
+    fairlead.run_until(bench.clock.now() + 2 * HOUR)
+    assert ["success", "pending", "success"] == written(bench)
+
+
+def test_a_time_out_that_github_carries_out_later_leaves_no_older_word_behind(
+    bench: Any, say: Any, deploy: tuple[CommitStatus, CommitStatus]
+) -> None:
+    pending, done = deploy
+    fairlead = Controllers(bench)
+    bench.github.next.append(say.canned(status=0))
+    fairlead.say([pending])
+    fairlead.run_until(bench.clock.now() + timedelta(seconds=1))
+    fairlead.say([done])
+    fairlead.run_until(bench.clock.now() + timedelta(seconds=1))
+
+    bench.forge().deliver(say.lease(), say.waiting(pending), bench.clock.now())
+    fairlead.run_until(bench.clock.now() + MINUTE)
+
+    assert fairlead.wanted() == fairlead.shown()
+    fairlead.run_until(bench.clock.now() + 2 * HOUR)
+    assert ["pending", "success", "pending", "success"] == written(bench)
+
+
+def test_a_late_answer_in_the_middle_of_a_batch_reaches_the_ledger(
+    bench: Any, say: Any, deploy: tuple[CommitStatus, CommitStatus]
+) -> None:
+    fairlead = Controllers(bench)
+    fairlead.say([deploy[0], say.status(COMMITS[1], State.PENDING)])
+    (due,) = bench.store.claim("statuses", 1, LEASE)
+
+    def another_takes_over() -> None:
+        bench.clock.advance(LEASE)
+        fairlead.say([deploy[1], say.status(COMMITS[1])])
+        fairlead.run_until(bench.clock.now() + HOUR)
+
+    bench.github.late.append(another_takes_over)
+    with pytest.raises(LeaseLost):
+        fairlead.outboxes[0].run("main", due.lease)
+    fairlead.run_until(bench.clock.now() + HOUR)
+
+    assert fairlead.wanted() == fairlead.shown()

@@ -63,7 +63,7 @@ def test_the_slots_are_the_times_at_which_turns_would_be_given(bench):
     for _ in range(2):
         take(bench.store)
         bench.clock.advance(SECOND)
-    slots = bench.store.slots(ME, THREE, 6)
+    slots = bench.store.slots(ME, [THREE] * 6)
 
     taken = []
     for slot in slots:
@@ -74,6 +74,16 @@ def test_the_slots_are_the_times_at_which_turns_would_be_given(bench):
 
     assert [(False, None)] * 6 == taken
     assert sorted(slots) == list(slots)
+
+
+def test_who_comes_with_narrower_windows_leaves_the_rest_to_others(bench):
+    first, two = bench.clock.now(), (Window(span=MINUTE, most=2),)
+    assert [True, True, False] == [take(bench.store, windows=two).wait_until is None for _ in range(3)]
+
+    slots = bench.store.slots(ME, [THREE, two, two])
+
+    assert [first, *[first + MINUTE] * 2] == list(slots)
+    assert take(bench.store).wait_until is None
 
 
 def test_replicas_share_one_budget(bench):
@@ -109,7 +119,7 @@ def test_a_rest_of_the_account_stops_all_its_repositories(bench):
 
     assert (bench.clock.now() + 10 * MINUTE, "GitHub limits our pace") == (until, turn.why)
     assert until == turn.wait_until
-    assert [until] * 3 == list(bench.store.slots(ME, THREE, 3))
+    assert [until] * 3 == list(bench.store.slots(ME, [THREE] * 3))
 
 
 def test_a_rest_of_a_repository_stops_that_one_only(bench):

@@ -21,7 +21,7 @@ def later(build, days):
 
 def deliver_all(bench):
     lease = bench.lease("statuses:main")
-    waiting = bench.store.undelivered("main", 100, bench.clock.now())
+    waiting = bench.store.undelivered("main", 100)
     bench.store.settle(lease, [Delivery(id=item.id, sequence=item.sequence, delivered=True) for item in waiting])
 
 
@@ -126,10 +126,7 @@ def test_old_closed_words_go_and_those_that_still_stand_stay(bench, build):
     )
     bench.store.settle(
         lease,
-        [
-            Delivery(id=item.id, sequence=item.sequence, delivered=True)
-            for item in bench.store.undelivered("main", 9, build.now)
-        ],
+        [Delivery(id=item.id, sequence=item.sequence, delivered=True) for item in bench.store.undelivered("main", 9)],
     )
     bench.store.say(lease, [build.status("undelivered", State.FAILURE, "undelivered")])
 

@@ -15,7 +15,7 @@ def lease(bench):
 
 
 def waiting(bench, limit=50):
-    return bench.store.undelivered("main", limit, bench.clock.now())
+    return bench.store.undelivered("main", limit)
 
 
 def told(bench):
@@ -187,7 +187,9 @@ def test_waiting_for_a_turn_is_no_attempt(bench, build, lease):
     later = bench.clock.now() + timedelta(minutes=1)
     bench.store.settle(lease, [delivered(item, delivered=False, retry_at=later, tried=False)])
     assert [] == waiting(bench)
+    assert later == bench.store.next_telling("main")
 
-    (again,) = bench.store.undelivered("main", 50, later)
+    bench.clock.advance(timedelta(minutes=1))
+    (again,) = waiting(bench)
 
     assert item == again

@@ -55,7 +55,7 @@ def test_work_that_an_earlier_version_began_goes_on(upgraded):
 
 
 def test_what_an_earlier_version_said_stands_and_is_told(upgraded, build):
-    waiting = upgraded.store.undelivered("main", 9, WRITTEN)
+    waiting = upgraded.store.undelivered("main", 9)
 
     assert [(build.sha("two"), State.PENDING, "wave 2")] == [
         (item.status.commit, item.status.state, item.status.description) for item in waiting

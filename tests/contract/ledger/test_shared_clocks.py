@@ -7,7 +7,7 @@ import pytest
 
 from adapters.clock import ManualClock
 from adapters.ledger.store import open_ledger
-from reconciler.ports import LeaseLost
+from reconciler.ports import Delivery, LeaseLost
 
 NAME = "prod/checkout"
 
@@ -40,6 +40,21 @@ def test_an_owner_that_believes_in_its_lease_is_fenced_when_the_server_does_not(
     assert not shared.store.renew(due, build.lease)
     assert not shared.store.finish(due)
     assert [] == shared.rows("intents")["intents"]
+
+
+@pytest.mark.parametrize("wrong", [timedelta(seconds=-30), timedelta(seconds=30)])
+def test_a_status_is_due_at_the_forge_by_the_clock_of_the_server(shared, build, wrong):
+    lease, later = shared.lease("statuses:main"), build.now + timedelta(seconds=10)
+    shared.store.say(lease, [build.status()])
+    with closing(open_ledger(shared.url, ManualClock(build.now + wrong))) as other:
+        (word,) = other.undelivered("main", 9)
+        assert build.now == other.next_telling("main") == other.take_up(lease, [word])
+
+        other.settle(lease, [Delivery(id=word.id, sequence=word.sequence, delivered=False, retry_at=later)])
+        assert ([], later) == (other.undelivered("main", 9), other.next_telling("main"))
+        shared.clock.advance(timedelta(seconds=10))
+
+        assert [word.id] == [each.id for each in other.undelivered("main", 9)]
 
 
 def test_what_is_due_is_due_by_the_clock_of_the_server(shared, build):

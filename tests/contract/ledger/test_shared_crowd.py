@@ -63,7 +63,7 @@ def deliveries(bench, build):
     for _ in range(ROUNDS):
         bench.store.add(["statuses:main"])
         for due in bench.store.claim("statuses", 1, build.lease):
-            waiting = bench.store.undelivered("main", 100, bench.clock.now())
+            waiting = bench.store.undelivered("main", 100)
             done = [Delivery(id=item.id, sequence=item.sequence, delivered=True) for item in waiting]
             bench.store.settle(due.lease, done)
             bench.store.finish(due)

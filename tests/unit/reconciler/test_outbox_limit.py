@@ -57,7 +57,7 @@ def tell(rig, build, forge, commit, states):
         for name, state in states.items()
     ]
     rig.ledger.say(due.lease, words)
-    Outbox(rig.ledger, {"main": forge}, rig.clock).run("main", due.lease)
+    Outbox(rig.ledger, {"main": forge}).run("main", due.lease)
     rig.ledger.finish(due)
 
 

@@ -51,7 +51,7 @@ def run(rig, outbox, *words):
 
 def test_a_word_that_a_forge_put_off_is_not_forgotten_when_a_later_one_is_taken(rig, build):
     forge = Forge()
-    outbox = Outbox(rig.ledger, {"main": forge}, rig.clock)
+    outbox = Outbox(rig.ledger, {"main": forge})
     forge.down = True
     run(rig, outbox, word(build, "first"))
     forge.down = False
@@ -65,4 +65,4 @@ def test_a_word_that_a_forge_put_off_is_not_forgotten_when_a_later_one_is_taken(
 
 
 def test_an_outbox_with_nothing_left_sleeps(rig, build):
-    assert run(rig, Outbox(rig.ledger, {"main": Forge()}, rig.clock), word(build, "only")) is None
+    assert run(rig, Outbox(rig.ledger, {"main": Forge()}), word(build, "only")) is None
