@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from desired_state.model import Heal
+from reconciler.memory import ConditionType
 from reconciler.pacing import at_once, next_units, out_of_service, waiting
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
@@ -19,6 +20,7 @@ from reconciler.work import Hold, Kind, Outcome, Phase
 
 Guard = Callable[[Situation], Hold | None]
 
+PATIENCE = timedelta(minutes=1)  # a read that fails for no longer is not told as an error: it is tried again
 REPAIRS_A_DAY = 3  # the next one of the same unit and component is held: two tools are fighting
 
 
@@ -39,13 +41,21 @@ def invalid_spec(situation: Situation) -> Hold | None:
 
 
 def unreadable(situation: Situation) -> Hold | None:
-    """Nothing is concluded from what could not be read."""
+    """Nothing is concluded from what could not be read. An error is loud: one slow answer would be, for every fleet."""
     if situation.trouble:
-        return Hold(reason=Reason.OBSERVATION_FAILED, message=situation.trouble, error=True)
+        lasts = failing_for(situation) >= PATIENCE
+        return Hold(reason=Reason.OBSERVATION_FAILED, message=situation.trouble, error=lasts)
     if situation.observed.missing:
         missing = ", ".join(situation.observed.missing)
         return Hold(reason=Reason.AWAITING_OBSERVATION, message=f"waiting for the first read of {missing}")
     return None
+
+
+def failing_for(situation: Situation) -> timedelta:
+    """For how long every look at the fleet has failed."""
+    before = situation.record.memory.status.condition(ConditionType.READY)
+    failing = before is not None and before.reason is Reason.OBSERVATION_FAILED
+    return situation.now - before.since if before is not None and failing else timedelta(0)
 
 
 def history_rewritten(situation: Situation) -> Hold | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from reconciler.chronicle import chronicle
+from reconciler.guards import failing_for
 from reconciler.memory import Condition, ConditionType, Memory, Status
 from reconciler.plan import Decision, Pace
 from reconciler.quarantine import quarantined
@@ -92,10 +93,7 @@ def when_again(
 
 def _look_again(situation: Situation, pace: Pace) -> datetime:
     """After a look that failed: the wait doubles with every one, up to a cap, with half of it jitter (DESIGN 3.5)."""
-    before = situation.record.memory.status.condition(ConditionType.READY)
-    failing = before is not None and before.reason is Reason.OBSERVATION_FAILED
-    lasts = situation.now - before.since if before is not None and failing else timedelta(0)
-    wait = min(max(lasts, pace.active), LOOK_AGAIN_CAP)
+    wait = min(max(failing_for(situation), pace.active), LOOK_AGAIN_CAP)
     return situation.now + wait * Random(f"{situation.record.name}/{situation.now}").uniform(0.5, 1.0)
 
 

@@ -33,11 +33,15 @@ def test_a_read_that_fails_is_said_and_nothing_is_concluded(rig, build):
     bump = rig.commit(build.fleet("1.4.2"))
     rig.world_of_units.unreadable = "AWS refuses autoscaling:DescribeAutoScalingGroups; add it to the role"
     rig.settle()
+    assert State.PENDING is rig.said(bump).state, "one look that failed is tried again"
+    assert "AWS refuses" in rig.said(bump).description
+    rig.wait(seconds=70)
+    rig.settle()
     assert State.ERROR is rig.said(bump).state
     assert [] == rig.started
 
     rig.world_of_units.unreadable = ""
-    rig.wait(seconds=10)
+    rig.wait(seconds=70)
     rig.settle()
 
     assert State.PENDING is rig.said(bump).state
