@@ -458,6 +458,44 @@ def test_connections_that_are_only_held_keep_nobody_out(site: Site, monkeypatch:
         client.close()
 
 
+def test_connections_that_come_in_one_burst_end_all_the_same(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST", 5)
+    asked, go = Event(), Event()
+
+    def stands_still() -> tuple[str, ...]:
+        asked.set()
+        go.wait(20)
+        return ()
+
+    site = make_site(ailments=stands_still)
+    asker = site.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert asked.wait(20)
+    burst = [site.raw(b"GET") for _ in range(connections.AT_ONCE // 2)]
+    go.set()
+    ended = [client for client in burst[:-5] if b"" == answer_of(client)]
+
+    assert len(burst) - 5 == len(ended)
+    assert 200 == site.get("/healthz").status_code
+    for client in (asker, *burst[-5:]):
+        client.close()
+
+
+def test_an_answer_that_nobody_reads_ends_with_its_time(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SLOWEST", 0.5)
+    gone = Event()
+    lost = connections.Connection.connection_lost
+    monkeypatch.setattr(connections.Connection, "connection_lost", lambda *said: (lost(*said), gone.set())[0])
+    site = make_site(ailments=lambda: ("x" * 32_000_000,))
+    client = site.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert gone.wait(20)
+    client.close()
+
+
 def test_a_head_without_end_is_refused(site: Site) -> None:
     client = site.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000)
 
