@@ -4,13 +4,11 @@ Each controller has a registry of its own. Labels take few values: families, out
 never a fleet.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from importlib.metadata import version
-from typing import Protocol, runtime_checkable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,15 +27,6 @@ from reconciler.ports import Clock, Delivery, Forge, Lease, LeaseLost, Undeliver
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 POLLS = ("due", "unchanged", "failed")
 WRITES = ("delivered", "put_off", "refused", "failed")
-
-
-@runtime_checkable
-class Budgeted(Protocol):
-    """A forge that knows how many writes it may still make."""
-
-    def remaining(self) -> Mapping[str, int]:
-        """By window, such as `{"minute": 41, "hour": 380}`. Cheap, and never raises."""
-        ...
 
 
 class Metrics:
@@ -85,12 +74,6 @@ class Metrics:
             "fairlead_forge_writes",
             "Statuses offered to the forge: delivered, put_off, refused; failed: calls that raised.",
             ["repository", "result"],
-            registry=self.registry,
-        )
-        self._budget = Gauge(
-            "fairlead_forge_budget_remaining",
-            "Writes that the forge's budget still allows, by window; only where the forge has one.",
-            ["repository", "window"],
             registry=self.registry,
         )
         self._hooks = Counter(
@@ -165,17 +148,14 @@ class Metrics:
 
     def counted(self, repository: str, forge: Forge) -> Forge:
         """The forge with its writes counted."""
-        return CountedForge(repository, forge, self._writes, self._budget)
+        return CountedForge(repository, forge, self._writes)
 
 
 class CountedForge:
     """A forge, and the figures of what it delivers. Implements `reconciler.ports.Forge`."""
 
-    def __init__(self, repository: str, forge: Forge, writes: Counter, budget: Gauge) -> None:
+    def __init__(self, repository: str, forge: Forge, writes: Counter) -> None:
         self._repository, self._forge, self._writes = repository, forge, writes
-        if isinstance(forge, Budgeted):
-            for window in forge.remaining():
-                budget.labels(repository, window).set_function(partial(_left, forge, window))
 
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         """As the forge does."""
@@ -186,10 +166,6 @@ class CountedForge:
             for outcome in ["failed"] if results is None else map(_fate, results):
                 self._writes.labels(self._repository, outcome).inc()
         return results
-
-
-def _left(forge: Budgeted, window: str) -> float:
-    return forge.remaining().get(window, 0)
 
 
 def _fate(result: Delivery) -> str:

@@ -242,15 +242,15 @@ def test_a_hint_is_heard(tmp_path: Path) -> None:
         assert 50 == len(world.starts())
 
 
-def test_forty_fleets_are_ready_at_first_and_five_that_are_bumped_converge(
+def test_twelve_fleets_are_ready_at_first_and_five_that_are_bumped_converge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = BulkSettings(fleets=BulkFleets(spinnaker=20, trigger=20), pace=QUICK)
+    settings = BulkSettings(fleets=BulkFleets(spinnaker=6, trigger=6), pace=QUICK)
     with BulkWorld(tmp_path, settings) as world:
         for name, value in world.environment.items():
             monkeypatch.setenv(name, value)
         assert 0 == once(world)
-        assert [True] * 40 == ready(world)
+        assert [True] * 12 == ready(world)
         assert [] == world.starts()
 
         chosen = [*world.fleets.spinnaker_names()[:3], *world.fleets.trigger_names()[:2]]

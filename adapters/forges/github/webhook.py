@@ -78,6 +78,10 @@ class Webhook:
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
+    def glance(self, headers: Mapping[str, str]) -> None:
+        """Refuse what says of itself that it is not signed, before its body is read. Raises `Refused` with 401."""
+        _signature({name.lower(): value for name, value in headers.items()})
+
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Hint | Ignored:
         """What a request asks for. `body` is as it came; the caller stops reading at `LARGEST` + 1 bytes.
 
@@ -116,13 +120,18 @@ def verify(body: bytes, headers: Mapping[str, str], places: Sequence[Place]) -> 
     """Those of the places one of whose secrets signed the body. `headers` by lower-case name. Raises `Refused`."""
     if len(body) > LARGEST:
         raise Refused(413, f"over {LARGEST // 1024 // 1024} MiB: the next poll sees this push")
-    said = headers.get("x-hub-signature-256", "")
-    if not _SIGNATURE.fullmatch(said):
-        raise Refused(401, "not signed: set a secret at the webhook, so that it sends X-Hub-Signature-256")
+    said = _signature(headers)
     signed = tuple(place for place in places if _signs(place.secrets, body, said))
     if not signed:
         raise Refused(401, "the signature is not of a secret that is known here")
     return signed
+
+
+def _signature(headers: Mapping[str, str]) -> str:
+    said = headers.get("x-hub-signature-256", "")
+    if not _SIGNATURE.fullmatch(said):
+        raise Refused(401, "not signed: set a secret at the webhook, so that it sends X-Hub-Signature-256")
+    return said
 
 
 def _signs(secrets: Iterable[str], body: bytes, said: str) -> bool:

@@ -5,12 +5,12 @@ that connections which are only held open keep nobody out.
 """
 
 import asyncio
-from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SLOWEST = 15.0  # seconds from the end of one answer, or the beginning, to the end of the next
 MOST = 512
+AT_ONCE = 64  # connections taken from the system between two looks at how many there are
 
 
 class Connection(H11Protocol):
@@ -18,6 +18,7 @@ class Connection(H11Protocol):
 
     _late: asyncio.TimerHandle | None = None
     began = 0.0
+    ends = False  # true as soon as it was aborted: it is gone only in a later turn of the event loop
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is here."""
@@ -37,14 +38,19 @@ class Connection(H11Protocol):
         self._hurry()
 
     def _make_room(self) -> None:
-        others: list[Any] = [each for each in self.connections if each is not self]
-        if len(others) >= MOST:
-            min(others, key=lambda each: each.began).transport.abort()
+        there = [each for each in self.connections if isinstance(each, Connection) and not each.ends]
+        if len(there) > MOST:
+            min(there, key=lambda each: each.began).end()
+
+    def end(self) -> None:
+        """Now, whatever is still to be said."""
+        self.ends = True
+        self.transport.abort()
 
     def _hurry(self) -> None:
         self._calm()
-        if not self.transport.is_closing():
-            self._late = self.loop.call_later(SLOWEST, self.transport.abort)
+        if self in self.connections:  # one that closes stays as long as nobody reads what it still has to say
+            self._late = self.loop.call_later(SLOWEST, self.end)
 
     def _calm(self) -> None:
         if self._late is not None:

@@ -4,9 +4,8 @@ The signature is checked before anything is parsed, over a body that is read up 
 number of requests, and what they make due is one name a repository, however many come.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from threading import Event
 
@@ -18,15 +17,17 @@ from fairlead.http.asking import Away, in_time
 from fairlead.http.bodies import Unread, read
 from fairlead.http.hints import Hints
 from fairlead.http.pushes import Heard, Receiver, Refusal
+from fairlead.http.turns import NoTurn, Turns
 from reconciler.loop import Log
 from reconciler.ports import Clock
 
 CAP = 1 << 20  # bytes of a body
 AT_ONCE = 32  # bodies in memory
+OF_ONE = 16  # of them from one address: a proxy in front is one too
 TURN_WITHIN = 0.5  # seconds that a request waits for its turn
 WRITTEN_WITHIN = 0.9  # seconds that it waits for the ledger
 TOLD_EVERY = 60.0  # seconds: the log hears of each kind of trouble no more often
-_UNREAD = {408: "too_slow", 413: "too_large", 503: "busy"}
+_UNREAD = {408: "too_slow", 413: "too_large"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Hooks:
     ) -> None:
         self._receiver, self._hints, self._stop = receiver, hints, stop
         self._clock, self._log, self._count = clock, log, count
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE, OF_ONE)
         self._told: dict[str, float] = {}
 
     async def receive(self, request: Request) -> Answer:
@@ -61,6 +62,8 @@ class Hooks:
             answer = await self._taken(request)
         except Unread as unread:
             answer = Answer(status=unread.status, result=_UNREAD.get(unread.status, "cut_off"), why=str(unread))
+        except NoTurn:
+            answer = Answer(status=503, result="busy", why="too many webhooks at once: try again")
         except Refusal as refusal:
             answer = Answer(status=refusal.status, result="refused", why=str(refusal))
         except Away:
@@ -74,7 +77,8 @@ class Hooks:
     async def _taken(self, request: Request) -> Answer:
         if self._stop.is_set():
             return Answer(status=503, result="stopping", why="the controller is shutting down")
-        async with self._turn():
+        self._receiver.glance(request.headers)
+        async with self._turn(request):
             heard = self._receiver.receive(await read(request, CAP), request.headers)
         if not heard.names:
             return Answer(status=200, result="ignored", why=heard.why)
@@ -90,17 +94,9 @@ class Hooks:
             if not noted:
                 self._receiver.forget(request.headers)
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(TURN_WITHIN):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Unread(503, "too many webhooks at once: try again") from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+    def _turn(self, request: Request) -> AbstractAsyncContextManager[None]:
+        peer = request.client.host if request.client else ""
+        return self._turns.turn(peer, TURN_WITHIN)
 
     def _tell(self, answer: Answer) -> None:
         now = self._clock.monotonic()

@@ -24,6 +24,10 @@ class Heard:
 class Receiver(Protocol):
     """What knows one forge's webhooks and the repositories that each secret speaks for. Safe to share."""
 
+    def glance(self, headers: Mapping[str, str]) -> None:
+        """Spares reading what cannot be believed, whatever its body is. Raises `Refusal` alone."""
+        ...
+
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Heard:
         """Verifies before it parses. What was heard a moment ago asks for nothing. Raises `Refusal` alone."""
         ...

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fairlead.exit_codes import ExitCode, Refused
-from fairlead.http.connections import Connection
+from fairlead.http.connections import AT_ONCE, Connection
 from fairlead.settings import SettingsError
 from reconciler.loop import Log
 
@@ -100,6 +100,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         interface="asgi3",
+        backlog=AT_ONCE,
         log_config=None,
         log_level="error",
         access_log=False,

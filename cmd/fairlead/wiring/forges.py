@@ -1,6 +1,7 @@
 """Forges and their webhooks out of the settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
@@ -100,18 +101,29 @@ def hooks(settings: Settings, clock: Clock) -> Receiver | None:
     return None if found is None else _Hooks(found)
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        raise Refusal(refused.status, str(refused)) from None
+
+
 class _Hooks:
     """GitHub's webhook in the words of the server."""
 
     def __init__(self, hook: Webhook) -> None:
         self._hook = hook
 
+    def glance(self, headers: Mapping[str, str]) -> None:
+        """See `Receiver`."""
+        with _refusing():
+            self._hook.glance(headers)
+
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Heard:
         """See `Receiver`."""
-        try:
+        with _refusing():
             said = self._hook.receive(body, headers)
-        except Refused as refused:
-            raise Refusal(refused.status, str(refused)) from None
         return Heard(names=said.names) if isinstance(said, Hint) else Heard(why=said.why)
 
     def forget(self, headers: Mapping[str, str]) -> None:

@@ -3,19 +3,24 @@
 import random
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
+from adapters.agent_protocol.reports import WorkState
 from adapters.clock import SystemClock
+from adapters.ledger.store import open_ledger
 from fairlead_sandbox.bulk.fleets import BulkFleets
 from fairlead_sandbox.bulk.played_hosts import HostPace
-from fairlead_sandbox.bulk.world import BulkSettings, BulkWorld
+from fairlead_sandbox.bulk.world import REPOSITORY, BulkSettings, BulkWorld
 from fairlead_sandbox.forge import Forge
+from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.git_server import GitServer
 
 LEASE = 6  # seconds
@@ -84,15 +89,32 @@ class Estate:
         statuses = self.hosting.forge.repository(FULL_NAME).statuses
         return {each.context: (each.state, each.description) for each in statuses.newest(commit)}
 
+    def written(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """The forge's log: every state and description that was written, oldest first, by commit and context."""
+        statuses = self.hosting.forge.repository(FULL_NAME).statuses
+        found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for commit in statuses.commits():
+            for each in reversed(statuses.all(commit)):
+                found.setdefault((commit, each.context), []).append((each.state, each.description))
+        return found
+
     def open_words(self) -> list[tuple[str, str]]:
         """(commit, context) of everything that is pending on the forge."""
-        statuses = self.hosting.forge.repository(FULL_NAME).statuses
-        return [
-            (commit, each.context)
-            for commit in statuses.commits()
-            for each in statuses.newest(commit)
-            if each.state == "pending"
-        ]
+        return [place for place, words in self.written().items() if words[-1][0] == "pending"]
+
+    def truths(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """What the ledger would have the forge show: state and description by commit and context."""
+        ledger = open_ledger(self.ledger_url or f"sqlite:///{self.world.state / 'ledger.db'}", SystemClock())
+        with closing(ledger):
+            said = ledger.statuses(REPOSITORY)
+        return {(each.commit, each.context): (each.state.value, each.description) for each in said}
+
+    @property
+    def in_flight(self) -> int:
+        """Executions that run at Gate, and hosts that are at work on an order."""
+        hosts = [member for host in list(self.world.hosts.hosts.values()) for member in host.members.values()]
+        at_work = [each for each in hosts if each.work is not None and each.work.state is WorkState.WORKING]
+        return len(self.world.gate.executions.in_flight()) + len(at_work)
 
     def keys(self) -> Counter[str]:
         """How many executions Gate began for each key."""
@@ -104,35 +126,51 @@ class Estate:
 
 
 class Chaos:
-    """Kills, stops and continues controllers at random, as long as it is asked for one more act."""
+    """Kills, stops and continues controllers at random, as long as it is asked for one more act.
 
-    def __init__(self, estate: Estate, seed: int, wait: Callable[..., Any]) -> None:
-        self._estate, self._wait = estate, wait
+    What harm is next comes from a shuffled deck, so that two acts are one of each. `meanwhile` is called all the time.
+    """
+
+    def __init__(self, estate: Estate, seed: int) -> None:
+        self._estate = estate
         self._random = random.Random(seed)
         self._pause = Event()  # never set: waiting on it is what separates one act from the next
+        self._deck: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
         self.acts: Counter[str] = Counter()
+        self.at_work: Counter[str] = Counter()  # those of the acts under which deploys were in flight
 
     def act(self) -> None:
         """One of them dies and another takes its place, or is stopped, often for longer than a lease; then a moment."""
-        chosen = self._random.randrange(len(self._estate.running))
-        if self._random.random() < 0.5:
+        if not self._deck:
+            self._deck = ["killed", "stopped"]
+            self._random.shuffle(self._deck)
+        what, chosen = self._deck.pop(), self._random.randrange(len(self._estate.running))
+        self.acts[what] += 1
+        self.at_work[what] += self._estate.in_flight > 0
+        if what == "killed":
             self._kill(chosen)
         else:
             self._stop(self._estate.running[chosen])
-        self._pause.wait(self._random.uniform(0.5, 2 * LEASE))
+        self._live(self._random.uniform(0.5, LEASE))
 
     def _kill(self, chosen: int) -> None:
         self._estate.running.pop(chosen).kill()
         self._estate.add_controllers()
         born = self._estate.running[-1]
-        self._wait(lambda: "controller started" in born.said(), "another one to start", LONG)
-        self.acts["killed"] += 1
+        self._live(LONG, lambda: "controller started" in born.said())
+        assert "controller started" in born.said(), born.said()[-2000:]
 
     def _stop(self, controller: Any) -> None:
         controller.send(signal.SIGSTOP)
-        self._pause.wait(self._random.uniform(0.5, 1.5 * LEASE))
+        self._live(self._random.uniform(0.5, 1.5 * LEASE))
         controller.send(signal.SIGCONT)
-        self.acts["stopped"] += 1
+
+    def _live(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not enough():
+            self.meanwhile()
+            self._pause.wait(0.1)
 
 
 @pytest.fixture
@@ -173,7 +211,8 @@ def make_estate(tmp_path: Path, start: Any) -> Iterator[Callable[..., Estate]]:
                 ledger=ledger_url,
                 controller={"lease": f"{LEASE}s", "sweep_interval": "20s", "workers": "6"},
                 repository=forge,
-                pace=HostPace(poll=20.0, heartbeat=15.0),
+                gate=GateSettings(bake_seconds=2.0, deploy_seconds=6.0, health_seconds=10.0),
+                pace=HostPace(deploy=5.0, check=1.0, poll=20.0, heartbeat=15.0),
                 serve=serve,
             ),
         )
@@ -186,6 +225,6 @@ def make_estate(tmp_path: Path, start: Any) -> Iterator[Callable[..., Estate]]:
 
 
 @pytest.fixture
-def make_chaos(wait_until: Callable[..., Any]) -> Callable[[Estate], Chaos]:
+def make_chaos() -> Callable[[Estate], Chaos]:
     """`make_chaos(estate)`: harm to its processes, of a fixed seed."""
-    return lambda estate: Chaos(estate, 20261126, wait_until)
+    return lambda estate: Chaos(estate, 20261126)

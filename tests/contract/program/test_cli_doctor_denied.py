@@ -72,12 +72,17 @@ def answers() -> Iterator[Answers]:
         thread.join()
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    with Aws() as running:
+        yield running
+
+
 @pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch) -> Iterator[AccountLook]:
-    with Aws() as aws:
-        for name, value in aws.environment().items():
-            monkeypatch.setenv(name, value)
-        yield AccountLook(Sessions(max_attempts=1), Place(ACCOUNT, EAST, None), ACTS, balanced=True)
+def look(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AccountLook:
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    return AccountLook(Sessions(max_attempts=1), Place(ACCOUNT, EAST, None), ACTS, balanced=True)
 
 
 def found(look: AccountLook, verdict: Verdict) -> list[Finding]:

@@ -77,13 +77,10 @@ class Nobody:
 
 
 class Tells:
-    """A forge that answers as it is told, and knows its budget."""
+    """A forge that answers as it is told."""
 
     def __init__(self, *results: Delivery) -> None:
         self._results = results
-
-    def remaining(self) -> dict[str, int]:
-        return {"minute": 41}
 
     def deliver(self, lease: Any, statuses: Any, now: Any) -> Sequence[Delivery]:
         if not self._results:
@@ -183,7 +180,6 @@ def test_writes_to_a_forge_are_counted_by_what_became_of_them(metrics: Metrics, 
     scrape = sheet(metrics)
     for result in ("delivered", "put_off", "refused", "failed"):
         assert 1 == scrape.of("fairlead_forge_writes_total", repository="main", result=result)
-    assert 41 == scrape.of("fairlead_forge_budget_remaining", repository="main", window="minute")
 
 
 def test_polls_are_counted(metrics: Metrics) -> None:

@@ -5,11 +5,13 @@ import hmac
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,7 +25,7 @@ from adapters.ledger.store import Store, open_ledger
 from adapters.ledger.tables import repositories
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.http import bodies, connections, server
-from fairlead.http.hooks import AT_ONCE, CAP
+from fairlead.http.hooks import AT_ONCE, CAP, OF_ONE
 from fairlead.http.pushes import Receiver
 from fairlead.http.server import address_of
 from fairlead.http.serving import Served, serving
@@ -87,8 +89,8 @@ class Site:
         more = {"GitHub_Delivery": delivery} if delivery else {}
         return self.hook(body, GitHub_Event="push", Hub_Signature_256=signature(body, secret), **more)
 
-    def raw(self, data: bytes) -> socket.socket:
-        client = socket.create_connection(self.place, timeout=10)
+    def raw(self, data: bytes, source: str = "127.0.0.1") -> socket.socket:
+        client = socket.create_connection(self.place, timeout=10, source_address=(source, 0))
         client.sendall(data)
         return client
 
@@ -104,6 +106,12 @@ def value_of(text: str, name: str, **labels: str) -> float | None:
     inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
     found = re.search(rf"^{re.escape(name + (f'{{{inside}}}' if inside else ''))} (\S+)$", text, re.M)
     return float(found[1]) if found else None
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    patience = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < patience
 
 
 def answer_of(client: socket.socket) -> bytes:
@@ -392,7 +400,8 @@ def test_the_log_hears_of_refusals_once_a_minute(site: Site) -> None:
 
 # ── hostile clients ──────────────────────────────────────────────────────────────────────────────────────────────
 
-HEAD = b"POST /hooks/github HTTP/1.1\r\nHost: x\r\n"
+UNSIGNED = b"POST /hooks/github HTTP/1.1\r\nHost: x\r\n"
+HEAD = UNSIGNED + b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 
 
 def status_of(answer: bytes) -> int:
@@ -428,15 +437,38 @@ def test_a_body_that_does_not_come_is_not_waited_for(site: Site, monkeypatch: py
     assert 408 == status_of(answer_of(client))
 
 
-def test_slow_bodies_leave_a_turn_for_others_to_be_told(site: Site) -> None:
-    slow = [site.raw(HEAD + b"Content-Length: 100\r\n\r\n{") for _ in range(AT_ONCE)]
-    while site.get("/healthz").status_code != 200:
-        pass
-    answer = site.push()
+@pytest.mark.parametrize("signed", [b"", b"X-Hub-Signature-256: sha256=zz\r\n", b"X-Hub-Signature: sha1=00\r\n"])
+def test_what_is_not_signed_is_refused_before_its_body_came(site: Site, signed: bytes) -> None:
+    client = site.raw(UNSIGNED + signed + b"Content-Length: 100\r\n\r\n")
+
+    assert 401 == status_of(answer_of(client))
+
+
+def test_slow_bodies_of_one_address_leave_turns_for_another(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies.read, "__defaults__", (30.0,))
+    slow = [site.raw(HEAD + b"Content-Length: 100\r\n\r\n{", "127.0.0.2") for _ in range(AT_ONCE)]
+    busy = partial(site.metric, "fairlead_webhooks_total", forge="github", result="busy")
+    wait_until(lambda: busy() == AT_ONCE - OF_ONE)  # those over the share
+
+    assert "queued" == site.push().json()["result"]
     for client in slow:
         client.close()
 
-    assert answer.json()["result"] in {"busy", "queued"}
+
+def test_who_finds_all_turns_taken_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies.read, "__defaults__", (30.0,))
+    slow = [site.raw(HEAD + b"Content-Length: 100\r\n\r\n{", f"127.0.0.{2 + number % 4}") for number in range(AT_ONCE)]
+    answers: list[tuple[int, str]] = []
+
+    def is_busy() -> bool:
+        answer = site.push({**PUSH, "number": len(answers)})
+        answers.append((answer.status_code, answer.json()["result"]))
+        return answers[-1] == (503, "busy")
+
+    wait_until(is_busy)
+    for client in slow:
+        client.close()
+    assert {(202, "queued"), (503, "busy")} >= set(answers)
 
 
 @pytest.mark.parametrize("head", [b"", b"G", HEAD + b"Broken", HEAD])
@@ -456,6 +488,44 @@ def test_connections_that_are_only_held_keep_nobody_out(site: Site, monkeypatch:
     assert b"" == answer_of(held[0])
     for client in held[1:]:
         client.close()
+
+
+def test_connections_that_come_in_one_burst_end_all_the_same(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST", 5)
+    asked, go = Event(), Event()
+
+    def stands_still() -> tuple[str, ...]:
+        asked.set()
+        go.wait(20)
+        return ()
+
+    site = make_site(ailments=stands_still)
+    asker = site.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert asked.wait(20)
+    burst = [site.raw(b"GET") for _ in range(connections.AT_ONCE // 2)]
+    go.set()
+    ended = [client for client in burst[:-5] if b"" == answer_of(client)]
+
+    assert len(burst) - 5 == len(ended)
+    assert 200 == site.get("/healthz").status_code
+    for client in (asker, *burst[-5:]):
+        client.close()
+
+
+def test_an_answer_that_nobody_reads_ends_with_its_time(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SLOWEST", 0.5)
+    gone = Event()
+    lost = connections.Connection.connection_lost
+    monkeypatch.setattr(connections.Connection, "connection_lost", lambda *said: (lost(*said), gone.set())[0])
+    site = make_site(ailments=lambda: ("x" * 32_000_000,))
+    client = site.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert gone.wait(20)
+    client.close()
 
 
 def test_a_head_without_end_is_refused(site: Site) -> None:
@@ -493,7 +563,7 @@ def test_the_page_states_the_limits_that_hold() -> None:
     for row in (
         f"| {server.LARGEST_HEAD // 1024} KiB |",
         f"| {CAP >> 20} MiB, within {bodies.SLOWEST:g} s;",
-        f"| {AT_ONCE} at once;",
+        f"| {AT_ONCE} at once; {OF_ONE} of one address;",
         f"| {connections.SLOWEST:g} s; then",
         f"| {connections.MOST}; above",
     ):
