@@ -47,5 +47,8 @@ check: install
 schemas: install
 	$(BIN)/fairlead schemas --write docs/schemas
 
+bench: install
+	@$(BIN)/python -m tests.benchmarks --scale $(or $(SCALE),small) $(if $(ROWS),--rows $(ROWS))
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

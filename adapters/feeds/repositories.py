@@ -65,13 +65,17 @@ class Repositories:
 
         A remote that is down is news once; after that `run` comes back by its own backoff.
         """
-        try:
-            head = self._sources[name].mirror.remote_head()
-        except GitError:
-            head = None
+        head = self.remote_head(name)
         if head is None:
             return not self._failures.get(name)
         return head != self._seen.get(name)
+
+    def remote_head(self, name: str) -> Sha | None:
+        """The remote's head now, by one round trip; None where it cannot be told."""
+        try:
+            return self._sources[name].mirror.remote_head()
+        except GitError:
+            return None
 
     def run(self, name: str, lease: Lease) -> datetime | None:
         """Fetch, and record what a new head declares; gives the time to look again.

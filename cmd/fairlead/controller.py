@@ -13,6 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from desired_state.model import Fleet
 from fairlead import wiring
+from fairlead.catching_up import catch_up
 from fairlead.exit_codes import ExitCode
 from fairlead.metrics import CountingLog, Metrics
 from fairlead.settings import Settings, SettingsError
@@ -86,12 +87,20 @@ class Controller:
         try:
             with self._serving(stop):
                 self._log.info("controller started", repositories=self._names)
+                self._catch_up(stop)
                 with self._timers():
                     self._wake_everything()
                     self.loop.run(stop)
         finally:
             self._parts.close()
         self._log.info("controller stopped")
+
+    def _catch_up(self, stop: Event) -> None:
+        try:
+            if not catch_up(self._parts, self._names, self.loop, stop) and not stop.is_set():
+                self._log.warning("acts on the commits that the ledger knows", why="a repository cannot be read")
+        except LedgerAway as away:
+            self._log.warning("the ledger is away", what="catch up", why=str(away))
 
     def end_anyway(self, stop: Event) -> None:
         """Wait for `stop`, then for as long as a pass may take; a process that is still there then ends hard."""
@@ -222,12 +231,19 @@ class Controller:
         for name in self._names:
             timers.add_job(self._poll, "interval", args=[name], seconds=seconds, jitter=seconds / 10, max_instances=1)
         seconds = self._settings.sweep_interval.total_seconds()
-        timers.add_job(self._wake_feeds, "interval", seconds=seconds, jitter=seconds / 10, max_instances=1)
+        timers.add_job(self._learn, "interval", seconds=seconds, jitter=seconds / 10, max_instances=1)
         timers.start()
         try:
             yield
         finally:
             timers.shutdown(wait=False)
+
+    def _learn(self) -> None:
+        """Another process may have read of fleets that need other feeds."""
+        try:
+            self._wake_feeds()
+        except LedgerAway as away:
+            self._log.warning("the ledger is away", what="feeds", why=str(away))
 
     def _poll(self, name: str) -> None:
         """A head that could not be told to the ledger is news at the next poll too."""

@@ -1,5 +1,6 @@
 """A real controller beside a forge that speaks GitHub's dialect: what is said there ends right, whatever happens."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
@@ -48,7 +49,30 @@ def test_statuses_of_a_merged_pull_request_stand_on_its_merge_commit(
     assert [] == [key for key, texts in said.items() if any(a == b for a, b in pairwise(texts))]
 
 
-@pytest.mark.parametrize("outage", [Outage.RESET, Outage.BAD_GATEWAY])
+def test_the_forges_own_webhook_starts_a_deploy_and_no_poll_does(
+    make_world: Callable[..., World],
+    start: Callable[..., Any],
+    wait_until: Any,
+    wait_for_status: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "It's a Secret to Everybody")
+    world = make_world(forge="token", poll_interval="1h", sweep_interval="1h", listen="127.0.0.1:0")
+    settings = world.config.read_text().replace(
+        'type = "github"\n', 'type = "github"\nwebhook_secrets = ["env:HOOK_SECRET"]\n'
+    )
+    world.config.write_text(settings)
+    controller = start(world)
+    listening = wait_until(lambda: re.search(r'"address": "([^"]+)"', controller.said()), "the server listens", 60)
+    world.forge_half.person.add_webhook(f"http://{listening[1]}/hooks/github", "It's a Secret to Everybody")
+    wait_for_status(world, world.checkout.head, "success")
+
+    commit = merge(world, "1.4.1")
+
+    wait_for_status(world, commit, "success", text=r"1\.4\.1 on 2/2 units")
+
+
+@pytest.mark.parametrize("outage", [Outage.RESET, Outage.BAD_GATEWAY, Outage.LOGIN_PAGE])
 def test_an_outage_delays_statuses_and_stops_no_deploy(
     make_world: Callable[..., World],
     start: Callable[..., Any],

@@ -1,5 +1,7 @@
 """A ledger that knows nothing: at first sight nothing happens by surprise, and after its loss nothing happens twice."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -85,3 +87,31 @@ def test_once_ends_with_0_where_nothing_is_to_be_done(begin_story: Any, make_rep
     assert "success" == quiet.said(commit, "staging/quiet").state
     assert {"1.5.0"} == quiet.versions("staging/quiet")
     assert 1 == len(quiet.starts("staging/quiet"))
+
+
+def test_a_restored_ledger_takes_nothing_newer_for_drift(begin_story: Any, make_repository: Any) -> None:
+    story = begin_story(make_repository({"staging/restored": "1.4.0"}))
+    story.start()
+    story.wait_said(story.world.checkout.head, "staging/restored", "success", "already there")
+    story.stop()
+    ledger = story.world.state / "ledger.db"
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("VACUUM INTO ?", [str(story.world.state / "copy")])
+    story.start()
+    bump = story.world.bump("staging/restored", "1.5.0")
+    story.wait_said(bump, "staging/restored", "success", "1.5.0 on 1/1 units")
+    begun = len(story.starts("staging/restored"))
+
+    story.lose_ledger()
+    (story.world.state / "copy").rename(ledger)
+    story.world.git.faults.stall = True
+    restored = story.start()
+    story.wait(lambda: story.world.git.waiting, "the controller asks for the head")
+    with pytest.raises(TimeoutError):
+        story.wait(lambda: '"family": "fleet"' in restored.said(), "a pass before the head is known", 4.0)
+    story.world.git.faults.stall = False
+
+    story.wait_said(bump, "staging/restored", "success", "1.5.0 on 1/1 units")
+    story.wait(lambda: story.record("staging/restored").memory.status.ready, "it is in sync")
+    assert {"1.5.0"} == story.versions("staging/restored")
+    assert begun == len(story.starts("staging/restored"))
