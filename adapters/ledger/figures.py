@@ -8,12 +8,11 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now
-from adapters.ledger.tables import feeds, fleets, intents, queue, statuses
+from adapters.ledger.tables import IS_UNDELIVERED, feeds, fleets, intents, queue, statuses
 from reconciler.record import State
 
 MICROSECONDS = 1_000_000
 _IS_PENDING = statuses.c.state == State.PENDING.value
-_IS_UNDELIVERED = and_(statuses.c.sequence > statuses.c.delivered_sequence, statuses.c.refused.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ def _names(connection: Connection, now: int) -> tuple[dict[str, Pile], dict[str,
 def _words(connection: Connection, now: int) -> tuple[dict[str, Pile], dict[str, Pile]]:
     undelivered, pending = (
         select(statuses.c.repository, *_pile(which, statuses.c.said_at)).where(which).group_by(statuses.c.repository)
-        for which in (_IS_UNDELIVERED, _IS_PENDING)
+        for which in (IS_UNDELIVERED, _IS_PENDING)
     )
     return (
         {row.repository: _piled(row, now) for row in connection.execute(undelivered)},

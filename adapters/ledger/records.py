@@ -53,7 +53,10 @@ _SAID = (
 )
 _TROUBLE = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None))
 
-Stamp = tuple[int, int]  # when the row was made and its version: never the same for two contents
+# When the row was made, its version, and when that was written. A failover to a server that lacks the newest
+# transactions counts versions again, but never at the same microsecond.
+Stamp = tuple[int, int, int]
+_STAMP = (fleets.c.created_at, fleets.c.version, fleets.c.changed_at)
 
 
 class Records:
@@ -82,12 +85,12 @@ class Records:
 
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots, requests and statuses, ordered by name."""
-        stamps = select(fleets.c.name, fleets.c.created_at, fleets.c.version)
+        stamps = select(fleets.c.name, *_STAMP)
         if repository is not None:
             stamps = stamps.where(fleets.c.repository == repository)
         with self._database.reading() as connection:
             rows = sorted(connection.execute(stamps).all())  # by name: a database may order words by its own language
-            changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
+            changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != tuple(row[1:])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
 
@@ -125,7 +128,7 @@ class Records:
         return [self._decode(row) for row in connection.execute(_ROWS, {"names": names})]
 
     def _decode(self, row: Row[Any]) -> Record:
-        stamp = (row.created_at, row.version)
+        stamp = (row.created_at, row.version, row.changed_at)
         known = self._decoded.get(row.name)
         if known is None or known[0] != stamp:
             known = self._decoded[row.name] = (stamp, _record(row))
