@@ -5,7 +5,9 @@ SQLite is the embedded ledger, PostgreSQL the shared one. Two differences need n
 `INSERT ... ON CONFLICT` and `RETURNING`.
 """
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from reconciler.ports import Clock, LedgerAway
 
 BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of another
+_LOOKS = (0.002, 0.05)  # seconds until it looks again, at the longest: at first, and after half a second
+_PATIENT = f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"
 WRITES = "fairlead_writes"  # execution option of a connection that is about to write
 _MIGRATING, _PLACING = 715_246_001, 715_246_002  # any numbers, the same in every replica
 _TURN = text("SELECT pg_advisory_xact_lock(:number)")
@@ -206,7 +210,7 @@ def prepare(engine: Engine, clock: Clock) -> None:
 def _ready(connection: sqlite3.Connection, clock: Clock) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
     connection.create_function("fairlead_now", 0, lambda: micros(clock.now()))
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute(_PATIENT)
     connection.execute("PRAGMA foreign_keys = ON")
     # NORMAL: a killed process loses nothing; a power cut may lose the last transactions, never the file. A lost intent
     # has a key that the next pass derives again, and the other system is asked for it before anything is started.
@@ -214,8 +218,15 @@ def _ready(connection: sqlite3.Connection, clock: Clock) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get(WRITES):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    finally:
+        driver.execute(_PATIENT)
 
 
 def _turn_wal_on(engine: Engine) -> None:
@@ -231,15 +242,16 @@ def _turn_wal_on(engine: Engine) -> None:
 
 
 def _patiently(action: Callable[[], object]) -> None:
-    pause, left = Event(), 40 * BUSY_SECONDS
+    """SQLite itself looks again after up to 0.1 s, and then finds the next writer in: we look sooner, and unevenly."""
+    began, (first, last) = time.monotonic(), _LOOKS
     while True:
         try:
             action()
-        except sqlite3.OperationalError as error:
-            left -= 1
-            if "locked" not in str(error) or not left:
+        except (OperationalError, sqlite3.OperationalError) as error:
+            waited = time.monotonic() - began
+            if "locked" not in str(error) or waited > BUSY_SECONDS:
                 raise
-            pause.wait(1 / 40)
+            Event().wait(random.random() * min(max(first, waited / 10), last))
         else:
             return
 

@@ -51,12 +51,24 @@ _SAID = (
     )
     .order_by(statuses.c.id)
 )
-_TROUBLE = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None))
+_TROUBLE = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None)).order_by(feeds.c.name)
+_STAMPS = select(fleets.c.name, fleets.c.created_at, fleets.c.version, fleets.c.changed_at)
+_STAMPS_OF_REPOSITORY = _STAMPS.where(fleets.c.repository == bindparam("repository"))
+_HEADS = select(repositories.c.name, repositories.c.head)
+_SETS = (
+    select(fleets.c.setting_commit, func.count())
+    .where(
+        fleets.c.repository == bindparam("repository"),
+        fleets.c.present,
+        fleets.c.setting_commit.in_(bindparam("commits", expanding=True)),
+    )
+    .group_by(fleets.c.setting_commit)
+)
+_IN_FLIGHT = select(intents.c.outcome).where(intents.c.ended_at.is_(None)).order_by(intents.c.created_at, intents.c.key)
 
 # When the row was made, its version, and when that was written. A failover to a server that lacks the newest
 # transactions counts versions again, but never at the same microsecond.
 Stamp = tuple[int, int, int]
-_STAMP = (fleets.c.created_at, fleets.c.version, fleets.c.changed_at)
 
 
 class Records:
@@ -85,11 +97,11 @@ class Records:
 
     def fleets(self, repository: str | None = None) -> Sequence[Record]:
         """All fleets without work, snapshots, requests and statuses, ordered by name."""
-        stamps = select(fleets.c.name, *_STAMP)
-        if repository is not None:
-            stamps = stamps.where(fleets.c.repository == repository)
+        stamps = _STAMPS if repository is None else _STAMPS_OF_REPOSITORY
         with self._database.reading() as connection:
-            rows = sorted(connection.execute(stamps).all())  # by name: a database may order words by its own language
+            rows = sorted(
+                connection.execute(stamps, {"repository": repository}).all()
+            )  # by name: a database may order words by its own language
             changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != tuple(row[1:])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
@@ -97,32 +109,26 @@ class Records:
     def heads(self) -> Mapping[str, Sha]:
         """The last read head of each repository. What is declared changes with them only: a cheap question."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(repositories.c.name, repositories.c.head))
-            return {row.name: row.head for row in rows}
+            return {row.name: row.head for row in connection.execute(_HEADS)}
 
     def set_by(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
         """How many declared fleets each of these commits sets; commits that set none are left out."""
         found: dict[Sha, int] = {}
         with self._database.reading() as connection:
             for chunk in chunks(sorted(set(commits))):
-                counts = (
-                    select(fleets.c.setting_commit, func.count())
-                    .where(fleets.c.repository == repository, fleets.c.present, fleets.c.setting_commit.in_(chunk))
-                    .group_by(fleets.c.setting_commit)
-                )
-                found.update((commit, count) for commit, count in connection.execute(counts))
+                counts = connection.execute(_SETS, {"repository": repository, "commits": chunk})
+                found.update((commit, count) for commit, count in counts)
         return found
 
     def work_in_flight(self) -> Sequence[Outcome]:
         """Every intent that has not ended, oldest first."""
-        texts = select(intents.c.outcome).where(intents.c.ended_at.is_(None)).order_by(intents.c.created_at)
         with self._database.reading() as connection:
-            return [OUTCOME.decode(text) for text in connection.scalars(texts.order_by(intents.c.key))]
+            return [OUTCOME.decode(text) for text in connection.scalars(_IN_FLIGHT)]
 
     def troubles(self) -> Mapping[str, str]:
         """Every feed that cannot be read now, by name, and why."""
         with self._database.reading() as connection:
-            return {row.name: row.trouble for row in connection.execute(_TROUBLE.order_by(feeds.c.name))}
+            return {row.name: row.trouble for row in connection.execute(_TROUBLE)}
 
     def _bare(self, connection: Connection, names: Sequence[FleetName]) -> list[Record]:
         return [self._decode(row) for row in connection.execute(_ROWS, {"names": names})]
