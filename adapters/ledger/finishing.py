@@ -74,7 +74,7 @@ def finish_many(connection: Connection, items: Sequence[Finished]) -> list[bool]
 
 def _again(row: Any, due: Due, after: timedelta | None) -> int:
     """As `_kept`, for a row that was read."""
-    times = [] if after is None else [row.now + micros_of(after)]
+    times: list[int] = [] if after is None else [row.now + micros_of(after)]
     if row.mark != due.mark:
         times.append(row.now if row.wished is None else row.wished)
     return min(times)
