@@ -23,7 +23,7 @@ BACKOFF_FIRST = timedelta(seconds=1)
 BACKOFF_CAP = timedelta(minutes=5)
 AWAY_CAP = timedelta(seconds=30)  # between two tries to ask a queue that is away
 IDLE = 5.0  # seconds between looks of a family that nobody wakes
-SILENCE = 30.0  # seconds in which the loop goes round many times
+SILENCE = 120.0  # seconds in which every family looks for work, or learns that the queue is away, at least once
 
 
 class Log(Protocol):
@@ -54,29 +54,37 @@ class Loop:
         self._running: dict[str, tuple[Due, Family]] = {}
         self._lock = Lock()
         self._threads: tuple[Thread, ...] = ()
-        self._round_at = 0.0
+        self._looked_at: dict[str, float] = {}
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set; passes under way are let finish."""
         threads = [Thread(target=self._drive, args=(family, stop), name=family.name) for family in self._families]
         with self._heartbeats():
             for thread in threads:
+                self._looked_at[thread.name] = self._clock.monotonic()
                 thread.start()
             self._threads = tuple(threads)
             for thread in threads:
                 while thread.is_alive():
-                    self._round_at = self._clock.monotonic()
                     thread.join(0.5)  # a join without end would not hear a signal that reached another thread
                     if stop.is_set():
                         self._queue.wake()
 
     def ailments(self) -> tuple[str, ...]:
-        """What keeps a loop that runs from working, as sentences. It asks nobody outside of this process."""
-        dead = [f"nothing drives the family {each.name} any more" for each in self._threads if not each.is_alive()]
-        silent = self._clock.monotonic() - self._round_at
-        if self._threads and silent > SILENCE:
-            dead.append(f"the loop has not gone round for {silent:.0f} s")
-        return tuple(dead)
+        """What keeps a loop that runs from working, as sentences. It asks nobody outside of this process.
+
+        A queue that is away is no ailment: to begin anew would not bring it back.
+        """
+        return tuple(self._ailments())
+
+    def _ailments(self) -> Iterator[str]:
+        now = self._clock.monotonic()
+        for thread in self._threads:
+            silent = now - self._looked_at[thread.name]
+            if not thread.is_alive():
+                yield f"nothing drives the family {thread.name} any more"
+            elif silent > SILENCE:
+                yield f"the family {thread.name} has not looked for work for {silent:.0f} s"
 
     def under_way(self) -> tuple[str, ...]:
         """The names that are being worked on now."""
@@ -99,6 +107,7 @@ class Loop:
             under_way: set[Future[None]] = set()
             failures = 0
             while not stop.is_set():
+                self._looked_at[family.name] = self._clock.monotonic()
                 under_way = {future for future in under_way if not future.done()}
                 free = family.workers - len(under_way)
                 if not free:

@@ -12,13 +12,14 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
+from adapters.ledger import marks
 from adapters.ledger.bell import Bell
 from adapters.ledger.dialects import WRITES, Away, is_away, is_shared, one_writer, place_of, reading_options
 from adapters.ledger.listener import Listener
 from adapters.ledger.server import CHANNEL, POOL_SECONDS
 from reconciler.ports import Clock
 
-_DUE = "fairlead_due"  # in a connection's info: families of which names became due in this transaction
+_RINGS = "fairlead_rings"  # in a connection's info: families of which names became due in this transaction
 _TELL = text("SELECT pg_notify(:channel, :voice || ' ' || family) FROM unnest(CAST(:families AS text[])) AS family")
 _LOSE = "SET LOCAL synchronous_commit TO off"
 
@@ -53,11 +54,12 @@ class Database:
         """
         with self._sentences(), self._one_writer, self._writer.begin() as connection:
             info = connection.info
-            info.pop(_DUE, None)
+            info.pop(_RINGS, None)
+            marks.begin(connection)
             if may_be_lost and self._listener is not None:
                 connection.exec_driver_sql(_LOSE)
             yield connection
-            families: list[str] = sorted(info.pop(_DUE, ()))
+            families: list[str] = sorted({*marks.write(connection), *info.pop(_RINGS, ())})
             if families and self._listener is not None:
                 connection.execute(_TELL, {"channel": CHANNEL, "voice": self._voice, "families": families})
         if families:
@@ -92,5 +94,5 @@ class Database:
 
 
 def will_ring(connection: Connection, families: Iterable[str]) -> None:
-    """Names of these families became due in this transaction: its end wakes who sleeps for them."""
-    connection.info.setdefault(_DUE, set()).update(families)
+    """Names of these families were given back in this transaction: its end wakes who sleeps for them."""
+    connection.info.setdefault(_RINGS, set()).update(families)

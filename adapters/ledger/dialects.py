@@ -29,7 +29,8 @@ BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of anot
 _LOOKS = (0.002, 0.05)  # seconds until it looks again, at the longest: at first, and after half a second
 _PATIENT = f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"
 WRITES = "fairlead_writes"  # execution option of a connection that is about to write
-_MIGRATING = 715_246_001  # any number, the same in every replica
+_MIGRATING, _PLACING = 715_246_001, 715_246_002  # any numbers, the same in every replica
+_TURN = text("SELECT pg_advisory_xact_lock(:number)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -174,9 +175,17 @@ def place_of(engine: Engine) -> str:
 def lock_schema(connection: Connection) -> None:
     """Let one process migrate at a time, as long as it takes. On SQLite the write transaction itself does so."""
     if is_shared(connection.dialect):
+        line: Any = connection.connection.driver_connection
+        line.patience = None  # of `patience.PatientConnection`, until it is given back
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATING})
+        connection.execute(_TURN, {"number": _MIGRATING})
+
+
+def take_turns(connection: Connection) -> None:
+    """Let one transaction at a time make several new places of the outbox, each in an order of its own."""
+    if is_shared(connection.dialect):
+        connection.execute(_TURN, {"number": _PLACING})
 
 
 def parse_url(text: str) -> URL:

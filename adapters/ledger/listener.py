@@ -4,7 +4,7 @@ Notifications wake; they are never needed. What was said while nobody listened i
 again every sleeper looks, and while it is down sleepers look often by themselves.
 """
 
-import select
+import selectors
 import socket
 from contextlib import closing
 from threading import Event, Lock, Thread
@@ -17,6 +17,7 @@ from adapters.ledger.bell import Bell
 from adapters.ledger.server import CHANNEL, unpooled
 
 Line = tuple[Thread, socket.socket, socket.socket]  # the listening thread, and a pair of sockets to end its sleep
+PROBE_SECONDS = 10.0  # of silence, then the server is asked whether it is there, and has as long to answer
 AGAIN_SECONDS = (0.2, 1.0, 5.0)  # between tries to reach the server
 
 
@@ -34,8 +35,10 @@ class Listener:
         return self._listening.is_set()
 
     def start(self) -> None:
-        """Listen from now on. Safe to call again, and after `close`."""
+        """Listen from now on. Safe to call again, and after `close`; a thread that died is replaced."""
         with self._lock:
+            if self._line is not None and not self._line[0].is_alive():
+                self._hang_up(self._line)
             if self._line is None:
                 self._ended.clear()
                 near, far = socket.socketpair()
@@ -48,15 +51,23 @@ class Listener:
         with self._lock:
             if self._line is None:
                 return
-            thread, near, far = self._line
             self._ended.set()
-            far.send(b"x")
-            thread.join()
-            near.close()
-            far.close()
-            self._line = None
+            self._line[2].send(b"x")
+            self._line[0].join()
+            self._hang_up(self._line)
+
+    def _hang_up(self, line: Line) -> None:
+        for end in line[1:]:
+            end.close()
+        self._line = None
 
     def _run(self, ending: socket.socket) -> None:
+        try:
+            self._keep_listening(ending)
+        finally:
+            self._listening.clear()
+
+    def _keep_listening(self, ending: socket.socket) -> None:
         failures = 0
         while not self._ended.is_set():
             try:
@@ -68,7 +79,6 @@ class Listener:
                 failures += 1
             else:
                 failures = 0
-        self._listening.clear()
 
     def _line_of_its_own(self) -> Any:
         """A connection that no pool tidies up."""
@@ -81,13 +91,17 @@ class Listener:
         return (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error, OSError)
 
     def _listen(self, connection: Any, ending: socket.socket) -> None:
+        connection.patience = PROBE_SECONDS
         connection.autocommit = True
         connection.execute(f"LISTEN {CHANNEL}")
         self._listening.set()
         self._bell.ring_all()
-        while not self._ended.is_set():
-            ready, _, _ = select.select([connection.fileno(), ending], [], [])
-            if connection.fileno() in ready:
+        with selectors.DefaultSelector() as waiting:  # select() knows no descriptor above 1023
+            for one in (connection, ending):
+                waiting.register(one, selectors.EVENT_READ)
+            while not self._ended.is_set():
+                if not waiting.select(PROBE_SECONDS):
+                    connection.execute("SELECT 1")
                 self._hear(connection)
 
     def _hear(self, connection: Any) -> None:

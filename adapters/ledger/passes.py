@@ -60,7 +60,7 @@ class Passes:
         now = self._database.clock.now()
         with self._database.writing() as connection:
             pass_fence(connection, lease)
-            _write_fleet(connection, record, result.memory)
+            _write_fleet(connection, record, result.memory, now)
             _write_intents(connection, moved, now)
             _end_requests(connection, record, result.requests_done, now)
             history.append(connection, record.name, result.events)
@@ -92,9 +92,10 @@ def _after(record: Record, result: Pass) -> Record:
     )
 
 
-def _write_fleet(connection: Connection, record: Record, memory: Memory) -> None:
+def _write_fleet(connection: Connection, record: Record, memory: Memory, now: datetime) -> None:
     mine = {"its_name": record.name, "its_version": record.version}
-    values = {"memory": MEMORY.encode(memory), "version": record.version + 1, **_columns(memory)}
+    stamp = {"version": record.version + 1, "changed_at": micros(now)}
+    values = {"memory": MEMORY.encode(memory), **stamp, **_columns(memory)}
     if not connection.execute(_WRITTEN, {**mine, **values}).rowcount:
         raise LeaseLost(f"{record.name} is not at version {record.version} any more: somebody wrote it meanwhile")
 

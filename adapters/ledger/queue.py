@@ -1,7 +1,10 @@
 """The work queue: names, never events. One table, any number of threads and processes (DESIGN 6).
 
 A name is one row. Claiming leaves its due time where it is and sets owner and lease; finishing matches owner, lease and
-mark. So a name cannot be lost: who dies leaves a row that is due as soon as its lease has run out.
+mark. So a name cannot be lost: who dies leaves a row that is due as soon as its lease has run out. A name that is
+marked while it runs remembers the earliest time that somebody wished for; it is due again at that, or sooner.
+
+Times that callers name are of the host's clock, and a host's clock may be wrong: only how far ahead they are counts.
 """
 
 import os
@@ -11,22 +14,19 @@ from threading import local
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import BigInteger, Connection, Integer, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from adapters.ledger.database import Database, will_ring
-from adapters.ledger.dialects import Now, Upsert, excluded, micros
-from adapters.ledger.finishing import RARE_POLL, SECOND, Finished, fail, finish, finish_many
+from adapters.ledger import marks
+from adapters.ledger.database import Database
+from adapters.ledger.dialects import Now
+from adapters.ledger.finishing import RARE_POLL, SECOND, Finished, fail, finish, finish_many, micros_of
 from adapters.ledger.lease import IS_HELD, HeldLease, held, holder
 from adapters.ledger.tables import queue
 from adapters.ledger.together import Together
-from reconciler.ports import Due
+from reconciler.ports import Clock, Due
 
 POLL = 0.5  # seconds between looks of those who do not hear what others make due
-
-
-def _earlier(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
-    return case((one <= other, one), else_=other)
 
 
 def _soonest(*which: ColumnElement[bool]) -> Select[int, int | None, int | None]:
@@ -39,12 +39,6 @@ def _soonest(*which: ColumnElement[bool]) -> Select[int, int | None, int | None]
 
 
 # Built once: putting a statement together takes SQLAlchemy longer than an engine takes to run it.
-_MARKED: dict[str, Any] = {
-    "mark": queue.c.mark + 1,
-    "due": _earlier(queue.c.due, excluded(queue).due),
-}
-_DUE_AT = Upsert(queue, **_MARKED)
-_DUE_SOON = Upsert(queue, values={"due": Now() + bindparam("after", type_=BigInteger)}, **_MARKED)
 _LONGER = Now() + bindparam("span", type_=BigInteger)
 _OF_FAMILY = queue.c.family == bindparam("of_family")
 _CLAIMABLE = and_(_OF_FAMILY, queue.c.due <= Now(), or_(queue.c.lease_until.is_(None), queue.c.lease_until <= Now()))
@@ -59,7 +53,7 @@ _FREE = (
 _TAKEN = (
     update(queue)
     .where(queue.c.key.in_(select(_FREE.c.key)))
-    .values(owner=bindparam("owner"), lease_until=_LONGER)
+    .values(owner=bindparam("owner"), lease_until=_LONGER, wished=None)
     .returning(queue.c.key, queue.c.mark, queue.c.attempts, queue.c.due)
 )
 _RENEWED = update(queue).where(IS_HELD).values(lease_until=_LONGER)
@@ -67,28 +61,18 @@ _ANYTHING = select(Now(), select(queue.c.key).where(_CLAIMABLE).limit(1).exists(
 _NEXT, _NEXT_OF_FAMILY = _soonest(), _soonest(_OF_FAMILY)
 
 
-def make_due(
-    connection: Connection, keys: Iterable[str], due: datetime | None = None, *, after: timedelta = timedelta(0)
-) -> None:
-    """Add names within a transaction, due at `due` (None: `after` from now). Raises ValueError without a family."""
-    when = {"after": micros_of(after)} if due is None else {"due": micros(due)}
-    rows = [_row(key) | when for key in sorted(set(keys))]  # one order: two writers never wait for each other
-    if not rows:
-        return
-    (_DUE_SOON if due is None else _DUE_AT).run(connection, rows)
-    will_ring(connection, {row["family"] for row in rows})
+def make_due(connection: Connection, keys: Iterable[str], *, after: timedelta = timedelta(0)) -> None:
+    """Add names at the end of a transaction, due `after` from then. Raises ValueError without a family."""
+    for key in keys:
+        family, colon, name = key.partition(":")
+        if not (family and colon and name):
+            raise ValueError(f"{key!r} is no name of the queue: write family:name")
+        marks.note(connection, key, after)
 
 
-def micros_of(span: timedelta) -> int:
-    """A length of time as the tables write it."""
-    return span // timedelta(microseconds=1)
-
-
-def _row(key: str) -> dict[str, Any]:
-    family, colon, name = key.partition(":")
-    if not (family and colon and name):
-        raise ValueError(f"{key!r} is no name of the queue: write family:name")
-    return {"key": key, "family": family, "mark": 1, "attempts": 0}
+def ahead(clock: Clock, at: datetime | None) -> timedelta:
+    """How far ahead of us a time of our own clock is; nothing for None and for what has passed."""
+    return timedelta(0) if at is None else max(timedelta(0), at - clock.now())
 
 
 class WorkQueue:
@@ -115,7 +99,7 @@ class WorkQueue:
         keys = list(keys)
         if keys:
             with self._database.writing() as connection:
-                make_due(connection, keys, due)
+                make_due(connection, keys, after=ahead(self._database.clock, due))
 
     def claim(self, family: str, limit: int, lease: timedelta) -> list[Due]:
         """Take up to `limit` due, unleased names of the family; earliest due first.
@@ -137,14 +121,17 @@ class WorkQueue:
         return Due(key=row.key, mark=row.mark, attempts=row.attempts, lease=lease)
 
     def finish(self, due: Due, *, again_at: datetime | None = None) -> bool:
-        """Done: the name goes, or is due at `again_at`; marked meanwhile, it is due now. False: the lease was lost.
+        """Done: the name goes, or is due at `again_at`; marked meanwhile, it is due when it was wished, or sooner.
+
+        False: the lease was lost.
 
         After `LedgerAway` leave it: the name is done, or it runs once more when the lease has run out.
         """
-        if self._finishing.ask((due, again_at)):
+        after = None if again_at is None else ahead(self._database.clock, again_at)
+        if self._finishing.ask((due, after)):
             return True
         with self._database.writing(may_be_lost=True) as connection:
-            return finish(connection, due, again_at)
+            return finish(connection, due, after)
 
     def _finish_all(self, items: Sequence[Finished]) -> Sequence[bool]:
         if len(items) == 1:
@@ -153,9 +140,12 @@ class WorkQueue:
             return finish_many(connection, items)
 
     def fail(self, due: Due, *, again_at: datetime) -> bool:
-        """Not done: due at `again_at` (marked meanwhile: now), one more attempt counted. False: the lease was lost."""
+        """Not done: due at `again_at`, or when a mark wished it meanwhile, and one more attempt counted.
+
+        False: the lease was lost.
+        """
         with self._database.writing(may_be_lost=True) as connection:
-            return fail(connection, due, again_at)
+            return fail(connection, due, ahead(self._database.clock, again_at))
 
     def renew(self, due: Due, lease: timedelta) -> bool:
         """Heartbeat: the lease runs from now. False when it was lost: then its owner's next check says so too.

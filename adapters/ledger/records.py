@@ -52,7 +52,7 @@ _SAID = (
     .order_by(statuses.c.id)
 )
 _TROUBLE = select(feeds.c.name, feeds.c.trouble).where(feeds.c.trouble.is_not(None)).order_by(feeds.c.name)
-_STAMPS = select(fleets.c.name, fleets.c.created_at, fleets.c.version)
+_STAMPS = select(fleets.c.name, fleets.c.created_at, fleets.c.version, fleets.c.changed_at)
 _STAMPS_OF_REPOSITORY = _STAMPS.where(fleets.c.repository == bindparam("repository"))
 _HEADS = select(repositories.c.name, repositories.c.head)
 _SETS = (
@@ -66,7 +66,9 @@ _SETS = (
 )
 _IN_FLIGHT = select(intents.c.outcome).where(intents.c.ended_at.is_(None)).order_by(intents.c.created_at, intents.c.key)
 
-Stamp = tuple[int, int]  # when the row was made and its version: never the same for two contents
+# When the row was made, its version, and when that was written. A failover to a server that lacks the newest
+# transactions counts versions again, but never at the same microsecond.
+Stamp = tuple[int, int, int]
 
 
 class Records:
@@ -100,7 +102,7 @@ class Records:
             rows = sorted(
                 connection.execute(stamps, {"repository": repository}).all()
             )  # by name: a database may order words by its own language
-            changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != (row[1], row[2])]
+            changed = [row.name for row in rows if self._decoded.get(row.name, (None,))[0] != tuple(row[1:])]
             fresh = {record.name: record for chunk in chunks(changed) for record in self._bare(connection, chunk)}
         return [fresh.get(row.name) or self._decoded[row.name][1] for row in rows]
 
@@ -132,7 +134,7 @@ class Records:
         return [self._decode(row) for row in connection.execute(_ROWS, {"names": names})]
 
     def _decode(self, row: Row[Any]) -> Record:
-        stamp = (row.created_at, row.version)
+        stamp = (row.created_at, row.version, row.changed_at)
         known = self._decoded.get(row.name)
         if known is None or known[0] != stamp:
             known = self._decoded[row.name] = (stamp, _record(row))

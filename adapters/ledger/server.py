@@ -2,8 +2,8 @@
 
 A session that stands still inside a transaction (a stopped process, a dead host) is ended by the server after
 `idle_in_transaction_session_timeout`, and gives its row locks free; who waits for a lock waits longer than that, so the
-others go on. A server that says nothing is given up after `tcp_user_timeout`, one that cannot be reached after
-`connect_timeout` for each of its hosts.
+others go on. A server that is gone is given up after `tcp_user_timeout`, one that is there and does not answer after
+`patience.PATIENCE`, one that cannot be reached after `connect_timeout` for each of its hosts.
 """
 
 import time
@@ -56,8 +56,15 @@ def _reaching(url: URL) -> URL:
 
 
 def _watched(engine: Engine) -> Engine:
+    event.listen(engine, "do_connect", _connected)
     event.listen(engine, "connect", _ready)
     return engine
+
+
+def _connected(_: Dialect, __: object, words: Any, options: Any) -> Any:
+    from adapters.ledger.patience import PatientConnection  # a tenth of a second that SQLite does not pay
+
+    return PatientConnection.connect(*words, **options)
 
 
 def _ready(connection: Any, _: object) -> None:
@@ -74,7 +81,9 @@ def _ready(connection: Any, _: object) -> None:
         )
 
 
-def _rests(_: object, record: Any) -> None:
+def _rests(connection: Any, record: Any) -> None:
+    if connection is not None:
+        vars(connection).pop("patience", None)  # that of who migrates
     record.info[_SINCE] = time.monotonic()
 
 

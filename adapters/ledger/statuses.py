@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Integer, Row, bindparam, case, func, select, tuple_
 
 from adapters.ledger.database import Database
-from adapters.ledger.dialects import Upsert, micros, moment, sound
+from adapters.ledger.dialects import Upsert, micros, moment, sound, take_turns
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
 from adapters.ledger.tables import statuses
@@ -28,8 +28,14 @@ _STANDING = (
     select(statuses)
     .where(_OF_REPOSITORY, tuple_(statuses.c.commit, statuses.c.context).in_(_PAIRS))
     .order_by(statuses.c.id)
+)
+_LOCKED = (
+    select(statuses)
+    .where(statuses.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(statuses.c.id)
     .with_for_update()
 )
+_PLACED = Upsert(statuses, key=("repository", "commit", "context"))
 _SAID = Upsert(
     statuses,
     *("state", "description", "target_url", "at", "said_at"),
@@ -57,11 +63,13 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     Makes `statuses:<repository>` due, and soon `rollup:<repository>` where a fleet's own word changed.
     """
     newest = {(word.repository, word.commit, sound(word.context)): word for word in words}
-    said = _said(connection, newest)
-    news = [word for place, word in newest.items() if said.get(place) != _meaning(word)]
+    said = {place: _told(row) for place, row in _standing(connection, newest).items()}
+    wanted = {place: word for place, word in newest.items() if said.get(place) != _meaning(word)}
+    said = {place: _told(row) for place, row in _locked(connection, wanted, now).items()}
+    news = [word for place, word in wanted.items() if said.get(place) != _meaning(word)]
     if not news:
         return
-    _SAID.run(connection, [_row(word, now) for word in sorted(news, key=lambda word: word.context)])
+    _SAID.run(connection, [_row(word, now) for word in news])
     rolled_up = {
         f"rollup:{word.repository}" for word in news if word.context.count("/") == 2
     }  # fairlead/<env>/<service>
@@ -69,15 +77,45 @@ def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) ->
     make_due(connection, {f"statuses:{word.repository}" for word in news})
 
 
-def _said(connection: Connection, places: Iterable[Place]) -> Mapping[Place, tuple[str, str, str]]:
-    found: dict[Place, tuple[str, str, str]] = {}
+def _locked(connection: Connection, words: Mapping[Place, CommitStatus], now: datetime) -> Mapping[Place, Row[Any]]:
+    """The rows of these places, ours until the transaction ends. Nobody who does the same can lock another out.
+
+    New places are made first, without a meaning yet: whoever waits there holds no row that was there. Their ids stand
+    for the order of commits, so there is no other order in which all would make them; who makes several waits his turn.
+    Then every row is locked in the order of ids, as `settle` locks them.
+    """
+    if not words:
+        return {}
+    found = _standing(connection, words)
+    missing = [place for place in words if place not in found]
+    if len(missing) > 1:
+        take_turns(connection)
+    if missing:
+        unsaid = {"state": "", "description": "", "target_url": "", "sequence": 0}
+        _PLACED.run(connection, [_row(words[place], now) | unsaid for place in missing])
+        found |= _standing(connection, missing)
+    ids = sorted(row.id for row in found.values())
+    rows = (
+        row
+        for start in range(0, len(ids), COMMITS)
+        for row in connection.execute(_LOCKED, {"ids": ids[start : start + COMMITS]})
+    )
+    return {(row.repository, row.commit, row.context): row for row in rows}
+
+
+def _standing(connection: Connection, places: Iterable[Place]) -> dict[Place, Row[Any]]:
+    found: dict[Place, Row[Any]] = {}
     for repository, group in groupby(sorted(places), key=lambda place: place[0]):
         pairs = [(commit, context) for _, commit, context in group]
         for start in range(0, len(pairs), PAIRS):
             wanted = {"repository": repository, "pairs": pairs[start : start + PAIRS]}
             for row in connection.execute(_STANDING, wanted):
-                found[repository, row.commit, row.context] = (row.state, row.description, row.target_url)
+                found[repository, row.commit, row.context] = row
     return found
+
+
+def _told(row: Row[Any]) -> tuple[str, str, str]:
+    return (row.state, row.description, row.target_url)
 
 
 def _meaning(word: CommitStatus) -> tuple[str, str, str]:

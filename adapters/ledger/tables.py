@@ -4,7 +4,7 @@ Times are microseconds since 1970 (`dialects.micros`). JSON is text, written and
 stands in `retention.py`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, UniqueConstraint, and_, or_
 
 from adapters.ledger.dialects import Words
 
@@ -36,6 +36,7 @@ queue = Table(
     _text("owner", optional=True),
     _number("lease_until", optional=True),
     _number("attempts"),
+    _number("wished", optional=True),  # the earliest time that a mark asked for since the name was claimed
     Index("queue_family_due", "family", "due"),
     Index("queue_due", "due"),
     Index("queue_lease_until", "lease_until"),
@@ -163,6 +164,12 @@ statuses = Table(
     Index("statuses_state", "repository", "state"),
     Index("statuses_said_at", "said_at"),
 )
+# The same words in a query's WHERE are what lets an engine use a partial index.
+IS_TO_BE_TOLD = and_(
+    statuses.c.refused.is_(None),
+    or_(statuses.c.sequence > statuses.c.delivered_sequence, statuses.c.doubtful_until.is_not(None)),
+)
+Index("statuses_to_be_told", statuses.c.repository, postgresql_where=IS_TO_BE_TOLD, sqlite_where=IS_TO_BE_TOLD)
 
 # What forges let us write, by account: its rests and troubles in a row, and its writes of the last while.
 budgets = Table(

@@ -22,9 +22,10 @@ from sqlalchemy import Connection, and_, case, func, null, or_, select, update
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now, micros, moment
+from adapters.ledger.finishing import micros_of
 from adapters.ledger.lease import pass_fence
-from adapters.ledger.queue import make_due, micros_of
-from adapters.ledger.tables import statuses
+from adapters.ledger.queue import make_due
+from adapters.ledger.tables import IS_TO_BE_TOLD, statuses
 from reconciler.ports import Delivery, Lease, LeaseLost, Undelivered
 
 DOUBT = timedelta(minutes=1)  # longer than any request is under way
@@ -34,9 +35,8 @@ _DUE = case(
     (statuses.c.next_try > statuses.c.doubtful_until, statuses.c.next_try),
     else_=statuses.c.doubtful_until,
 )
-_MAY_BE_TOLD = and_(statuses.c.refused.is_(None), or_(_UNTOLD, statuses.c.doubtful_until.is_not(None)))
 _CERTAIN = case((statuses.c.doubtful_until <= statuses.c.sent_at, null()), else_=statuses.c.doubtful_until)
-due_now = and_(_MAY_BE_TOLD, Now() >= _DUE)
+due_now = and_(IS_TO_BE_TOLD, Now() >= _DUE)
 
 
 class Telling:
@@ -46,7 +46,7 @@ class Telling:
 
     def next_telling(self, repository: str) -> datetime | None:
         """When something is to be told next, now at the earliest; None where nothing waits."""
-        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == repository, _MAY_BE_TOLD)
+        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == repository, IS_TO_BE_TOLD)
         with self._database.reading() as connection:
             now, due = connection.execute(soonest).one()
         return None if due is None else moment(max(now, due))

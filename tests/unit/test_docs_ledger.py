@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ledger import finishing, queue, retention, server
+from adapters.ledger import finishing, listener, patience, queue, retention, server
 from reconciler import loop
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text()
@@ -15,7 +15,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text()
     ("said", "known"),
     [
         (r"the connection, after (\d+) s for each host", server.REACHING["connect_timeout"]),
-        (r"says nothing any more \| the connection, after (\d+) s", server.LIMITS["tcp_user_timeout"].rstrip("s")),
+        (r"a network that is \| the connection, after (\d+) s", server.LIMITS["tcp_user_timeout"].rstrip("s")),
+        (r"a proxy before it \| the connection, after (\d+) s", f"{patience.PATIENCE:g}"),
+        (r"that which listens, after at most (\d+) s", f"{2 * listener.PROBE_SECONDS:g}"),
+        (r"has not asked for names for (\d+) s", f"{loop.SILENCE:g}"),
         (r"by the server, after (\d+) s", server.LIMITS["idle_in_transaction_session_timeout"].rstrip("s")),
         (r"who waits for its rows waits up to (\d+) s", server.LIMITS["lock_timeout"].rstrip("s")),
         (r"that statement, after (\d+) s", server.LIMITS["statement_timeout"].rstrip("s")),
@@ -29,6 +32,10 @@ def test_the_page_says_the_time_limits(said: str, known: str) -> None:
 
 def test_both_ends_give_up_a_silent_connection_after_the_same_time() -> None:
     assert int(server.REACHING["tcp_user_timeout"]) == 1000 * int(server.LIMITS["tcp_user_timeout"].rstrip("s"))
+
+
+def test_we_wait_longer_than_the_server_lets_a_statement_run() -> None:
+    assert int(server.LIMITS["statement_timeout"].rstrip("s")) + 10 <= patience.PATIENCE
 
 
 def test_who_waits_for_a_lock_outwaits_a_process_that_stands_still() -> None:

@@ -236,3 +236,43 @@ def test_events_alone_are_a_reason_to_write(bench, declared, write):
     write(bench.lease(FLEET), declared, bench.result(declared, events=(line,)))
 
     assert [line] == bench.store.history("prod/checkout", 5)
+
+
+# ── a database that counts versions once more ──
+
+
+def lose(bench, kept):
+    """A failover to a server that lacks what was written since."""
+    bench.sql("DELETE FROM fleets")
+    bench.sql(f"INSERT INTO fleets SELECT * FROM {kept}")
+    bench.clock.advance(timedelta(seconds=1))
+
+
+def test_a_head_that_was_lost_is_not_remembered_for_another_at_the_same_version(bench, build):
+    bench.declare("one", build.fleet(version="1.0.0"))
+    bench.sql("CREATE TABLE kept AS SELECT * FROM fleets")
+    other = bench.another()
+    bench.clock.advance(timedelta(seconds=1))
+    bench.declare("two", build.fleet(version="2.0.0"))
+    lost = bench.record()
+
+    lose(bench, "kept")
+    lease = bench.claim("repository:main", other).lease
+    other.record_revision(lease, bench.revision("three", build.fleet(version="3.0.0")))
+
+    assert lost.version == bench.record().version
+    assert build.fleet(version="3.0.0") == bench.record().desired
+    assert [build.fleet(version="3.0.0")] == [record.desired for record in bench.store.fleets()]
+
+
+def test_a_pass_that_was_lost_is_not_remembered_for_another_at_the_same_version(bench, build):
+    bench.declare("one", build.fleet())
+    bench.sql("CREATE TABLE kept AS SELECT * FROM fleets")
+    lease, record, other = bench.lease("fleet:prod/checkout"), bench.record(), bench.another()
+    bench.store.save(lease, record, bench.result(record, replace(record.memory, preemptions=1)))
+    assert 1 == bench.record().memory.preemptions
+
+    lose(bench, "kept")
+    other.save(lease, record, bench.result(record, replace(record.memory, preemptions=2)))
+
+    assert 2 == bench.record().memory.preemptions

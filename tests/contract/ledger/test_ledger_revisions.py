@@ -173,7 +173,7 @@ def test_the_words_of_a_read_are_said_in_the_same_breath(bench, build):
     assert "statuses:main" in bench.due_keys()
 
 
-@pytest.mark.parametrize("method", ["record_revision", "record_snapshots", "record_trouble", "say", "settle"])
+@pytest.mark.parametrize("method", ["record_revision", "record_snapshots", "record_trouble", "say"])
 def test_a_lost_lease_writes_nothing(bench, build, method):
     bench.declare("one", build.fleet())
     lease = bench.lease("repository:main")
@@ -183,7 +183,6 @@ def test_a_lost_lease_writes_nothing(bench, build, method):
         "record_snapshots": ("inventory/123456789012/us-east-1", {CHECKOUT: {"a": 1}}, bench.clock.now()),
         "record_trouble": ("inventory/123456789012/us-east-1", "no credentials"),
         "say": ([build.status()],),
-        "settle": ([bench.delivery(1)],),
     }
     before = bench.rows()
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.ledger import statuses
 from reconciler.ports import Delivery
 from reconciler.record import State
 
@@ -193,3 +194,23 @@ def test_waiting_for_a_turn_is_no_attempt(bench, build, lease):
     (again,) = waiting(bench)
 
     assert item == again
+
+
+DELIVERED = """
+INSERT INTO statuses (repository, "commit", context, state, description, target_url,
+    sequence, delivered_sequence, attempts, said_at)
+WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 5000)
+SELECT 'main', CAST(number AS TEXT), 'fairlead/prod/checkout', 'success', '', '', 1, 1, 0, 0 FROM numbers
+"""
+
+
+def test_what_waits_is_found_without_reading_what_was_delivered(bench):
+    bench.sql(DELIVERED)
+    bench.sql("ANALYZE statuses")
+    with bench.store._database.reading() as connection:
+        query = statuses._UNDELIVERED.params(repository="main", most=200)
+        text = query.compile(connection.engine, compile_kwargs={"literal_binds": True}).string.replace("%%", "%")
+        how = "EXPLAIN" if bench.url.startswith("postgresql") else "EXPLAIN QUERY PLAN"
+        plan = str(connection.exec_driver_sql(f"{how} {text}".replace("%", "%%" if how == "EXPLAIN" else "%")).all())
+
+    assert "statuses_to_be_told" in plan

@@ -65,6 +65,49 @@ def test_a_mark_outweighs_the_time_that_the_runner_asked_for(bench, build):
     assert ["fleet:prod/checkout"] == keys(bench.store.claim("fleet", 1, build.lease))
 
 
+@pytest.mark.parametrize("again", [None, 60])
+def test_a_name_marked_for_later_while_it_runs_is_due_then_and_not_before(bench, build, again):
+    due = bench.claim("executions:gate")
+    bench.store.add(["executions:gate"], due=build.now + 20 * SECOND)
+    bench.store.add(["executions:gate"], due=build.now + 10 * SECOND)
+
+    assert bench.store.finish(due, again_at=again and build.now + again * SECOND)
+
+    assert [] == bench.store.claim("executions", 1, build.lease)
+    bench.clock.advance(10 * SECOND)
+    assert ["executions:gate"] == keys(bench.store.claim("executions", 1, build.lease))
+
+
+def test_a_failed_name_marked_for_later_is_due_then(bench, build):
+    due = bench.claim("executions:gate")
+    bench.store.add(["executions:gate"], due=build.now + 10 * SECOND)
+
+    bench.store.fail(due, again_at=build.now + 60 * SECOND)
+
+    assert [] == bench.store.claim("executions", 1, build.lease)
+    bench.clock.advance(10 * SECOND)
+    assert ["executions:gate"] == keys(bench.store.claim("executions", 1, build.lease))
+
+
+def test_a_mark_for_later_puts_nothing_off(bench, build):
+    due = bench.claim("executions:gate")
+    bench.store.add(["executions:gate"], due=build.now + 60 * SECOND)
+
+    assert bench.store.finish(due, again_at=build.now + 10 * SECOND)
+
+    bench.clock.advance(10 * SECOND)
+    assert ["executions:gate"] == keys(bench.store.claim("executions", 1, build.lease))
+
+
+def test_a_mark_for_later_does_not_put_off_who_takes_over(bench, build):
+    bench.claim("executions:gate")
+    bench.store.add(["executions:gate"], due=build.now + timedelta(hours=1))
+
+    bench.clock.advance(build.lease)
+
+    assert ["executions:gate"] == keys(bench.another().claim("executions", 1, build.lease))
+
+
 def test_an_unmarked_name_comes_again_when_it_asked_to(bench, build):
     due = bench.claim("fleet:prod/checkout")
     assert bench.store.finish(due, again_at=build.now + 60 * SECOND)

@@ -33,6 +33,18 @@ def test_each_of_a_batch_gets_what_it_would_get_alone(bench, build):
     assert "fleet:prod/again" in [due.key for due in bench.store.claim("fleet", 9, build.lease)]
 
 
+def test_a_batch_heeds_when_marks_wish_its_names(bench, build):
+    soon, later = build.now + timedelta(seconds=10), build.now + timedelta(hours=1)
+    gate, other = bench.claim("executions:gate"), bench.claim("executions:other")
+    bench.store.add(["executions:gate", "executions:other"], due=soon)
+
+    assert [True, True] == at_once(bench, (gate, later), (other, None))
+
+    assert [] == bench.store.claim("executions", 9, build.lease)
+    bench.clock.advance(timedelta(seconds=10))
+    assert 2 == len(bench.store.claim("executions", 9, build.lease))
+
+
 def test_a_batch_that_fails_fails_for_each_of_it():
     def run(items):
         raise OperationalError("DELETE", {}, Exception(f"{len(items)} items"))

@@ -28,6 +28,36 @@ def test_a_controller_whose_clock_is_wrong_takes_over_when_the_server_says_so(sh
         assert [f"fleet:{NAME}"] == [due.key for due in other.claim("fleet", 1, build.lease)]
 
 
+def adds(store, at):
+    store.add([f"fleet:{NAME}"], due=at)
+
+
+def finishes(store, at):
+    store.finish(claimed(store), again_at=at)
+
+
+def fails(store, at):
+    store.fail(claimed(store), again_at=at)
+
+
+def claimed(store):
+    store.add([f"fleet:{NAME}"])
+    return store.claim("fleet", 1, timedelta(seconds=30))[0]
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(hours=1)])
+@pytest.mark.parametrize("asks", [adds, finishes, fails])
+def test_a_controller_whose_clock_is_wrong_asks_for_the_right_time(shared, build, wrong, asks):
+    clock, wished = ManualClock(build.now + wrong), timedelta(seconds=10)
+    with closing(open_ledger(shared.url, clock)) as other:
+        asks(other, clock.now() + wished)
+    assert [] == shared.store.claim("fleet", 1, build.lease)
+
+    shared.clock.advance(wished)
+
+    assert [f"fleet:{NAME}"] == [due.key for due in shared.store.claim("fleet", 1, build.lease)]
+
+
 def test_an_owner_that_believes_in_its_lease_is_fenced_when_the_server_does_not(shared, build):
     shared.declare("one", build.fleet())
     due, record = shared.claim(f"fleet:{NAME}"), shared.record()

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.ledger import statuses
+from adapters.ledger.queue import make_due
 from reconciler.ports import Delivery, LeaseLost
 from reconciler.record import Event, State
 
@@ -73,6 +75,59 @@ def sweeps(bench, build):
     for turn in range(ROUNDS):
         bench.store.add(f"fleet:{name}" for name in NAMES)
         bench.store.prune(build.now + timedelta(days=turn))
+
+
+@pytest.fixture
+def meanwhile():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def test_who_waits_for_one_word_holds_no_later_one(shared_url, bench_of, build, meanwhile, monkeypatch):
+    """Words are settled in the order of ids: who says many locks them in that order too, over all its statements."""
+    monkeypatch.setattr(statuses, "PAIRS", 1)
+    bench = bench_of(shared_url).open()
+    lease, places = bench.lease("rollup:main"), sorted(["zero", "one"], key=build.sha, reverse=True)
+    for place in places:
+        bench.store.say(lease, [build.status(place)])
+    first, free = "SELECT id FROM statuses ORDER BY id LIMIT 1 FOR UPDATE", "SELECT id FROM statuses FOR UPDATE {}"
+    with bench.store._database.writing() as connection:
+        connection.exec_driver_sql(first)
+        said = meanwhile(bench.store.say, lease, [build.status(place, description="new") for place in places])
+        bench.until(lambda: bench.scalar(WAITING))
+
+        assert bench.scalar(free.format("SKIP LOCKED")) is not None
+    said.result()
+
+
+def test_who_made_a_name_due_holds_it_for_no_word(shared_url, bench_of, build, meanwhile):
+    """A head makes the roll-up due before it says its words; a pass says its word before."""
+    bench = bench_of(shared_url).open()
+    lease = bench.lease("rollup:main")
+    bench.store.say(lease, [build.status()])
+    with bench.store._database.writing() as connection:
+        make_due(connection, ["rollup:main"])
+        said = meanwhile(bench.store.say, lease, [build.status(description="new")])
+        bench.until(lambda: said.done() or bench.scalar(WAITING))
+        statuses.put(connection, [build.status(description="newer")], build.now)
+    said.result()
+
+
+def test_two_who_make_the_same_places_in_another_order_take_turns(shared_url, bench_of, build, meanwhile):
+    bench = bench_of(shared_url).open()
+    lease = bench.lease("rollup:main")
+    one, zero = build.status("one"), build.status("zero")
+    with bench.store._database.writing() as connection:
+        statuses.put(connection, [one, zero], build.now)
+        said = meanwhile(bench.store.say, lease, [zero, one])
+        bench.until(lambda: bench.scalar(WAITING))
+    said.result()
+
+    assert [one, zero] == bench.store.statuses("main")
+    assert 2 == bench.scalar("SELECT sum(sequence) FROM statuses")
 
 
 def test_nobody_locks_another_out(crowd, build):

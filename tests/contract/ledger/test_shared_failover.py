@@ -1,10 +1,11 @@
 """PostgreSQL stops, is killed, hangs, or comes back elsewhere: nobody's thread ends, nothing is lost or done twice."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -13,8 +14,10 @@ import pytest
 from sqlalchemy import make_url
 
 from adapters.clock import SystemClock
+from adapters.ledger import listener
 from adapters.ledger import server as reaching
-from adapters.ledger.dialects import LedgerError
+from adapters.ledger.dialects import LedgerError, lock_schema
+from adapters.ledger.patience import PatientConnection
 from adapters.ledger.store import open_ledger
 from fairlead_sandbox.postgres import FAST, IMMEDIATE
 from reconciler.loop import Family, Loop
@@ -184,6 +187,53 @@ def test_a_server_that_says_nothing_is_given_up(clock):
 
         with pytest.raises(LedgerAway, match=r"PostgreSQL at 127\.0\.0\.1, database fairlead: .*timeout"):
             open_ledger(url, clock)
+
+
+@contextmanager
+def stopped(pid):
+    """A process of the server that stands still, while the kernel goes on to acknowledge what it is sent."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_takes_what_it_is_sent_and_never_answers_is_given_up(shared, restartable, monkeypatch):
+    monkeypatch.setattr(PatientConnection, "patience", 1.0)
+    with closing(open_ledger(shared.url, shared.clock, 1)) as store:
+        with store._database.reading() as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+
+        with stopped(pid):
+            with pytest.raises(LedgerAway, match="the server has not answered for 1 s"):
+                store.add([f"fleet:{NAME}"])
+            store.add([f"fleet:{NAME}"])
+
+        assert [f"fleet:{NAME}"] == shared.due_keys()
+
+
+def test_who_listens_to_a_server_that_never_answers_listens_elsewhere(shared, restartable, monkeypatch):
+    monkeypatch.setattr(listener, "PROBE_SECONDS", 0.5)
+    shared.hear_others()
+    lines = (
+        "SELECT {} FROM pg_stat_activity"
+        " WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')"
+    )
+    with stopped(shared.scalar(lines.format("pid"))):
+        shared.until(lambda: shared.scalar(lines.format("count(*)")) == 2)
+        shared.hear_others()
+
+
+def test_who_brings_the_schema_up_to_date_may_take_longer(shared, monkeypatch):
+    monkeypatch.setattr(PatientConnection, "patience", 0.5)
+    with closing(open_ledger(shared.url, shared.clock, 1)) as store:
+        with store._database.writing() as connection:
+            lock_schema(connection)
+            connection.exec_driver_sql("SELECT pg_sleep(1)")
+
+        with pytest.raises(LedgerAway, match="has not answered"), store._database.reading() as connection:
+            connection.exec_driver_sql("SELECT pg_sleep(1)")
 
 
 def test_a_process_that_needs_more_connections_than_it_may_have_says_which_setting(shared, monkeypatch):

@@ -1,5 +1,7 @@
 """What one process makes due wakes the others at once, by PostgreSQL's notifications; looking is only the fallback."""
 
+import resource
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
@@ -89,6 +91,42 @@ def test_what_was_said_while_the_line_was_down_is_found_when_it_is_up_again(shar
     )
 
     assert ["fleet:prod/checkout"] == sleeper.found()
+
+
+@pytest.fixture
+def many_descriptors():
+    """More than select() can count to are in use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    held = [socket.socket() for _ in range(1100)]
+    yield
+    for each in held:
+        each.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_with_many_descriptors_hears_the_others(many_descriptors, shared):
+    heard, bell = shared.store._database.bell.count("fleet"), shared.store._database.bell
+
+    shared.another().add(["fleet:prod/checkout"])
+
+    shared.until(lambda: bell.count("fleet") > heard)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is what the test is about
+def test_a_thread_that_died_of_what_nobody_foresaw_is_replaced(shared, monkeypatch):
+    database, died = shared.store._database, Event()
+
+    def dies(*_):
+        died.set()
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database._listener, "_hear", dies)
+        shared.another().add(["fleet:prod/checkout"])
+        shared.until(lambda: died.is_set() and not database._listener.is_listening)
+
+    shared.hear_others()
 
 
 def test_a_closed_ledger_listens_no_more(shared):

@@ -88,7 +88,7 @@ def look(github: GitHub, hook: str = HOOK, key: rsa.RSAPrivateKey | None = None)
 
 def signed(road: Transport, key: rsa.RSAPrivateKey | None) -> Auth:
     if key is None:
-        return TokenAuth(lambda: "ghp_secret")
+        return TokenAuth(lambda: "ghp_secret", reference="env:TOKEN")
     text = pem(key)
     return AppAuth("7", "42", lambda: text, repository="acme/desired", transport=road, clock=SystemClock())
 
@@ -206,7 +206,7 @@ def test_no_secret_is_in_any_sentence(github: GitHub) -> None:
 def test_a_forge_that_is_away_is_unreachable() -> None:
     road = Transport("http://127.0.0.1:1", timeout=5, monotonic=SystemClock().monotonic)
 
-    (found,) = GitHubLook("main", "a/b", road, TokenAuth(lambda: "t"), "").check()
+    (found,) = GitHubLook("main", "a/b", road, TokenAuth(lambda: "t", reference="env:TOKEN"), "").check()
 
     assert (True, "check `forge.api` and the network") == (found.unreachable, found.fix)
     assert "wait" not in found.seen

@@ -4,12 +4,12 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread, current_thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from adapters.clock import SystemClock
+from adapters.clock import ManualClock, SystemClock
 from adapters.ledger.store import Store, open_ledger
 from fairlead.controller import Controller
 from fairlead.exit_codes import ExitCode
@@ -108,18 +108,30 @@ def test_a_family_that_nothing_drives_is_named(queue: Store, run: Callable[[Loop
     assert ("nothing drives the family fleet any more",) == until(loop.ailments)
 
 
-class Behind(SystemClock):
-    """For the thread that goes round no time has passed: as if it stood still since."""
+class Stuck(Deadly):
+    """A queue that never answers who asks it for fleets."""
 
-    def monotonic(self) -> float:
-        return 0.0 if current_thread().name == "loop" else 31.0
+    go = Event()
+
+    def claim(self, family: str, limit: int, lease: timedelta) -> list[Due]:
+        if family == "fleet":
+            self.asked.set()
+            self.go.wait(60)
+        return self._queue.claim(family, limit, lease)
 
 
-def test_a_loop_that_stands_still_says_for_how_long(queue: Store, run: Callable[[Loop], None]) -> None:
-    loop = Loop(queue, FAMILIES, Behind(), Log())
+def test_a_family_that_waits_for_its_queue_says_for_how_long(queue: Store, run: Callable[[Loop], None]) -> None:
+    stuck, clock = Stuck(queue), ManualClock(SystemClock().now())
+    loop = Loop(stuck, FAMILIES, clock, Log())
     run(loop)
+    stuck.asked.wait(30)
 
-    assert ("the loop has not gone round for 31 s",) == until(loop.ailments)
+    clock.advance(timedelta(seconds=121))
+
+    said = ("the family fleet has not looked for work for 121 s",)
+    until(lambda: loop.ailments() == said)
+    stuck.go.set()
+    until(lambda: loop.ailments() == ())
 
 
 def test_who_works_once_has_no_server(tmp_path: Path) -> None:
