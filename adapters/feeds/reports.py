@@ -7,9 +7,10 @@ them: a crash between the two brings them again, and twice is once.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.agent_protocol.addresses import reports_queue_name
@@ -77,16 +78,20 @@ class Census:
     passing: bool  # some are there only for work that is still to end
 
     @classmethod
-    def of(cls, heads: Mapping[str, Sha], managed: Mapping[FleetName, Fleet], working: Iterable[Fleet]) -> Self:
+    def of(
+        cls,
+        heads: Mapping[str, Sha],
+        managed: Mapping[FleetName, Fleet],
+        working: Iterable[Fleet],
+        silent_after: Callable[[Fleet], timedelta],
+    ) -> Self:
         """Those that are managed, and those that are not any more while work of theirs is still to end."""
         left = {fleet.name: fleet for fleet in working if fleet.name not in managed}
         queues: dict[str, list[Fleet]] = defaultdict(list)
         for fleet in (*managed.values(), *left.values()):
             for name in names_of(fleet):
                 queues[name].append(fleet)
-        silence = {
-            name: {fleet.name: settings_of(fleet).silent_after for fleet in fleets} for name, fleets in queues.items()
-        }
+        silence = {name: {fleet.name: silent_after(fleet) for fleet in fleets} for name, fleets in queues.items()}
         return cls(heads=heads, queues=queues, silence=silence, passing=bool(left))
 
 
@@ -104,6 +109,8 @@ class Reports:
         self._told: set[tuple[str, str]] = set()
         self._tidied: dict[Place, float] = {}
         self._census: Census | None = None
+        self._counting = Lock()
+        self._silences: dict[FleetName, tuple[Fleet, timedelta]] = {}
 
     def names(self) -> frozenset[str]:
         """Every `<account>/<region>/<environment>` in which a trigger fleet lives."""
@@ -184,18 +191,29 @@ class Reports:
             self._ledger.forget_hosts(lease, place.feed, gone)
 
     def _counted(self) -> Census:
-        """Counted again when a head has moved, and while there are some that are to leave."""
+        """Counted again when a head has moved, and while there are some that are to leave.
+
+        By one thread for all: a head moves with every bump, and counting looks at every fleet.
+        """
         heads = self._ledger.heads()  # before the fleets: what changes meanwhile is seen the next time
-        known = self._census
-        if known is None or known.passing or known.heads != heads:
-            managed = {
-                record.name: record.desired
-                for record in self._ledger.fleets()
-                if record.present and record.desired is not None and record.desired.deploy_type == DEPLOY_TYPE
-            }
-            working = (outcome.intent.fleet for outcome in self._ledger.work_in_flight())
-            known = self._census = Census.of(heads, managed, working)
-        return known
+        with self._counting:
+            known = self._census
+            if known is None or known.passing or known.heads != heads:
+                managed = {
+                    record.name: record.desired
+                    for record in self._ledger.fleets()
+                    if record.present and record.desired is not None and record.desired.deploy_type == DEPLOY_TYPE
+                }
+                working = (outcome.intent.fleet for outcome in self._ledger.work_in_flight())
+                known = self._census = Census.of(heads, managed, working, self._silent_after)
+            return known
+
+    def _silent_after(self, fleet: Fleet) -> timedelta:
+        """Most fleets are the objects that they were: their settings are read once."""
+        known = self._silences.get(fleet.name)
+        if known is None or known[0] is not fleet:
+            known = self._silences[fleet.name] = (fleet, settings_of(fleet).silent_after)
+        return known[1]
 
 
 def names_of(fleet: Fleet) -> Iterator[str]:

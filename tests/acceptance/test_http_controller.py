@@ -194,9 +194,11 @@ def test_a_pass_that_hangs_keeps_the_process_for_a_stated_time_only(
     ledger_of: Callable[[World], Store],
     ended: Callable[[Any], int],
 ) -> None:
-    world = make_served(lease="2s", request_timeout="1s")
+    world = make_served(lease="2s", request_timeout="1s", poll_interval="1h")
+    controller, url = serve(world)
+    wait_until(lambda: get(f"{url}/readyz").status_code == 200, "ready")
     world.git.faults.stall = True
-    controller, _ = serve(world)
+    ledger_of(world).add(["repository:main"])
     wait_until(lambda: world.git.waiting, "the repository hangs")
 
     controller.send(signal.SIGTERM)

@@ -21,7 +21,7 @@ SCALES = {
         sizes=(100, 300), fleets=300, cold=40, bumped=20, processes=(1, 2), trials=3, patience=120
     ),
     "small": Scale(
-        sizes=(1_000, 2_000, 4_000), fleets=10_000, cold=300, bumped=100, processes=(1, 2), trials=10, patience=300
+        sizes=(1_000, 2_000, 4_000), fleets=10_000, cold=300, bumped=100, processes=(1, 2, 4), trials=20, patience=300
     ),
     "full": Scale(
         sizes=(1_000, 10_000, 100_000),

@@ -226,7 +226,7 @@ def cells(heading: str) -> list[list[str]]:
 def test_every_line_of_the_log_on_the_page_is_one_that_is_written() -> None:
     sources = [*(ROOT / "cmd" / "fairlead").rglob("*.py"), *(ROOT / "reconciler").glob("*.py")]
     text = "".join(path.read_text() for path in sources)
-    written = set(re.findall(r'\.(?:info|warning|error|exception)\(\s*"([a-z ]+)"', text))
+    written = set(re.findall(r'\.(?:info|warning|error|exception)\(\s*"([A-Za-z ]+)"', text))
     told = {row[0].strip("`") for row in cells("What the log says")}
 
     assert told

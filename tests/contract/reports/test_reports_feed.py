@@ -377,6 +377,7 @@ def test_thousands_of_reports_are_a_few_rounds(bench: Any, build: Any) -> None:
     flood = Flood(
         [
             {
+                "MessageId": f"{host}-{turn}",
                 "Body": bench.report(host, version=f"1.{turn}.0").text(),
                 "ReceiptHandle": f"{host}/{turn}",
                 "Attributes": {"SenderId": f"AROAEXAMPLE:{host}", "SentTimestamp": str(sent + turn)},
