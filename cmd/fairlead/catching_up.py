@@ -28,15 +28,18 @@ def catch_up(parts: Parts, names: Sequence[str], loop: Reads, stop: Event) -> bo
     wanted = _remote(parts.repositories, names)
     clock, ledger = parts.world.clock, parts.ledger
     until = clock.monotonic() + PATIENCE.total_seconds()
+    tried = False  # a trouble that stood there before may be of another day
     while not stop.is_set():
         heads, troubles = ledger.heads(), ledger.troubles()
         behind = [name for name, head in wanted.items() if heads.get(name) != head]
         if not behind:
             return True
-        if all(feed(name) in troubles for name in behind) or clock.monotonic() > until:
+        if (tried and all(feed(name) in troubles for name in behind)) or clock.monotonic() > until:
             return False
         ledger.add([f"repository:{name}" for name in behind])
-        if not loop.drain(("repository",)):
+        if loop.drain(("repository",)):
+            tried = True
+        else:
             stop.wait(LOOK_AGAIN)
         wanted |= _remote(parts.repositories, behind)  # it may have moved on meanwhile
     return False
