@@ -85,7 +85,7 @@ def test_a_look_ends_before_the_lease_does_and_the_trouble_is_said(rig: Any, pas
 def test_an_order_that_another_wrote_is_hinted_at_as_it_lies_there(rig: Any) -> None:
     """Two controllers of one key may say the same in other bytes, signed at another moment."""
     (host,) = rig.launch()
-    by = hurried(rig)
+    by = hurried(rig, request_timeout=timedelta(seconds=20))
     seen = rig.look(by=by)
     rig.start(rig.intent(host), snapshots=seen)
     rig.clock.advance(timedelta(seconds=5))
