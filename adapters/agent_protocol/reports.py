@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.canonical import canonical
-from adapters.agent_protocol.fields import Fields, Malformed, moment_text
+from adapters.agent_protocol.fields import LONGEST, Fields, Malformed, moment_text
 from adapters.agent_protocol.strict_json import read_json
 
 FORMAT = "fairlead/report/v1"
@@ -49,7 +49,9 @@ class Work:
     version: str
     attempt: int
     state: WorkState
-    stage: str = ""  # staging, draining, activating, restarting, checking, registering, rolling-back
+    stage: str = (
+        ""  # staging, pre-hook, draining, activating, restarting, checking, post-hook, registering, rolling-back
+    )
     message: str = ""
     blame: Blame = Blame.NONE
     rolled_back_to: str = ""  # the version that the host went back to by itself; empty: it did not
@@ -200,15 +202,15 @@ def _fleet(fields: Fields) -> str:
     return name
 
 
-def read_step(fields: Fields) -> Step:
+def read_step(fields: Fields, longest: int = LONGEST) -> Step:
     """A step out of its JSON, as a report or a host's journal holds it. Raises `Malformed`."""
     state, blame = _state_and_blame(fields, "before")
     return Step(
         key=fields.filled("key"),
         state=state,
-        message=fields.text("message"),
+        message=fields.text("message", longest),
         blame=blame,
-        log=fields.text("log"),
+        log=fields.text("log", longest),
     )
 
 
