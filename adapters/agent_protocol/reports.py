@@ -49,9 +49,7 @@ class Work:
     version: str
     attempt: int
     state: WorkState
-    stage: str = (
-        ""  # staging, pre-hook, draining, activating, restarting, checking, post-hook, registering, rolling-back
-    )
+    stage: str = ""  # staging, pre-hook, draining, ...: docs/agent-protocol.md draws them all
     message: str = ""
     blame: Blame = Blame.NONE
     rolled_back_to: str = ""  # the version that the host went back to by itself; empty: it did not
