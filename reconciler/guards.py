@@ -150,6 +150,9 @@ def quarantine_holds(situation: Situation) -> Hold | None:
         return Hold(reason=failed.reason, message=message, stalled=True, error=True)
     message = f"{_wanted(situation)} failed: {why}"
     until = failed.until if failed else None
+    if situation.memory.irreversible:
+        undoable = f"the before step of {situation.memory.irreversible} cannot be undone; go on or back by a commit"
+        return Hold(reason=Reason.BEFORE_IRREVERSIBLE, message=f"{message}; {undoable}", until=until, stalled=True)
     return Hold(reason=Reason.QUARANTINED, message=message, until=until, stalled=True)
 
 

@@ -148,4 +148,6 @@ class Memory:
     proven: tuple[Digest, ...] = ()  # targets that finished here, newest first: going back to one needs no canary
     preemptions: int = 0
     rewritten: Sha | None = None  # the setting commit that a force-push brought; held until approved
+    prepared: tuple[Digest, ...] = ()  # targets whose before step succeeded here, newest first
+    irreversible: Version = ""  # whose before step cannot be undone and has begun since `last_good` was; empty: none
     status: Status = field(default_factory=Status)

@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from reconciler.before import WAVE, is_due, noted, under_way, units_of
 from reconciler.guards import doomed, kind_of
 from reconciler.keys import attempts_key, base_key
 from reconciler.memory import Memory, Repair, Rollout
-from reconciler.observed import Unit
+from reconciler.observed import UnitId
 from reconciler.pacing import next_units
 from reconciler.reasons import Reason
 from reconciler.record import Situation
 from reconciler.rests import resting
 from reconciler.standing import standing_of
-from reconciler.work import Hold, Intent, Kind, Outcome, Phase, Plan
+from reconciler.work import BEFORE, Hold, Intent, Kind, Outcome, Phase, Plan
 
 ABORT_AGAIN_AFTER = 3  # looks; a cancel can answer 2xx and do nothing, or never be sent; it is then asked again
 # under any other hold nothing is touched
@@ -50,13 +51,14 @@ def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     starts = (*repeated_starts(situation, pace), *new_starts(situation, memory, memory.rollout, pace))
     attempts = {**memory.attempts, **{attempts_key(intent): intent.attempt for intent in starts}}
     memory = replace(memory, attempts=attempts, rollout=_with_started(memory.rollout, starts))
-    standing = standing_of(situation, memory, aborts)
+    memory = noted(memory, starts, situation.before)
+    standing = standing_of(situation, memory, aborts, starts)
     return Decision(plan=Plan(starts=starts, aborts=aborts, standing=standing), memory=memory)
 
 
 def _with_started(rollout: Rollout, starts: Iterable[Intent]) -> Rollout:
     """Units on which something is started are moved, and belong to the wave."""
-    units = [intent.unit for intent in starts]
+    units = units_of(starts)
     moved, members = dict.fromkeys((*rollout.moved, *units)), dict.fromkeys((*rollout.members, *units))
     return replace(rollout, moved=tuple(moved), members=tuple(members))
 
@@ -85,7 +87,7 @@ def begin(situation: Situation) -> Memory:
         kind=kind,
         started_at=situation.now,
         members=_first_members(situation, kind),
-        moved=tuple(outcome.intent.unit for outcome in situation.in_flight),
+        moved=units_of(outcome.intent for outcome in situation.in_flight),
     )
     if kind is not Kind.HEAL:
         return replace(memory, rollout=rollout, attempts=_attempts_of(situation, memory))
@@ -121,21 +123,28 @@ def repeated_starts(situation: Situation, pace: Pace) -> tuple[Intent, ...]:
 
 
 def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pace) -> tuple[Intent, ...]:
-    """One intent for each member that waits and may go now."""
-    return tuple(make_intent(situation, memory, rollout, unit, pace) for unit in next_units(situation, rollout))
+    """One intent for each member that waits and may go now; the step before the version comes first, and alone."""
+    if under_way(situation.in_flight) is not None:
+        return ()
+    if is_due(situation, memory, rollout):
+        return (make_intent(situation, memory, rollout, BEFORE, pace, wave=WAVE),)
+    units = next_units(situation, rollout)
+    return tuple(make_intent(situation, memory, rollout, unit.id, pace, wave=rollout.wave) for unit in units)
 
 
-def make_intent(situation: Situation, memory: Memory, rollout: Rollout, unit: Unit, pace: Pace) -> Intent:
+def make_intent(
+    situation: Situation, memory: Memory, rollout: Rollout, unit: UnitId, pace: Pace, *, wave: int
+) -> Intent:
     """The next attempt on that unit."""
-    base = base_key(situation.record.repository, rollout.release, unit.id)
+    base = base_key(situation.record.repository, rollout.release, unit)
     attempt = memory.attempts.get(base, 0) + 1
     return Intent(
-        key=f"{base}:w{rollout.wave}:a{attempt}",
+        key=f"{base}:w{wave}:a{attempt}",
         fleet=rollout.release.fleet,
         repository=situation.record.repository,
         setting_commit=rollout.release.setting_commit,
-        unit=unit.id,
-        wave=rollout.wave,
+        unit=unit,
+        wave=wave,
         attempt=attempt,
         kind=rollout.kind,
         created_at=situation.now,

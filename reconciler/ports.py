@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from desired_state.model import DesiredState, Fleet, FleetName, Revision, Setting, Sha
 from reconciler.observed import Observed, Snapshots, Wave
 from reconciler.record import Ask, CommitStatus, Event, Pass, Record
-from reconciler.work import Intent, Outcome, Standing
+from reconciler.work import Before, Intent, Outcome, Standing
 
 
 class Clock(Protocol):
@@ -65,6 +65,13 @@ class Deployer(Protocol):
         """The slices in order, by unit id; disjoint, together all units. Pure.
 
         Observed units come in the order in which they are to be taken, the most urgent first.
+        """
+        ...
+
+    def before(self, fleet: Fleet) -> Before | None:
+        """The step that runs once before a version, as an intent of the unit `work.BEFORE`; None: there is none. Pure.
+
+        Such an intent comes alone: with it `start` is given `standing.before`, and no unit is admitted yet.
         """
         ...
 

@@ -58,6 +58,8 @@ def choose_target(memory: Memory, desired: Release, setting: Setting) -> Release
     good = memory.last_good
     if failed.refused or good is None or desired.fleet.policy.on_failure is OnFailure.HOLD:
         return None
+    if memory.irreversible:
+        return None  # the last good release came before what cannot be undone
     if quarantined(memory, good.target_digest):
         return None
     return Release(fleet=good.fleet, setting_commit=desired.setting_commit)

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     OBSERVE_ONLY = "ObserveOnly"
     UNEQUIPPED = "Unequipped"  # the controller lacks what such fleets are deployed with
     QUARANTINED = "Quarantined"
+    BEFORE_IRREVERSIBLE = "BeforeIrreversible"  # it failed, and its before step cannot be undone: nothing goes back
     AWAITING_OBSERVATION = "AwaitingObservation"
     MAX_UNAVAILABLE = "MaxUnavailable"  # as many units are out of service as may be at once
 
@@ -41,6 +42,7 @@ class Reason(StrEnum):
     UNHEALTHY = "Unhealthy"
     HOST_SILENT = "HostSilent"  # no report for too long: silence counts as failure
     NO_UNITS = "NoUnits"
+    BEFORE_FAILED = "BeforeFailed"  # the step before a version did not end well: no wave was begun
     DEPLOY_REFUSED = "DeployRefused"
     INVALID_SPEC = "InvalidSpec"
     OBSERVATION_FAILED = "ObservationFailed"

@@ -10,7 +10,7 @@ from desired_state.model import Fleet, FleetName, Problem, Setting, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Drift, Observed, Snapshots, Wave
 from reconciler.reasons import Reason
-from reconciler.work import Outcome, Release
+from reconciler.work import Before, Outcome, Release
 
 
 class Ask(StrEnum):
@@ -90,6 +90,7 @@ class Situation:
     trouble: str = ""  # why nothing could be read, as a sentence
     observe_only: bool = False
     lacks: str = ""  # what keeps the deployer from acting at all, as a sentence; then the fleet is only observed
+    before: Before | None = None  # the step that the release in work has before its first wave
 
     @property
     def in_flight(self) -> tuple[Outcome, ...]:

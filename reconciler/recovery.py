@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.before import units_of
 from reconciler.keys import attempts_key, identity_key
 from reconciler.memory import Memory, Rollout
 from reconciler.plan import Pace
@@ -71,8 +72,8 @@ def _memory(record: Record, release: Release, found: tuple[Outcome, ...], now: d
         release=release,
         kind=Kind.DEPLOY,
         started_at=now,
-        wave=min(intent.wave for intent in intents),
-        moved=tuple(intent.unit for intent in intents),
+        wave=max(1, min(intent.wave for intent in intents)),
+        moved=units_of(intents),
     )
     return replace(
         record.memory,
@@ -81,4 +82,5 @@ def _memory(record: Record, release: Release, found: tuple[Outcome, ...], now: d
         identity=release.fleet.identity_digest,
         rollout=rollout,
         attempts={attempts_key(intent): intent.attempt for intent in intents},
+        prepared=(release.target_digest,) if units_of(intents) else (),  # no wave begins before the step is done
     )

@@ -13,7 +13,7 @@ from reconciler.memory import Memory, Rest, Rollout
 from reconciler.observed import Observed, UnitId
 from reconciler.quarantine import NEEDS_A_PERSON
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Kind, Outcome, Release
+from reconciler.work import BEFORE, Failure, Kind, Outcome, Release
 
 LONG = timedelta(hours=1)  # after as many failures as a version may have, or what a person must mend
 
@@ -71,8 +71,9 @@ def without_the_gone(memory: Memory, observed: Observed) -> Memory:
     units = {unit.id for unit in observed.units}
     memory = replace(memory, rests=tuple(entry for entry in memory.rests if entry.unit in units))
     rollout = memory.rollout
-    if rollout is None or rollout.failures.keys() <= units:
+    counted = {*units, BEFORE}
+    if rollout is None or rollout.failures.keys() <= counted:
         return memory
-    failures = {unit: number for unit, number in rollout.failures.items() if unit in units}
+    failures = {unit: number for unit, number in rollout.failures.items() if unit in counted}
     waits = rollout.retry_at if failures or rollout.setbacks else None
     return replace(memory, rollout=replace(rollout, failures=failures, retry_at=waits))

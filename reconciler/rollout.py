@@ -12,10 +12,11 @@ from reconciler.observed import Observed, Unit, UnitId, Wave
 from reconciler.quarantine import NEEDS_A_PERSON, quarantine
 from reconciler.reasons import Reason
 from reconciler.rests import heals, rest, resting
-from reconciler.work import Failure, Kind, Outcome, Phase, Release
+from reconciler.work import BEFORE, Failure, Kind, Outcome, Phase, Release
 
 UNWELL_FOR = timedelta(minutes=2)  # a blip while soaking starts the soak again; longer than this is a failure
 PROVEN_KEPT = 10
+PREPARED_KEPT = 20
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_CAP = timedelta(minutes=5)
 
@@ -32,9 +33,11 @@ def backoff(failures: int, seed: str) -> timedelta:
 def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datetime) -> Memory:
     """Fold ended work into the rollout: a failing target is counted to its quarantine, a bad road only delays.
 
-    What was aborted is not moved any more: its unit is admitted again by a new start alone.
+    What was aborted is not moved any more: its unit is admitted again by a new start alone. A step before a version
+    that was done is done for its target, whatever has become of the rollout.
     """
     for outcome in ended:
+        memory = _prepared(memory, outcome)
         rollout = memory.rollout
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
             continue
@@ -49,7 +52,7 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
 
 
 def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: Release, now: datetime) -> Memory:
-    reason = outcome.reason or Reason.PIPELINE_FAILED
+    reason = _reason_of(outcome)
     if heals(memory, rollout) and outcome.failure is not Failure.TRANSIENT:
         return rest(memory, rollout, outcome, reason, now, lambda tries: backoff(tries, outcome.intent.key))
     if outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON:
@@ -65,6 +68,24 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
     failures = {**rollout.failures, unit: failed}
     retry_at = now + backoff(failed, outcome.intent.key)
     return replace(memory, rollout=replace(rollout, failures=failures, retry_at=retry_at))
+
+
+def _reason_of(outcome: Outcome) -> Reason:
+    """A step before a version that did not end well has a reason of its own; one that was refused was not begun."""
+    if outcome.intent.is_before and outcome.failure is not Failure.REFUSED:
+        return Reason.BEFORE_FAILED
+    return outcome.reason or Reason.PIPELINE_FAILED
+
+
+def _prepared(memory: Memory, outcome: Outcome) -> Memory:
+    if not outcome.intent.is_before or outcome.phase is not Phase.SUCCEEDED:
+        return memory
+    digest, rollout = outcome.intent.fleet.target_digest, memory.rollout
+    memory = replace(memory, prepared=newest_first(digest, memory.prepared, PREPARED_KEPT))
+    if rollout is None or rollout.release.target_digest != digest:
+        return memory
+    failures = {unit: number for unit, number in rollout.failures.items() if unit != BEFORE}
+    return replace(memory, rollout=replace(rollout, failures=failures, retry_at=None))
 
 
 def advance(
@@ -142,14 +163,19 @@ def finish(memory: Memory, rollout: Rollout, units: int, now: datetime) -> Memor
         at=now,
     )
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
-    return replace(
-        memory, rollout=None, finished=finished, last_good=good, preemptions=0, proven=_proven(memory, finished)
-    )
+    return replace(_with_good(memory, finished, good), rollout=None, preemptions=0)
 
 
-def _proven(memory: Memory, finished: Finished) -> tuple[Digest, ...]:
-    others = (digest for digest in memory.proven if digest != finished.target_digest)
-    return (finished.target_digest, *others)[:PROVEN_KEPT]
+def _with_good(memory: Memory, finished: Finished, good: Release | None) -> Memory:
+    """What was deployed well came after whatever could not be undone, and may be gone back to."""
+    proven = newest_first(finished.target_digest, memory.proven, PROVEN_KEPT)
+    irreversible = memory.irreversible if finished.kind is Kind.ROLLBACK else ""
+    return replace(memory, finished=finished, last_good=good, proven=proven, irreversible=irreversible)
+
+
+def newest_first(digest: Digest, known: tuple[Digest, ...], most: int) -> tuple[Digest, ...]:
+    """The digest before all others, of which only so many are kept."""
+    return (digest, *(other for other in known if other != digest))[:most]
 
 
 def is_proven(memory: Memory, release: Release) -> bool:
@@ -202,7 +228,7 @@ def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, n
         at=now,
     )
     good = memory.last_good if _diverted_to(memory, target) else target
-    return replace(memory, finished=finished, last_good=good, proven=_proven(memory, finished))
+    return _with_good(memory, finished, good)
 
 
 def _finished(memory: Memory, target: Release) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from desired_state.model import OnFailure, Sha
+from reconciler.before import progress
 from reconciler.drift import at_release
 from reconciler.guards import describe_drift
 from reconciler.memory import Finished, Memory, Quarantine, Rollout
@@ -104,6 +105,8 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
     """`wave 1/2: 1.4.2 on 0/2 units`."""
     if (blocked := road_block(situation)) is not None:
         return f"{blocked.reason}: {blocked.message}"
+    if step := progress(situation):
+        return step
     done = sum(at_release(unit, rollout.release) and unit.healthy for unit in situation.observed.units)
     where = f"{rollout.release.fleet.version} on {done}/{len(situation.observed.units)} units"
     if rollout.kind is Kind.HEAL:
@@ -160,6 +163,8 @@ def _why_not_back(situation: Situation, memory: Memory) -> str:
         return "no good version to go back to"
     if situation.desired.fleet.policy.on_failure is OnFailure.HOLD:
         return "on_failure: hold"
+    if memory.irreversible:
+        return f"BeforeIrreversible: the before step of {memory.irreversible} stays"
     return f"{good.fleet.version}, the last good one, failed too"
 
 

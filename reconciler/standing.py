@@ -6,15 +6,19 @@ word that was given before stands: nothing is said.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from reconciler.before import standing_step
 from reconciler.keys import base_key
 from reconciler.memory import Memory, Rollout
 from reconciler.observed import UnitId
 from reconciler.record import Situation
-from reconciler.work import Outcome, Phase, Release, Standing
+from reconciler.work import Intent, Outcome, Phase, Release, Standing
 
 
-def standing_of(situation: Situation, memory: Memory, aborts: Collection[Outcome] = ()) -> Standing | None:
+def standing_of(
+    situation: Situation, memory: Memory, aborts: Collection[Outcome] = (), starts: Collection[Intent] = ()
+) -> Standing | None:
     """The standing that goes with this memory, in which the units of `aborts` are not admitted any more.
 
     None: what units run is left to what was said before (not adopted, only observing, drift under a hold).
@@ -27,7 +31,7 @@ def standing_of(situation: Situation, memory: Memory, aborts: Collection[Outcome
     if memory.rollout is not None:
         if memory.rollout.release.fleet.identity_digest != situation.desired.fleet.identity_digest:
             return None  # it began on other machines
-        return _rolling(situation, memory, memory.rollout, aborts)
+        return _rolling(situation, memory, memory.rollout, aborts, starts)
     ending = _ending(situation, aborts)
     if ending:
         release = situation.target or memory.last_good or _release_of(ending[0])
@@ -35,9 +39,15 @@ def standing_of(situation: Situation, memory: Memory, aborts: Collection[Outcome
     return _settled(situation, memory)
 
 
-def _rolling(situation: Situation, memory: Memory, rollout: Rollout, aborts: Collection[Outcome]) -> Standing:
+def _rolling(
+    situation: Situation, memory: Memory, rollout: Rollout, aborts: Collection[Outcome], starts: Collection[Intent]
+) -> Standing:
     ended = {outcome.intent.unit for outcome in _ending(situation, aborts)}
-    return _standing(situation, memory, rollout.release, frozenset(rollout.moved) - ended)
+    step = standing_step(situation, starts, aborts)
+    release = rollout.release
+    if step is not None:  # as it was begun: a newer commit of the same target does not make it another piece of work
+        release = Release(fleet=step.intent.fleet, setting_commit=step.intent.setting_commit)
+    return replace(_standing(situation, memory, release, frozenset(rollout.moved) - ended), before=step)
 
 
 def _settled(situation: Situation, memory: Memory) -> Standing | None:

@@ -46,6 +46,7 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
     work = stamped(record, (settle_unknown(outcome, now) for outcome in sight.work), now)
     memory = learn(desired, sight, work, deployers, now)
     target = choose_target(memory, desired, record.setting)
+    spec = (memory.rollout.release if memory.rollout is not None else target or desired).fleet
     return Situation(
         record=record,
         memory=memory,
@@ -59,6 +60,7 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
         trouble=sight.trouble,
         observe_only=observe_only or bool(lacks),
         lacks="" if observe_only else lacks,
+        before=deployers[spec.deploy_type].before(spec),
     )
 
 

@@ -9,6 +9,8 @@ from desired_state.model import Digest, Fleet, Sha
 from reconciler.observed import UnitId
 from reconciler.reasons import Reason
 
+BEFORE: UnitId = "before"  # the unit id of the step before a version; no observed unit has it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
@@ -79,6 +81,11 @@ class Intent:
     deadline: datetime  # after this it is failed, whatever the other system says
     starts: int = 0  # how often `start` was about to be called
 
+    @property
+    def is_before(self) -> bool:
+        """Whether it is the step before a version, which runs on behalf of all units; see `before`."""
+        return self.unit == BEFORE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -94,6 +101,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What a fleet's spec says of a step before a version, as far as it decides anything here."""
+
+    irreversible: bool = False  # nothing goes back by itself once it has begun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The step before a version that is to run as of this pass. Without a `ticket` it was not started yet."""
+
+    intent: Intent
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What the fleet's units are to run as of this pass: admitted units the target, all others the base.
 
@@ -105,6 +127,7 @@ class Standing:
     admitted: frozenset[UnitId] | None = None  # None: all, joiners too
     attempts: Mapping[UnitId, int] = field(default_factory=dict)  # of the target, by admitted unit; left out: 1
     rejected: tuple[Digest, ...] = ()  # targets that failed in this fleet
+    before: Step | None = None  # towards the target, on behalf of all units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

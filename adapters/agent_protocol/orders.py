@@ -13,6 +13,8 @@ from adapters.agent_protocol.canonical import sha256
 from adapters.agent_protocol.fields import moment_text
 
 FORMAT = "fairlead/order/v1"
+FORMAT_2 = "fairlead/order/v2"  # with hooks or a step before the version; written only where there are any
+FORMATS = (FORMAT, FORMAT_2)
 LIFETIME = timedelta(days=30)  # an order is signed again at half of it
 ALL = "all"
 LEAP = 1_000_000  # no honest sequence is this far above the next lower one that was seen
@@ -69,6 +71,14 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A command of the release's own, run in its folder on each host. Seconds."""
+
+    command: str
+    within: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
     """How a release gets onto a host and is seen to work there."""
 
@@ -76,6 +86,8 @@ class Lifecycle:
     run: Run
     health: Health
     drain: Drain | None = None
+    pre: Hook | None = None  # after staging, before draining
+    post: Hook | None = None  # when it is healthy, before it is registered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,16 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """The step before the target: a command that one host runs, once, in the target's staged folder. Seconds."""
+
+    host: str
+    attempt: int
+    command: str
+    within: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What a fleet's hosts run. Times are aware and in UTC."""
 
@@ -112,6 +134,14 @@ class Order:
     attempts: Mapping[str, int] = field(default_factory=dict)  # by host, from 1; left out: 1
     rejected: tuple[str, ...] = ()  # digests that failed in this fleet: no host goes back to one
     key_id: str = ""
+    before: Before | None = None
+
+    @property
+    def format(self) -> str:
+        """The oldest format that can say it, so that older agents read what they can."""
+        releases = (self.target, self.base)
+        has_hooks = any(one is not None and (one.lifecycle.pre or one.lifecycle.post) for one in releases)
+        return FORMAT_2 if has_hooks or self.before is not None else FORMAT
 
     def admits(self, host: str) -> bool:
         """Whether the host runs the target."""
@@ -120,7 +150,7 @@ class Order:
     def document(self) -> dict[str, Any]:
         """The order as JSON, not signed yet."""
         return {
-            "format": FORMAT,
+            "format": self.format,
             "fleet": self.fleet,
             "sequence": self.sequence,
             "issued": moment_text(self.issued),
@@ -130,6 +160,7 @@ class Order:
             "admitted": ALL if self.admitted is None else sorted(self.admitted),
             "attempts": dict(sorted(self.attempts.items())),
             "rejected": sorted(self.rejected),
+            **_before_document(self.before),
         }
 
     @property
@@ -159,6 +190,19 @@ def assignment_of(order: Order, host: str) -> Assignment | None:
     if order.base is None:
         return None
     return Assignment(release=order.base, attempt=1)
+
+
+def before_key(order: Order, host: str) -> str:
+    """The identity of the step that the order asks of that host, for which it is run once; empty: it asks none."""
+    step = order.before
+    if step is None or step.host != host:
+        return ""
+    return step_key(order.target.commit, order.target.digest, step.attempt)
+
+
+def step_key(commit: str, digest: str, attempt: int) -> str:
+    """Setting commit, target digest, attempt."""
+    return f"{commit[:12]}:{digest[:12]}:before:a{attempt}"
 
 
 def next_sequence(seen: Iterable[int]) -> int:
@@ -216,7 +260,22 @@ def release_document(release: Release) -> dict[str, Any]:
             "within": float(lifecycle.health.within),
         },
         "drain": _drain_document(lifecycle.drain),
+        **_hooks_document(lifecycle),
     }
+
+
+def _before_document(before: Before | None) -> dict[str, Any]:
+    if before is None:
+        return {}
+    said = {"host": before.host, "attempt": before.attempt, "command": before.command, "within": float(before.within)}
+    return {"before": said}
+
+
+def _hooks_document(lifecycle: Lifecycle) -> dict[str, Any]:
+    """Nothing where there are none: what older agents read stays what it was."""
+    named = {"pre": lifecycle.pre, "post": lifecycle.post}
+    hooks = {name: {"command": one.command, "within": float(one.within)} for name, one in named.items() if one}
+    return {"hooks": {"pre": None, "post": None, **hooks}} if hooks else {}
 
 
 def _drain_document(drain: Drain | None) -> dict[str, Any] | None:

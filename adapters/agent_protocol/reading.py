@@ -13,11 +13,13 @@ from typing import Any
 from adapters.agent_protocol.fields import Fields, Malformed
 from adapters.agent_protocol.orders import (
     ALL,
-    FORMAT,
+    FORMATS,
     Artifact,
+    Before,
     ConfigFile,
     Drain,
     Health,
+    Hook,
     Lifecycle,
     Order,
     Release,
@@ -105,10 +107,11 @@ def _document(body: bytes) -> Mapping[str, Any]:
         raise Refused(RefusalReason.MALFORMED, "the order is not UTF-8") from None
     except Malformed as error:
         raise Refused(RefusalReason.MALFORMED, str(error)) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(found, dict) or found.get("format") not in FORMATS:
         said = found.get("format") if isinstance(found, dict) else type(found).__name__
         raise Refused(
-            RefusalReason.MALFORMED, f"the order's format is {str(said)[:60]!r}, and this agent reads {FORMAT}"
+            RefusalReason.MALFORMED,
+            f"the order's format is {str(said)[:60]!r}, and this agent reads {' and '.join(FORMATS)}",
         )
     return found
 
@@ -155,8 +158,10 @@ def _order(document: Mapping[str, Any]) -> Order:
             attempts=fields.wholes("attempts"),
             rejected=fields.names("rejected"),
             key_id=fields.text("key_id") if fields.has("key_id") else "",
+            before=fields.maybe("before", _before),
         )
         _check_rejected(order)
+        _check_format(order, fields.text("format"))
     except Malformed as error:
         raise Refused(RefusalReason.MALFORMED, str(error), _sequence(document)) from None
     return order
@@ -166,6 +171,21 @@ def _check_rejected(order: Order) -> None:
     for release in (order.target, order.base):
         if release is not None and release.digest in order.rejected:
             raise Malformed(f"the order asks for {release.version[:60]} and rejects it")
+
+
+def _check_format(order: Order, said: str) -> None:
+    """An older agent would pass over what an order of the older format cannot say."""
+    if FORMATS.index(said) < FORMATS.index(order.format):
+        raise Malformed(f"an order with hooks or a step before the version is of {order.format}, not of {said}")
+
+
+def _before(fields: Fields) -> Before:
+    return Before(
+        host=fields.filled("host"),
+        attempt=fields.whole("attempt", 1),
+        command=fields.filled("command"),
+        within=fields.seconds("within"),
+    )
 
 
 def _release(fields: Fields) -> Release:
@@ -219,12 +239,22 @@ def _config(fields: Fields) -> ConfigFile:
 
 
 def _lifecycle(fields: Fields) -> Lifecycle:
+    hooks = fields.part("hooks", _hooks) if fields.has("hooks") else {}
     return Lifecycle(
         root=own_root(fields.filled("root")),
         run=fields.part("run", _run),
         health=fields.part("health", _health),
         drain=fields.maybe("drain", _drain),
+        **hooks,
     )
+
+
+def _hooks(fields: Fields) -> dict[str, Hook | None]:
+    return {"pre": fields.maybe("pre", _hook), "post": fields.maybe("post", _hook)}
+
+
+def _hook(fields: Fields) -> Hook:
+    return Hook(command=fields.filled("command"), within=fields.seconds("within"))
 
 
 def _run(fields: Fields) -> Run:

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.canonical import canonical
-from adapters.agent_protocol.fields import Fields, Malformed, moment_text
+from adapters.agent_protocol.fields import LONGEST, Fields, Malformed, moment_text
 from adapters.agent_protocol.strict_json import read_json
 
 FORMAT = "fairlead/report/v1"
@@ -49,10 +49,21 @@ class Work:
     version: str
     attempt: int
     state: WorkState
-    stage: str = ""  # staging, draining, activating, restarting, checking, registering, rolling-back
+    stage: str = ""  # staging, pre-hook, draining, ...: docs/agent-protocol.md draws them all
     message: str = ""
     blame: Blame = Blame.NONE
     rolled_back_to: str = ""  # the version that the host went back to by itself; empty: it did not
+    log: str = ""  # the last words of what was run, bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The newest step before a version that this host was asked for, by its key, and what came of it."""
+
+    key: str  # orders.step_key
+    state: WorkState
+    message: str = ""  # while it works: staging, running
+    blame: Blame = Blame.NONE
     log: str = ""  # the last words of what was run, bounded
 
 
@@ -85,6 +96,7 @@ class Report:
     target_groups: tuple[str, ...] = ()  # that it is attached to
     work: Work | None = None
     refused: Refusal | None = None
+    before: Step | None = None
 
     def text(self) -> str:
         """The message. Texts are cut, and what no queue takes in them is replaced: it always can be sent and read."""
@@ -107,6 +119,7 @@ class Report:
             "target_groups": [_cut(group) for group in self.target_groups],
             "work": _work_document(work) if work else None,
             "refused": _refusal_document(refused) if refused else None,
+            "before": _step_document(self.before) if self.before else None,
         }
         return canonical(said).decode()
 
@@ -122,6 +135,16 @@ def _work_document(work: Work) -> dict[str, Any]:
         "blame": work.blame,
         "rolled_back_to": _cut(work.rolled_back_to),
         "log": _sendable(work.log[-LOG_TAIL:]),
+    }
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "key": _cut(step.key),
+        "state": step.state,
+        "message": _cut(step.message, SAID),
+        "blame": step.blame,
+        "log": _sendable(step.log[-LOG_TAIL:]),
     }
 
 
@@ -165,6 +188,7 @@ def read_report(body: str) -> Report:
         target_groups=fields.names("target_groups"),
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
+        before=fields.maybe("before", read_step),
     )
 
 
@@ -176,11 +200,27 @@ def _fleet(fields: Fields) -> str:
     return name
 
 
-def _work(fields: Fields) -> Work:
+def read_step(fields: Fields, longest: int = LONGEST) -> Step:
+    """A step out of its JSON, as a report or a host's journal holds it. Raises `Malformed`."""
+    state, blame = _state_and_blame(fields, "before")
+    return Step(
+        key=fields.filled("key"),
+        state=state,
+        message=fields.text("message", longest),
+        blame=blame,
+        log=fields.text("log", longest),
+    )
+
+
+def _state_and_blame(fields: Fields, where: str) -> tuple[WorkState, Blame]:
     try:
-        state, blame = WorkState(fields.text("state")), Blame(fields.text("blame"))
+        return WorkState(fields.text("state")), Blame(fields.text("blame"))
     except ValueError as error:
-        raise Malformed(f"work: {error}") from None
+        raise Malformed(f"{where}: {error}") from None
+
+
+def _work(fields: Fields) -> Work:
+    state, blame = _state_and_blame(fields, "work")
     return Work(
         key=fields.filled("key"),
         version=fields.text("version"),

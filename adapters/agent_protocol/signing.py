@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from adapters.agent_protocol.canonical import canonical
 
 SIGNED_AS = b"fairlead/order/v1\n"
+SIGNED_AS_2 = b"fairlead/order/v2\n"
+_V2 = "fairlead/order/v2"
 
 
 class BadKey(ValueError):
@@ -39,7 +41,7 @@ class SigningKey:
         """The document with `key_id` and `signature`; what was there under those names is replaced."""
         body = {**document, "key_id": self.key_id}
         body.pop("signature", None)
-        signature = self.private.sign(SIGNED_AS + canonical(body))
+        signature = self.private.sign(_word(body) + canonical(body))
         return {**body, "signature": base64.b64encode(signature).decode()}
 
 
@@ -63,10 +65,15 @@ def is_signed(document: Mapping[str, Any], key: Ed25519PublicKey) -> bool:
     """True only when `signature` is the key's, over the rest of the document. Raises nothing."""
     body = {name: value for name, value in document.items() if name != "signature"}
     try:
-        key.verify(_exactly(document.get("signature")), SIGNED_AS + canonical(body))
+        key.verify(_exactly(document.get("signature")), _word(body) + canonical(body))
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def _word(document: Mapping[str, Any]) -> bytes:
+    """Each format has its own: no signature over one is ever one over the other."""
+    return SIGNED_AS_2 if document.get("format") == _V2 else SIGNED_AS
 
 
 def _exactly(text: Any) -> bytes:

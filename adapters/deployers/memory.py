@@ -15,7 +15,7 @@ from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase, Standing
+from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
 
 FEED = "memory"
 
@@ -28,6 +28,7 @@ class MemorySettings(BaseModel):
     select: dict[str, str] = {}
     waves: tuple[tuple[str, ...], ...] = ()
     at_once: int | None = None
+    before: dict[str, bool] | None = None  # {irreversible: true}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,13 +78,15 @@ class InMemory:
         """Every running execution succeeds: its unit runs what it asked for."""
         for execution in self._running():
             execution.status = "SUCCEEDED"
-            self.run(execution.intent.unit, execution.intent.fleet.components, healthy=healthy)
+            if not execution.intent.is_before:
+                self.run(execution.intent.unit, execution.intent.fleet.components, healthy=healthy)
 
     def fail(self, message: str = "2 of 2 instances are unhealthy") -> None:
         """Every running execution fails; its unit is left running two versions."""
         for execution in self._running():
             execution.status, execution.message = "FAILED", message
-            self.places[execution.intent.unit] = Place(components={}, healthy=False)
+            if not execution.intent.is_before:
+                self.places[execution.intent.unit] = Place(components={}, healthy=False)
 
     def stick(self) -> None:
         """Every running execution is past its deadline and does not end."""
@@ -138,6 +141,11 @@ class InMemory:
         soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
         at_once = fleet.deploy.get("at_once")
         return tuple(Wave(units=tuple(units), soak=soak, at_once=at_once) for units in waves)
+
+    def before(self, fleet: Fleet) -> Before | None:
+        """The step of the settings."""
+        step = fleet.deploy.get("before")
+        return Before(**step) if step is not None else None
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions that have not ended."""

@@ -42,7 +42,7 @@ from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase, Standing
+from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
 
 
 class Spinnaker:
@@ -111,6 +111,11 @@ class Spinnaker:
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
         return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+
+    def before(self, fleet: Fleet) -> Before | None:
+        """A pipeline does by itself what comes first."""
+        del fleet
+        return None
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions of the fleet's application that carry a key of ours and have not ended. Raises `Unreadable`."""

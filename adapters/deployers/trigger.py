@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
+from adapters.agent_protocol import orders
 from adapters.agent_protocol.orders import next_sequence
 from adapters.agent_protocol.signing import SigningKey
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
@@ -30,6 +31,16 @@ from adapters.trigger.feeds import (
 from adapters.trigger.judging import STAGING, WITHOUT, Case, is_admitted, judge, moved, tickets
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, observe, sick_targets, spread
 from adapters.trigger.placed import Placed, half_spent, placed_of, spot_of
+from adapters.trigger.preparing import (
+    askable,
+    asked,
+    case_of,
+    chosen,
+    host_of,
+    judge_before,
+    lasts,
+    ticket_of,
+)
 from adapters.trigger.publishing import NO_KEY, Published, Publisher, Undone
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.rules import problems_of
@@ -41,7 +52,7 @@ from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
-from reconciler.work import Intent, Outcome, Phase, Standing
+from reconciler.work import BEFORE, Before, Failure, Intent, Outcome, Phase, Standing, Step
 
 
 class Trigger:
@@ -94,8 +105,13 @@ class Trigger:
         """Slices of the hosts in the order observed, the last over everything."""
         return waves_of(settings_of(fleet), [unit.id for unit in observed.units])
 
+    def before(self, fleet: Fleet) -> Before | None:
+        """The settings' step, which one of the hosts runs."""
+        step = settings_of(fleet).before
+        return Before(irreversible=step.irreversible) if step is not None else None
+
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
-        """The hosts that an order of this very target admits one by one: a rollout was under way.
+        """The hosts that an order of this very target admits one by one, or its step: a rollout was under way.
 
         One of another target is replaced by the next order, and one that is older than any work takes has ended.
         Raises `Unreadable`.
@@ -106,9 +122,12 @@ class Trigger:
         order = placed.order
         if order is None or order.admitted is None or order.target.digest != fleet.target_digest:
             return {}
-        if self._clock.now() >= order.issued + lasts_at_most(settings_of(fleet), STAGING):
+        identity, settings = f"{prefix}{order.target.commit[:12]}:{order.target.digest[:12]}", settings_of(fleet)
+        now, step = self._clock.now(), order.before
+        if step is not None and now < order.issued + lasts(settings):
+            return {f"{identity}:{BEFORE}:w0:a{step.attempt}": ticket_of(order.sequence, step.host)}
+        if now >= order.issued + lasts_at_most(settings, STAGING):
             return {}
-        identity = f"{prefix}{order.target.commit[:12]}:{order.target.digest[:12]}"
         return {
             f"{identity}:{host}:w1:a{order.attempts.get(host, 1)}": str(order.sequence)
             for host in sorted(order.admitted)
@@ -149,6 +168,8 @@ class Trigger:
         """Where it stands by the order, the host's report and AWS's word."""
         fleet, unit = outcome.intent.fleet, outcome.intent.unit
         settings, host = settings_of(fleet), find_host(fleet, unit, snapshots)
+        if outcome.intent.is_before:
+            return judge_before(case_of(outcome, settings, fleet, snapshots, now))
         order, targets = snapshots.get(order_feed(fleet.name)), snapshots.get(targets_feed(fleet.name))
         looked = targets.body["groups"] if targets is not None else {}
         named = groups_of(fleet, settings, [host.report or {}]) if host is not None else ()
@@ -187,8 +208,10 @@ class Trigger:
             now = self._clock.now()
             yield from (undone(intent, str(trouble), trouble.failure, now) for intent in intents)
             return
-        said = "; ".join([f"order {published.order.sequence} admits it", *self._told(standing, published, lease)])
-        now, ticket = self._clock.now(), str(published.order.sequence)
+        sequence, step = published.order.sequence, published.order.before
+        done = f"order {sequence} admits it" if step is None else f"before step on {step.host}"
+        said = "; ".join([done, *self._told(standing, published, lease)])
+        now, ticket = self._clock.now(), str(sequence) if step is None else ticket_of(sequence, step.host)
         for intent in intents:
             yield moved(Outcome(intent=intent, phase=Phase.INTENDED), Phase.RUNNING, now, said, ticket)
 
@@ -237,7 +260,17 @@ class Trigger:
         fleet = standing.target.fleet
         placed = self._placed(fleet, snapshots)
         spoken = spared(standing, list(seen_hosts(fleet, snapshots)))
-        return self._publisher.publish(spoken, placed, reported_sequences(fleet, snapshots), lease)
+        before = self._asked_of(standing.before, placed, snapshots) if standing.before is not None else None
+        return self._publisher.publish(spoken, placed, reported_sequences(fleet, snapshots), lease, before)
+
+    def _asked_of(self, step: Step, placed: Placed, snapshots: Snapshots) -> orders.Before | None:
+        """Raises `Undone` where no host can be asked."""
+        fleet = step.intent.fleet
+        hosts = askable(fleet, self.observe(fleet, snapshots).units, snapshots)
+        try:
+            return chosen(step, settings_of(fleet), hosts, placed.order)
+        except LookupError as trouble:
+            raise Undone(str(trouble), Failure.TRANSIENT) from trouble
 
     def _renew(self, fleet: Fleet, snapshots: Snapshots, lease: Lease) -> Published | None:
         """Sign again what lies there, where half of its life is spent. None: there is nothing to sign.
@@ -284,7 +317,8 @@ class Trigger:
         sequence = published.order.sequence if published is not None else 0
         said = f"order {sequence} leaves it out" if published is not None else "no order of ours is there any more"
         if ticket is None or not ticket.startswith(WITHOUT):
-            ticket = f"{WITHOUT}{sequence}"
+            host = host_of(ticket) or asked(outcome.intent, snapshots) if outcome.intent.is_before else ""
+            ticket = f"{WITHOUT}{sequence}" + (f"@{host}" if host else "")
         return moved(outcome, Phase.ABORTING, now, said, ticket)
 
     def _saw_admitted(self, intent: Intent, snapshots: Snapshots) -> bool:

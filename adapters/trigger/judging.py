@@ -12,7 +12,7 @@ from adapters.agent_protocol.refusals import RefusalReason
 from adapters.agent_protocol.reports import Blame, WorkState
 from adapters.trigger.feeds import NOTHING, Body, Seen
 from adapters.trigger.observing import is_outdated, is_silent, last_word, outstanding_refusal, refusal, unit_of
-from adapters.trigger.placed import admits
+from adapters.trigger.placed import admits, asks_before
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.settings import TriggerSettings
 from reconciler.observed import Unit
@@ -68,12 +68,16 @@ def work_key(intent: Intent) -> str:
 
 def is_admitted(order: Body, intent: Intent) -> bool:
     """Whether the order asks the host for what the intent says, at its attempt."""
-    return admits(order, intent.setting_commit, intent.fleet.target_digest, intent.unit, intent.attempt)
+    commit, digest = intent.setting_commit, intent.fleet.target_digest
+    if intent.is_before:
+        return asks_before(order, commit, digest, intent.attempt) is not None
+    return admits(order, commit, digest, intent.unit, intent.attempt)
 
 
 def tickets(outcomes: Iterable[Outcome]) -> list[int]:
     """The sequences of the orders that admitted or left out each of them; nothing where none did yet."""
-    return [int(outcome.ticket.removeprefix(WITHOUT)) for outcome in outcomes if outcome.ticket is not None]
+    known = (outcome.ticket for outcome in outcomes if outcome.ticket is not None)
+    return [int(ticket.removeprefix(WITHOUT).partition("@")[0]) for ticket in known]
 
 
 def has_ended(intent: Intent, report: Body | None) -> bool:
@@ -182,33 +186,33 @@ def _still(case: Case, said: str) -> Outcome:
     host, started = case.host, case.outcome.since or case.intent.created_at
     if host is None:
         return case.outcome
-    if unread := _unread(case, host):
-        return moved(case.outcome, Phase.RUNNING, case.now, unread)
+    if deaf := unread(host, case.settings, case.now):
+        return moved(case.outcome, Phase.RUNNING, case.now, deaf)
     if _refuses(case):
         refused = outstanding_refusal(host) or NOTHING
         why = f"{host.id} refuses the order ({refused.get('reason')}): {refused.get('message')}"
         return failed(case.outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, why, case.now)
     if is_silent(host, case.settings, _patient_from(host, started)):
-        return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, _silence(host), case.now)
+        return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, silence(host), case.now)
     if case.now >= started + lasts_at_most(case.settings, STAGING):
         return _too_late(case, host, said)
     return moved(case.outcome, Phase.RUNNING, case.now, said)
 
 
-def _unread(case: Case, host: Seen) -> str:
+def unread(host: Seen, settings: TriggerSettings, now: datetime) -> str:
     """Why nothing can be told from the host's silence, or nothing."""
     if host.reports_read_at is None:
         return f"no reports of {host.id}'s region were read yet"
-    outdated = is_outdated(host.reports_read_at, case.now, case.settings)
+    outdated = is_outdated(host.reports_read_at, now, settings)
     return f"no reports were read since {_clock(host.reports_read_at)}" if outdated else ""
 
 
 def _too_late(case: Case, host: Seen, said: str) -> Outcome:
     """While it stages the host was not touched: a slow road is no fault of the version."""
     if host.report is None:
-        return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, _silence(host), case.now)
+        return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, silence(host), case.now)
     failure = Failure.TRANSIENT if case.work.get("stage") == STAGE_OF_DOWNLOADS else Failure.UNHEALTHY
-    why = f"{host.id} took longer than {_minutes(case)}: {said}"
+    why = f"{host.id} took longer than {minutes(lasts_at_most(case.settings, STAGING))}: {said}"
     return failed(case.outcome, failure, Reason.DEADLINE_EXCEEDED, why, case.now)
 
 
@@ -227,7 +231,8 @@ def _patient_from(host: Seen, started: datetime) -> datetime:
     return max(started, datetime.fromisoformat(host.launched).astimezone(UTC) + BOOT)
 
 
-def _silence(host: Seen) -> str:
+def silence(host: Seen) -> str:
+    """Since when nobody hears from it, for people."""
     last = last_word(host)
     return f"{host.id} is silent since {_clock(last)}" if last is not None else f"{host.id} has never reported"
 
@@ -236,8 +241,9 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M:%S} UTC"
 
 
-def _minutes(case: Case) -> str:
-    return f"{lasts_at_most(case.settings, STAGING).total_seconds() / 60:g} min"
+def minutes(span: timedelta) -> str:
+    """`12.5 min`."""
+    return f"{span.total_seconds() / 60:g} min"
 
 
 # ── aborting ──
@@ -260,7 +266,7 @@ def _ending(case: Case) -> str:
     if _follows(case) and (case.report.get("work") or NOTHING).get("state") != WorkState.WORKING:
         return f"{host.id} follows an order without it"
     if is_silent(host, case.settings, _patient_from(host, intent.created_at)):
-        return _silence(host)
+        return silence(host)
     overdue = case.now >= intent.created_at + 2 * lasts_at_most(case.settings, STAGING)
     return f"{host.id} did not say that it ended it" if overdue else ""
 

@@ -62,6 +62,7 @@ class Placed:
             "expires": moment_text(order.expires),
             "meaning": order.meaning,
             "document": order.document(),
+            "before": {"host": order.before.host, "attempt": order.before.attempt} if order.before else None,
         }
 
 
@@ -87,6 +88,14 @@ def admits(body: Mapping[str, Any], commit: str, digest: str, host: UnitId, atte
     if body["document"] is None or (body["commit"], body["digest"]) != (commit, digest):
         return False
     return bool(body["attempts"].get(host, 1 if body["all"] else 0) == attempt)
+
+
+def asks_before(body: Mapping[str, Any], commit: str, digest: str, attempt: int) -> UnitId | None:
+    """The host that the order of that snapshot asks for the step before that release, at that attempt; None: nobody."""
+    step = body.get("before")
+    if not step or body["document"] is None or (body["commit"], body["digest"]) != (commit, digest):
+        return None
+    return str(step["host"]) if step["attempt"] == attempt else None
 
 
 def read_placed(s3: Any, spot: Spot, fleet: str, key: SigningKey | None) -> Placed:

@@ -13,7 +13,7 @@ from typing import Any
 from adapters.agent_protocol.addresses import topic_name
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.hints import Hint
-from adapters.agent_protocol.orders import LIFETIME, Order, Release, next_sequence
+from adapters.agent_protocol.orders import LIFETIME, Before, Order, Release, next_sequence
 from adapters.agent_protocol.reading import LARGEST
 from adapters.agent_protocol.signing import SigningKey
 from adapters.aws.checksums import NoObject
@@ -73,12 +73,19 @@ class Publisher:
         except Unreadable as trouble:
             raise Undone(str(trouble), Failure.TRANSIENT) from trouble
 
-    def publish(self, standing: Standing, placed: Placed, reported: Sequence[int], lease: Lease) -> Published:
+    def publish(
+        self,
+        standing: Standing,
+        placed: Placed,
+        reported: Sequence[int],
+        lease: Lease,
+        before: Before | None = None,
+    ) -> Published:
         """Say in S3 what stands, unless it is said there already. `reported`: sequences that hosts follow."""
         fleet = standing.target.fleet
         try:
             order, said = self._compose(standing, placed)
-            return self._put(fleet, order, placed, reported, lease, said)
+            return self._put(fleet, replace(order, before=before), placed, reported, lease, said)
         except Unreadable as trouble:
             raise Undone(str(trouble), Failure.TRANSIENT) from trouble
 

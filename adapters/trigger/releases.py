@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from adapters.agent_protocol.orders import Artifact, ConfigFile, Drain, Health, Lifecycle, Release, Run
+from adapters.agent_protocol.orders import Artifact, Before, ConfigFile, Drain, Health, Hook, Lifecycle, Release, Run
 from adapters.trigger.settings import (
     DRAIN_WITHIN,
     HEALTHY_WITHIN,
     STOP_WITHIN,
+    Hooks,
     TriggerSettings,
     settings_of,
 )
+from adapters.trigger.settings import Hook as HookSettings
 from desired_state.model import Fleet, Package, Sha
 from reconciler import work
 
@@ -44,6 +46,14 @@ def release_with(fleet: Fleet, commit: Sha, pins: Mapping[str, str]) -> Release:
     )
 
 
+def before_of(settings: TriggerSettings, host: str, attempt: int) -> Before | None:
+    """The step before a version, asked of that host; None: the settings have none."""
+    step = settings.before
+    if step is None:
+        return None
+    return Before(host=host, attempt=attempt, command=step.command, within=step.within.total_seconds())
+
+
 def source_of(package: Package) -> str | None:
     """Where the artifact of this version lies; None: it comes from the host's own apt repositories."""
     return None if package.source is None else package.source.replace("{version}", package.version)
@@ -53,7 +63,9 @@ def lasts_at_most(settings: TriggerSettings, staging: timedelta) -> timedelta:
     """How long a host may take: to stage, then to drain, stop and get healthy, and all that again to go back."""
     drain = (settings.drain.within or DRAIN_WITHIN) if settings.drain is not None else timedelta(0)
     change = drain + (settings.run.stop_within or STOP_WITHIN) + (settings.health.within or HEALTHY_WITHIN)
-    return staging + 2 * change
+    hooks = settings.hooks or Hooks()
+    own = sum((hook.within for hook in (hooks.pre, hooks.post) if hook is not None), timedelta(0))
+    return staging + own + 2 * change
 
 
 def _artifact(package: Package, sha256: str) -> Artifact:
@@ -69,7 +81,7 @@ def _artifact(package: Package, sha256: str) -> Artifact:
 
 
 def _lifecycle(settings: TriggerSettings) -> Lifecycle:
-    run, health, drain = settings.run, settings.health, settings.drain
+    run, health, drain, hooks = settings.run, settings.health, settings.drain, settings.hooks or Hooks()
     return Lifecycle(
         root=settings.root,
         run=Run(unit=run.unit, command=run.command, stop_within=(run.stop_within or STOP_WITHIN).total_seconds()),
@@ -85,4 +97,10 @@ def _lifecycle(settings: TriggerSettings) -> Lifecycle:
         )
         if drain is not None
         else None,
+        pre=_hook(hooks.pre),
+        post=_hook(hooks.post),
     )
+
+
+def _hook(hook: HookSettings | None) -> Hook | None:
+    return Hook(command=hook.command, within=hook.within.total_seconds()) if hook is not None else None

@@ -16,7 +16,7 @@ from adapters.agent_protocol.places import inner_path
 from adapters.agent_protocol.reading import LARGEST, parse_order
 from adapters.agent_protocol.refusals import Refused
 from adapters.aws.targets import region_of_group
-from adapters.trigger.releases import TOP, release_with
+from adapters.trigger.releases import TOP, before_of, release_with
 from adapters.trigger.settings import TriggerSettings, settings_of
 from desired_state.model import Fleet, Package
 
@@ -143,7 +143,14 @@ def _as_hosts_read_it(fleet: Fleet) -> Iterator[str]:
     """The last look: an order for this fleet, read as an agent reads it."""
     pins = {package.name: package.sha256 or _ANY for package in fleet.packages}
     release = release_with(fleet, "0" * 40, pins)
-    order = Order(fleet=fleet.name, sequence=1, target=release, issued=_SOME_TIME, expires=_SOME_TIME)
+    order = Order(
+        fleet=fleet.name,
+        sequence=1,
+        target=release,
+        issued=_SOME_TIME,
+        expires=_SOME_TIME,
+        before=before_of(settings_of(fleet), "i-0", 1),
+    )
     try:
         body = canonical(order.document())
         parse_order(body)

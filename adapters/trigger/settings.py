@@ -14,6 +14,8 @@ from desired_state.model import Fleet
 STOP_WITHIN = timedelta(seconds=90)  # what holds where the files say nothing
 DRAIN_WITHIN = timedelta(minutes=5)
 HEALTHY_WITHIN = timedelta(minutes=2)
+HOOK_WITHIN = timedelta(minutes=5)
+BEFORE_WITHIN = timedelta(minutes=30)
 SILENT_AFTER = timedelta(minutes=3)
 SHORTEST_SILENCE = timedelta(seconds=5)
 
@@ -120,6 +122,28 @@ class Health(_Settings):
         return self
 
 
+class Hook(_Settings):
+    """A command that each host runs with a new release, in that release's folder."""
+
+    command: Text = Field(description="a command, like ./warm-up")
+    within: Duration = Field(HOOK_WITHIN, description="How long it may take, like 5m")
+
+
+class Hooks(_Settings):
+    """Commands around the change of a host."""
+
+    pre: Hook | None = Field(None, description="After staging, before draining: nothing was touched yet")
+    post: Hook | None = Field(None, description="When the service is healthy, before it gets traffic again")
+
+
+class Before(_Settings):
+    """A command that one host runs, once for a target, before its first wave."""
+
+    command: Text = Field(description="a command, like ./migrate")
+    within: Duration = Field(BEFORE_WITHIN, description="How long it may take, like 30m")
+    irreversible: bool = Field(False, description="true: nothing goes back by itself once it has begun")
+
+
 class Wave(_Settings):
     """A slice of the hosts, cumulative, rounded up, at least one."""
 
@@ -141,6 +165,8 @@ class TriggerSettings(_Settings):
         SILENT_AFTER, description="A host without a report for that long counts as failed, like 3m"
     )
     waves: list[Wave] | None = Field(None, description="Slices in order; the last is everything")
+    hooks: Hooks | None = Field(None, description="Commands around the change of each host")
+    before: Before | None = Field(None, description="A command that one host runs before a version, once")
 
     @model_validator(mode="after")
     def _waves_grow(self) -> "TriggerSettings":

@@ -7,13 +7,16 @@ from datetime import datetime
 from adapters.agent_protocol.orders import Order
 from adapters.trigger.feeds import Body, find_host
 from adapters.trigger.judging import failed, has_ended, moved
+from adapters.trigger.preparing import known_before
 from reconciler.observed import Snapshots, UnitId
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import BEFORE, Failure, Intent, Outcome, Phase
 
 
 def settled_before(intent: Intent, snapshots: Snapshots, now: datetime) -> Outcome | None:
     """What is known of an intent before anything is ordered; None: it is to be ordered."""
+    if intent.is_before:
+        return known_before(intent, snapshots, now)
     outcome = Outcome(intent=intent, phase=Phase.INTENDED)
     host = find_host(intent.fleet, intent.unit, snapshots)
     report = host.report if host is not None else None
@@ -38,10 +41,15 @@ def undone(intent: Intent, message: str, failure: Failure, now: datetime) -> Out
 
 
 def without(order: Order, hosts: Collection[UnitId], present: Iterable[UnitId]) -> Order:
-    """The order with these hosts left out. One that admits all comes to name those that are there."""
+    """The order with these hosts, or its step before the version, left out.
+
+    One that admits all comes to name those that are there.
+    """
     admitted = frozenset(present) if order.admitted is None else order.admitted
     kept = admitted - frozenset(hosts)
-    return replace(order, admitted=kept, attempts={host: n for host, n in order.attempts.items() if host in kept})
+    step = None if BEFORE in hosts else order.before
+    attempts = {host: n for host, n in order.attempts.items() if host in kept}
+    return replace(order, admitted=kept, attempts=attempts, before=step)
 
 
 def _state(report: Body) -> str:

@@ -91,6 +91,11 @@ class Installation:
         """What a release on disk is, out of its manifest. Raises `Trouble` where that is missing or broken."""
         return read_manifest(self._releases / release_id).release
 
+    def folder(self, release_id: str) -> Path:
+        """Where a staged release lies now; one that was built anew waits beside the one that it will replace."""
+        ready = self._releases / f".{release_id}.ready"
+        return ready if (ready / NAME).exists() else self._releases / release_id
+
     def observe(self) -> Mapping[str, str]:
         """What is installed now, by component: of the active release what is proven, of debs what dpkg says.
 

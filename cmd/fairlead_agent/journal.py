@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adapters.agent_protocol.fields import Fields, Malformed, moment_text
 from adapters.agent_protocol.orders import Release, release_document
 from adapters.agent_protocol.reading import read_release
-from adapters.agent_protocol.reports import Blame, Work, WorkState
+from adapters.agent_protocol.reports import Blame, Step, Work, WorkState, read_step
 from fairlead_agent.durable import is_folder, remove, sync_folder, write_whole
 from fairlead_agent.running import Ran
 from fairlead_agent.trouble import on_disk
@@ -46,6 +47,7 @@ class Memory:
     last_good_version: str = ""
     last_good_root: str = ""
     left: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # target groups to enter again, with ports
+    steps: tuple[Step, ...] = ()  # before versions, that were begun here; the newest first
 
     @property
     def unfinished(self) -> bool:
@@ -124,7 +126,7 @@ def _document(memory: Memory) -> Mapping[str, Any]:
         "expires": moment_text(memory.expires) if memory.expires else None,
         "rejected": list(memory.rejected),
         "base": memory.base,
-        "work": _work_document(work) if work else None,
+        "work": _sound_document(work, Work) if work else None,
         "release": release_document(memory.release) if memory.release else None,
         "failed_at": memory.failed_at,
         "touched": memory.touched,
@@ -134,13 +136,14 @@ def _document(memory: Memory) -> Mapping[str, Any]:
         "last_good_version": memory.last_good_version,
         "last_good_root": memory.last_good_root,
         "left": {arn: list(ports) for arn, ports in memory.left.items()},
+        "steps": [_sound_document(step, Step) for step in memory.steps],
     }
 
 
-def _work_document(work: Work) -> Mapping[str, Any]:
+def _sound_document(said: Work | Step, kind: type[Work] | type[Step]) -> Mapping[str, Any]:
     """Whatever a command printed, it can be read again."""
-    sound = replace(work, message=_sound(work.message), log=_sound(work.log))
-    return {name: getattr(sound, name) for name in Work.__slots__}
+    sound = replace(said, message=_sound(said.message), log=_sound(said.log))
+    return {name: getattr(sound, name) for name in kind.__slots__}
 
 
 def _sound(text: str) -> str:
@@ -167,6 +170,7 @@ def _memory(value: Any) -> Memory:
         last_good_version=fields.text("last_good_version"),
         last_good_root=fields.optional("last_good_root") or "",
         left={arn: _ports(ports) for arn, ports in fields.mapping("left").items()},
+        steps=fields.each("steps", partial(read_step, longest=_SAID)) if fields.has("steps") else (),
     )
 
 

@@ -7,8 +7,8 @@ from threading import Event
 from adapters.agent_protocol.orders import Drain, Order, Release
 from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.deciding import Observation
+from fairlead_agent.hands import Hands
 from fairlead_agent.journal import Memory
-from fairlead_agent.lifecycle import Hands
 from fairlead_agent.log import Log
 from fairlead_agent.running import Process, is_of_another, trace
 from fairlead_agent.trouble import Trouble

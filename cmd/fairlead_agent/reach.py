@@ -9,10 +9,11 @@ from threading import Event
 from fairlead_agent.balancer import Balancer
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.commands import Finished, Runner, run
+from fairlead_agent.hands import Hands
 from fairlead_agent.health import HealthCheck
+from fairlead_agent.hooks import Hooks
 from fairlead_agent.identity import Identity
 from fairlead_agent.installation import Installation, Means
-from fairlead_agent.lifecycle import Hands
 from fairlead_agent.service import Service
 from fairlead_agent.settings import Rehearsal
 from fairlead_agent.trouble import Trouble
@@ -51,6 +52,7 @@ class Reach:
             service=Service(run_child),
             health=HealthCheck(run_child, rehearsal.ports),
             balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
+            hooks=Hooks(run_child, self._fleet, self._identity.host),
             folder=place / "current",
         )
 

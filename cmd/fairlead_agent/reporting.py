@@ -117,9 +117,7 @@ class Sender:
         return {
             fleet: report
             for fleet, report in self._last.items()
-            if report.work is not None
-            and report.work.state is WorkState.WORKING
-            and now - self._sent_at.get(fleet, now) > LATE * self._heartbeat
+            if _is_at_work(report) and now - self._sent_at.get(fleet, now) > LATE * self._heartbeat
         }
 
     def _went(self, fleet: str) -> None:
@@ -150,3 +148,8 @@ class Sender:
             return f"cannot send to the queue {name}: {' '.join(str(error).split())[:300]}"
         self._sent_at[report.fleet] = self._clock.monotonic()
         return ""
+
+
+def _is_at_work(report: Report) -> bool:
+    under_way = (report.work, report.before)
+    return any(each is not None and each.state is WorkState.WORKING for each in under_way)

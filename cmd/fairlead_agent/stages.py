@@ -1,13 +1,17 @@
 """The stages of bringing a release onto the host, as journals and reports name them."""
 
 STAGING = "staging"
+PRE_HOOK = "pre-hook"
 DRAINING = "draining"
 ACTIVATING = "activating"
 RESTARTING = "restarting"
 CHECKING = "checking"
+POST_HOOK = "post-hook"
 REGISTERING = "registering"
 ROLLING_BACK = "rolling-back"
 
-TOUCHED = frozenset({ACTIVATING, RESTARTING, CHECKING, REGISTERING, ROLLING_BACK})  # what runs may not be what it was
-UNWRITTEN = frozenset({CHECKING, REGISTERING, ROLLING_BACK})  # taken also where they cannot be written down
+TOUCHED = frozenset(  # what runs may not be what it was
+    {ACTIVATING, RESTARTING, CHECKING, POST_HOOK, REGISTERING, ROLLING_BACK}
+)
+UNWRITTEN = frozenset({CHECKING, POST_HOOK, REGISTERING, ROLLING_BACK})  # taken also where they cannot be written down
 BETWEEN = frozenset({ACTIVATING, RESTARTING, ROLLING_BACK})  # what is installed and what runs may be two releases

@@ -11,11 +11,14 @@ from adapters.agent_protocol.orders import Order, assignment_of
 from adapters.agent_protocol.reports import Report, WorkState
 from fairlead_agent.clock import Clock
 from fairlead_agent.deciding import Begin, Decision, Resume, Stay, Withdraw, decide, is_between
+from fairlead_agent.hands import Hands
 from fairlead_agent.journal import Journal, Memory
-from fairlead_agent.lifecycle import Deploy, Hands, Refuge
+from fairlead_agent.lifecycle import Deploy
 from fairlead_agent.log import Log
 from fairlead_agent.observing import Observer, Seen
 from fairlead_agent.orders import Look, Orders
+from fairlead_agent.preparing import Preparation
+from fairlead_agent.returning import Refuge
 from fairlead_agent.running import ran
 from fairlead_agent.stages import TOUCHED
 from fairlead_agent.trouble import Interrupted, Trouble
@@ -48,6 +51,7 @@ class Worker:
         self._log = log
         self._observer = Observer(self.fleet, clock, log)
         self._deploy = Deploy(self.fleet, ways.journal, log, self._moved)
+        self._before = Preparation(self.fleet, blank.host, ways.journal, log, self._report)
         self._lock = Lock()
         self._stop = Event()  # the work that is under way is not wanted any more
         self._ending = False
@@ -72,7 +76,7 @@ class Worker:
                 self._say(found)
                 self.wake.set()
             self._look = found
-            if self._at_work is not None and found.order is not None and self._asked(found.order) != self._at_work:
+            if self._at_work is not None and found.order is not None and self._at_work not in self._asked(found.order):
                 self._log("interrupted", fleet=self.fleet, sequence=found.order.sequence)
                 self._stop.set()
 
@@ -87,7 +91,12 @@ class Worker:
         if found.trouble:
             self._log("no-order", fleet=self.fleet, why=found.trouble)
 
-    def _asked(self, order: Order) -> str:
+    def _asked(self, order: Order) -> frozenset[str]:
+        """The keys of all that the order asks of this host."""
+        step = self._before.key_of(order)
+        return frozenset({self._wanted(order), step} if step else {self._wanted(order)})
+
+    def _wanted(self, order: Order) -> str:
         wanted = assignment_of(order, self._blank.host)
         return wanted.key if wanted is not None else ""
 
@@ -117,7 +126,7 @@ class Worker:
         with self._lock:
             order = self._look.order
         memory = self._journal.memory
-        if order is None or self._seen.ailment:
+        if order is None or self._seen.ailment or self._before.is_due(order):
             return False
         has_failed = memory.work is not None and memory.work.state is WorkState.FAILED
         return not has_failed and isinstance(decide(order, self._blank.host, memory, self._seen.facts), Stay)
@@ -128,8 +137,11 @@ class Worker:
                 self._stop.clear()
             order = self._look.order
         self._observe(order)
+        self._before.mend(self._reach(order))
         decision, order = self._decided()
         if isinstance(decision, Stay):
+            if order is not None and self._before.is_due(order):
+                self._before.run(order, self._hands(order.target.lifecycle.root), self._stop)
             self._rest(order)
             return
         try:
@@ -156,7 +168,9 @@ class Worker:
         """What a newer order must ask for, or it interrupts."""
         if isinstance(decision, Begin | Resume):
             return decision.assignment.key
-        return self._asked(order) if order is not None else None
+        if order is None:
+            return None
+        return self._before.key_of(order) if self._before.is_due(order) else self._wanted(order)
 
     def _accept(self, order: Order) -> None:
         """Remember the order's sequence before anything is done for it, and where it forbids to go back to."""
@@ -281,5 +295,6 @@ class Worker:
                 target_groups=seen.groups,
                 work=memory.work,
                 refused=look.refused,
+                before=self._before.step,
             )
         )

@@ -14,13 +14,15 @@ from adapters.agent_protocol import addresses, canonical, fields, hints, orders,
 from adapters.agent_protocol.orders import assignment_of
 from adapters.agent_protocol.reading import Trust, own_order, read_order
 from adapters.agent_protocol.refusals import RefusalReason
-from adapters.agent_protocol.reports import Blame, Refusal, WorkState, read_report
-from adapters.agent_protocol.signing import SIGNED_AS, signing_key
+from adapters.agent_protocol.reports import Blame, Refusal, Step, WorkState, read_report
+from adapters.agent_protocol.signing import SIGNED_AS, SIGNED_AS_2, signing_key
+from fairlead_agent import stages
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "agent-protocol.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "data" / "agent_protocol" / "orders.json").read_text())
 JSON = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.M | re.S)]
+SECOND = next(each["document"] for each in VECTORS["orders"] if "hooks and a step" in each["name"])
 EXAMPLES = {block["format"].split("/")[1]: block for block in JSON}
 
 
@@ -67,6 +69,17 @@ def signed_by_the_page() -> bytes:
     return b"fairlead/order/v1\n" + json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def test_the_lines_of_the_second_format_are_those_of_a_vector_and_all_that_is_new_in_it() -> None:
+    hooks, before = re.findall(r'^"(?:hooks|before)": (\{.+\})$', PAGE, re.M)
+    new = {name for name in SECOND if name not in EXAMPLES["order"]}
+
+    assert {**SECOND["target"]["hooks"]} == json.loads(hooks)
+    assert SECOND["before"] == json.loads(before)
+    assert ({"before"}, {"hooks"}) == (new, {*SECOND["target"]} - {*EXAMPLES["order"]["target"]})
+    assert orders.FORMAT_2 == SECOND["format"]
+    assert f"or `{SIGNED_AS_2.decode().strip()}` where that is its format" in PAGE
+
+
 def test_the_signature_is_made_as_the_page_says() -> None:
     key = signing_key(VECTORS["key_id"], VECTORS["private_key"])
     signature = key.private.sign(signed_by_the_page())
@@ -89,13 +102,17 @@ def parts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "report", report
     yield "work", report["work"]
     refused = Refusal(reason="OrderTampered", message="", sequence=7)
-    yield "refusal", json.loads(_with(refused))["refused"]
+    yield "refusal", json.loads(_with(refused=refused))["refused"]
+    yield "step", json.loads(_with(before=Step(key="b:a:before:a1", state=WorkState.DONE)))["before"]
+    yield "hooks", SECOND["target"]["hooks"]
+    yield "hook", SECOND["target"]["hooks"]["pre"]
+    yield "before", SECOND["before"]
 
 
-def _with(refused: Refusal) -> str:
+def _with(**said: Any) -> str:
     from dataclasses import replace
 
-    return replace(read_report(json.dumps(EXAMPLES["report"])), refused=refused).text()
+    return replace(read_report(json.dumps(EXAMPLES["report"])), **said).text()
 
 
 @pytest.mark.parametrize(("name", "document"), list(parts()), ids=lambda value: value if isinstance(value, str) else "")
@@ -128,13 +145,11 @@ def test_the_values_of_state_and_blame_are_told() -> None:
 
 
 def test_the_stages_of_a_host_are_those_of_the_code() -> None:
-    """`Work.stage` lists them; the drawing shows them."""
-    source = (ROOT / "adapters" / "agent_protocol" / "reports.py").read_text()
-    stages = re.search(r"stage: str = \"\"  # (.+)", source)
     drawing = PAGE[PAGE.index("(fresh)") :].partition("```")[0]
+    named = {value for name, value in vars(stages).items() if name.isupper() and isinstance(value, str)}
 
-    assert stages
-    assert [] == [stage for stage in stages[1].split(", ") if stage not in drawing]
+    assert 9 == len(named)
+    assert [] == [stage for stage in named if stage not in drawing]
 
 
 def test_the_formats_are_those_of_the_code() -> None:

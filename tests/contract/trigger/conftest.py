@@ -21,7 +21,7 @@ from adapters.agent_protocol.fields import moment_text
 from adapters.agent_protocol.orders import Assignment, Order, assignment_of
 from adapters.agent_protocol.reading import Trust, own_order, read_order
 from adapters.agent_protocol.refusals import Refused
-from adapters.agent_protocol.reports import Blame, Refusal, Report, Work, WorkState
+from adapters.agent_protocol.reports import Blame, Refusal, Report, Step, Work, WorkState
 from adapters.agent_protocol.signing import SigningKey, new_key
 from adapters.aws.sessions import Sessions
 from adapters.clock import ManualClock, SystemClock
@@ -186,6 +186,7 @@ class Played:
     refused: Refusal | None = None
     number: int = 0
     last_good: str = "2.3.0"  # empty: nothing of ours was ever healthy there
+    before: Step | None = None
 
     def reads(self) -> Assignment | None:
         """Look at the order. Gives what it asks of this host, where that was not ended before."""
@@ -230,6 +231,7 @@ class Played:
             target_groups=self.groups,
             work=self.work,
             refused=self.refused,
+            before=self.before,
         )
         said = {**json.loads(report.text()), "sent": moment_text(self.rig.clock.now())}
         self.rig.reports.setdefault(self.region, {})[self.id] = said

@@ -32,10 +32,14 @@ from adapters.agent_protocol.orders import (
 from adapters.agent_protocol.reports import Work, WorkState
 from adapters.agent_protocol.signing import SigningKey, new_key
 from fairlead_agent.balancer import Balancer
+from fairlead_agent.commands import run
+from fairlead_agent.hands import Hands
 from fairlead_agent.health import HealthCheck
+from fairlead_agent.hooks import Hooks
 from fairlead_agent.installation import Installation, Means
 from fairlead_agent.journal import Journal
-from fairlead_agent.lifecycle import Deploy, Hands, Refuge
+from fairlead_agent.lifecycle import Deploy
+from fairlead_agent.returning import Refuge
 from fairlead_agent.service import Service
 from fairlead_sandbox.aws import Aws
 from tests.unit.agent.played import DRAIN, GROUP, PlayedGroups, PlayedHost
@@ -254,6 +258,7 @@ class Field:
             service=Service(self.unit),
             health=HealthCheck(self.unit, {}),
             balancer=Balancer(lambda: self.groups, "i-1", "us-east-1", pause=0.0),
+            hooks=Hooks(run, self.fleet, "i-1"),
             folder=self.host.root / "current",
         )
         self.deploy = Deploy(self.fleet, self.journal, self.said, self._moved)

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.agent_protocol.orders import Assignment, Release
 from adapters.agent_protocol.reports import Blame, WorkState
-from fairlead_agent.lifecycle import Refuge
+from fairlead_agent.returning import Refuge
 from fairlead_agent.stages import TOUCHED
 from fairlead_agent.trouble import Trouble
 

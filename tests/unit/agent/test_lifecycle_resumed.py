@@ -7,7 +7,7 @@ import pytest
 
 from adapters.agent_protocol.orders import Assignment
 from adapters.agent_protocol.reports import Blame, WorkState
-from fairlead_agent.lifecycle import Refuge
+from fairlead_agent.returning import Refuge
 from fairlead_agent.trouble import Interrupted
 
 STAGES = ["staging", "draining", "activating", "restarting", "checking", "registering"]

@@ -124,7 +124,7 @@ def test_an_order_that_was_taken_away_is_no_order_and_comes_back(
         (b"", "the order"),
         (b"\xff\xfe", "the order is not UTF-8"),
         (b"{}", "the order's format is"),
-        (b'{"format": "fairlead/order/v2"}', "this agent reads fairlead/order/v1"),
+        (b'{"format": "fairlead/order/v3"}', "this agent reads fairlead/order/v1"),
         (b" " * (LARGEST + 1), f"the order has {LARGEST + 1} bytes; the most is {LARGEST}"),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.agent_protocol.orders import Release
 from adapters.agent_protocol.reports import WorkState
+from fairlead_agent.hands import Hands
 from fairlead_agent.installation import Installation, Means
-from fairlead_agent.lifecycle import Hands
 from tests.unit.agent.workplace import AWAY, Workplace
 
 DONE, FAILED = WorkState.DONE, WorkState.FAILED

@@ -54,14 +54,14 @@ class Workplace:
         )
         blank = Report(host="i-1", fleet=field.fleet, agent="1", number=0, at=datetime(2026, 1, 1, tzinfo=UTC))
         self.worker = Worker(blank, ways, self._clock, field.said)
-        deploy = self.worker._deploy
-        said = deploy._moved
+        steps = self.worker._deploy._steps
+        said = steps.moved
 
         def moved() -> None:
             said()
             field.at(field.work.stage)
 
-        deploy._moved = moved
+        steps.moved = moved
 
     def order(self, target: Release, sequence: int, **changes: Any) -> None:
         self.orders.look_at = Look(order=self._make_order(target, sequence=sequence, **changes))

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.agent_protocol.canonical import canonical
-from adapters.agent_protocol.orders import Order
+from adapters.agent_protocol.orders import Before, Hook, Order, Release
 from adapters.agent_protocol.places import own_root
 from adapters.agent_protocol.reading import LARGEST, SKEW, Trust, own_order, parse_order, read_order
 from adapters.agent_protocol.refusals import RefusalReason, Refused
@@ -257,11 +258,70 @@ def test_a_refusal_tells_the_claimed_sequence_where_there_is_one(read: Any, key:
         assert told == refused.value.sequence
 
 
-@pytest.mark.parametrize("format_", ["fairlead/order/v2", "fairlead/order/v10", "fairlead/report/v1", "", None, 1, {}])
+@pytest.mark.parametrize("format_", ["fairlead/order/v3", "fairlead/order/v10", "fairlead/report/v1", "", None, 1, {}])
 def test_another_format_is_refused_with_a_sentence(read: Any, key: Any, order: Any, format_: Any) -> None:
     with pytest.raises(Refused, match="this agent reads fairlead/order/v1") as refused:
         read(key.sign(order().document() | {"format": format_}))
     assert RefusalReason.MALFORMED == refused.value.reason
+
+
+def test_hooks_and_a_step_make_it_an_order_of_the_second_format_and_are_read_back(
+    read: Any, key: Any, order: Any, release: Any
+) -> None:
+    plain, hooked = release(), with_hooks(release(), pre=Hook(command="./check"), post=Hook(command="./warm", within=9))
+    step = Before(host="i-1", attempt=2, command="./migrate", within=60)
+
+    for said in (order(target=hooked), order(base=hooked), order(before=step), order(target=hooked, before=step)):
+        document = key.sign(said.document())
+        assert "fairlead/order/v2" == document["format"]
+        assert said == replace(read(document), key_id="")
+        assert said.meaning != order(target=plain).meaning
+    assert "fairlead/order/v1" == order().document()["format"]
+    assert not {"before", "hooks"} & {*order().document(), *order().document()["target"]}
+
+
+def test_what_differs_in_a_hook_or_the_step_is_another_order(order: Any, release: Any) -> None:
+    said = [
+        order(),
+        *(order(before=Before(host=host, attempt=n, command="./m")) for host in ("i-1", "i-2") for n in (1, 2)),
+        *(order(target=with_hooks(release(), **{name: Hook(command="./m")})) for name in ("pre", "post")),
+    ]
+
+    assert len(said) == len({each.meaning for each in said})
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("before",), "now"),
+        (("before", "host"), ""),
+        (("before", "attempt"), 0),
+        (("before", "attempt"), True),
+        (("before", "command"), None),
+        (("before", "command"), "a\0b"),
+        (("before", "within"), -1),
+        (("before", "within"), "30m"),
+        (("target", "hooks"), []),
+        (("target", "hooks", "pre"), "./check"),
+        (("target", "hooks", "pre", "command"), ""),
+        (("target", "hooks", "post", "within"), 10**9),
+    ],
+)
+def test_a_hook_or_step_that_makes_no_sense_is_refused(
+    read: Any, key: Any, order: Any, release: Any, place: tuple[str, ...], value: Any
+) -> None:
+    hooks = {"pre": Hook(command="./check"), "post": Hook(command="./warm")}
+    said = order(target=with_hooks(release(), **hooks), before=Before(host="i-1", attempt=1, command="./migrate"))
+
+    with pytest.raises(Refused) as refused:
+        read(with_signature(key, said, (place, value)))
+
+    assert RefusalReason.MALFORMED == refused.value.reason
+    assert place[-1] in refused.value.message or place[0] in refused.value.message
+
+
+def with_hooks(release: Release, **hooks: Hook) -> Release:
+    return replace(release, lifecycle=replace(release.lifecycle, **hooks))
 
 
 def test_fields_of_newer_writers_are_passed_over_anywhere(read: Any, key: Any, order: Any) -> None:

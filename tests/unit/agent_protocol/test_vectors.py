@@ -13,7 +13,7 @@ from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.reading import Trust, read_order
 from adapters.agent_protocol.refusals import RefusalReason, Refused
-from adapters.agent_protocol.signing import SIGNED_AS, is_signed, public_key, signing_key
+from adapters.agent_protocol.signing import SIGNED_AS, SIGNED_AS_2, is_signed, public_key, signing_key
 from adapters.agent_protocol.strict_json import read_json
 
 DATA = Path(__file__).parents[2] / "data" / "agent_protocol"
@@ -25,8 +25,9 @@ def named(vector: Any) -> str:
     return str(vector["name"])
 
 
-def signed_bytes(document: dict[str, Any]) -> bytes:
-    return SIGNED_AS + canonical({name: value for name, value in document.items() if name != "signature"})
+def signed_bytes(document: dict[str, Any], word: bytes = b"") -> bytes:
+    word = word or (SIGNED_AS_2 if document["format"] == "fairlead/order/v2" else SIGNED_AS)
+    return word + canonical({name: value for name, value in document.items() if name != "signature"})
 
 
 @pytest.mark.parametrize("vector", CANONICAL["canonical"], ids=named)
@@ -59,7 +60,7 @@ def test_orders(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", ORDERS["orders"], ids=named)
 def test_what_is_signed(vector: dict[str, Any]) -> None:
-    signed = signed_bytes(vector["document"])
+    signed = signed_bytes(vector["document"], SIGNED_AS if "the word of v1" in vector["name"] else b"")
 
     assert vector["signed_sha256"] == hashlib.sha256(signed).hexdigest()
     assert vector.get("signed_hex", signed.hex()) == signed.hex()
