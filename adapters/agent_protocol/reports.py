@@ -85,6 +85,7 @@ class Report:
     target_groups: tuple[str, ...] = ()  # that it is attached to
     work: Work | None = None
     refused: Refusal | None = None
+    leaving: str = ""  # why the host is about to go; empty: it stays
 
     def text(self) -> str:
         """The message. Texts are cut, and what no queue takes in them is replaced: it always can be sent and read."""
@@ -107,6 +108,7 @@ class Report:
             "target_groups": [_cut(group) for group in self.target_groups],
             "work": _work_document(work) if work else None,
             "refused": _refusal_document(refused) if refused else None,
+            "leaving": _cut(self.leaving, SAID),
         }
         return canonical(said).decode()
 
@@ -165,6 +167,7 @@ def read_report(body: str) -> Report:
         target_groups=fields.names("target_groups"),
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
+        leaving=fields.optional("leaving") or "",
     )
 
 
