@@ -2,7 +2,7 @@
 
 | name | body | who reads it |
 |---|---|---|
-| `inventory/<account>/<region>` | `{"hosts": {id: {zone, state, launched, lifecycle}}}` | the inventories feed, and `refresh` |
+| `inventory/<account>/<region>` | `{"hosts": {id: {zone, state, launched, lifecycle}}}` | its feed, and `refresh` |
 | `reports/<account>/<region>/<environment>` | `{"hosts": {id: report}}`, `sent` added to a report | the reports feed |
 | `order/<fleet>` | the order as it lies in S3, see `placed` | `refresh` only |
 | `targets/<fleet>` | `{"groups": {arn: {id: why it is unhealthy}}}` | `refresh` only |
