@@ -62,10 +62,9 @@ class Deploy:
     """One fleet's assignments on this host, one at a time. `moved` is called after each step, to report it."""
 
     def __init__(self, fleet: str, journal: Journal, log: Log, moved: Callable[[], None]) -> None:
-        self._fleet = fleet
-        self._journal = journal
-        self._log = log
+        self._fleet, self._journal, self._log = fleet, journal, log
         self._moved = moved
+        self.stays_out = False  # of its target groups: the host is about to go
 
     # What a decision asks for. All raise `Interrupted` when `stop` was set, never `Trouble`: how it ended is in memory.
 
@@ -224,7 +223,7 @@ class Deploy:
         self._write_or_imagine(replace(self._memory, left={}))
 
     def _groups(self, release: Release, hands: Hands) -> Mapping[str, tuple[int, ...]]:
-        return {**hands.balancer.named(release.lifecycle.drain), **self._memory.left}
+        return {} if self.stays_out else {**hands.balancer.named(release.lifecycle.drain), **self._memory.left}
 
     # The way back
 
@@ -297,7 +296,7 @@ class Deploy:
     def _return_traffic(self, hands: Hands) -> None:
         """Into the target groups that it left; a later look tries again where that fails."""
         groups = self._memory.left
-        if not groups:
+        if self.stays_out or not groups:
             return
         try:
             hands.balancer.enter(groups)  # who finds it healthy from here on is theirs to say: nothing waits for it
