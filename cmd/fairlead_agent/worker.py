@@ -108,7 +108,8 @@ class Worker:
     def leave(self, *, leaving: bool) -> None:
         """The host is about to go, or stays after all. What has touched nothing yet is given up."""
         with self._lock:
-            self._leaving, self.is_away = leaving, False
+            self._leaving = self._deploy.stays_out = leaving
+            self.is_away = False
             work = self._journal.memory.work
             may_wait = work is None or work.stage not in TOUCHED or work.stage == REGISTERING
             if leaving and self._at_work is not None and may_wait:
@@ -184,7 +185,6 @@ class Worker:
             order = self._look.order
             if order is not None:
                 self._accept(order)
-            self._deploy.stays_out = self._leaving
             if self._leaving:
                 return decide_leaving(self._journal.memory), order  # no newer order interrupts
             decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
