@@ -42,6 +42,7 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
     if record.desired is None or record.setting is None:
         raise ValueError(f"{record.name} never had a sound spec")
     desired = Release(fleet=record.desired, setting_commit=record.setting.commit)
+    sight = replace(sight, observed=with_joiners(sight.observed, record.memory))
     lacks = deployers[desired.fleet.deploy_type].lacks
     work = stamped(record, (settle_unknown(outcome, now) for outcome in sight.work), now)
     memory = learn(desired, sight, work, deployers, now)
@@ -62,6 +63,13 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
         lacks="" if observe_only else lacks,
         before=deployers[spec.deploy_type].before(spec),
     )
+
+
+def with_joiners(observed: Observed, memory: Memory) -> Observed:
+    """Without a last good release nobody tells joiners what to run but a wave: they are units as all others."""
+    if memory.last_good is not None or not observed.joining:
+        return observed
+    return replace(observed, units=(*observed.units, *observed.joining), joining=())
 
 
 def learn(

@@ -97,6 +97,7 @@ class Report:
     work: Work | None = None
     refused: Refusal | None = None
     before: Step | None = None
+    leaving: str = ""  # why the host is about to go; empty: it stays
 
     def text(self) -> str:
         """The message. Texts are cut, and what no queue takes in them is replaced: it always can be sent and read."""
@@ -120,6 +121,7 @@ class Report:
             "work": _work_document(work) if work else None,
             "refused": _refusal_document(refused) if refused else None,
             "before": _step_document(self.before) if self.before else None,
+            "leaving": _cut(self.leaving, SAID),
         }
         return canonical(said).decode()
 
@@ -189,6 +191,7 @@ def read_report(body: str) -> Report:
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
         before=fields.maybe("before", read_step),
+        leaving=fields.optional("leaving") or "",
     )
 
 

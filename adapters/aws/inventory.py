@@ -6,7 +6,7 @@ A bulk read costs as many calls as there are pages. It is canonical: two reads o
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Inventory:
     clusters: Mapping[str, tuple[Mapping[str, Any], ...]]
     images: Mapping[str, Mapping[str, Any]]
     hosts: Hosts = field(default_factory=Hosts)
+    lifecycles: Mapping[str, str] = field(default_factory=dict)  # of the hosts that are in a group, by id
 
     def part(self, clusters: Collection[str]) -> dict[str, Any]:
         """What belongs to these clusters, as a snapshot's body: `{"server_groups": [...], "images": {...}}`."""
@@ -92,6 +93,15 @@ class InventoryReader:
         ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
         with readable(f"the instances of {place}", "ec2"):
             return read_hosts(ec2, tags)
+
+    def read_lifecycles(self, place: Place, hosts: Collection[Host]) -> Mapping[str, str]:
+        """What Auto Scaling says of those of these hosts that are in a group, by id. A call for a hundred groups."""
+        names = sorted({name for host in hosts if (name := host["tags"].get(GROUP_TAG))})
+        if not names:
+            return {}
+        autoscaling, _ = self._clients(place)
+        with readable(f"the Auto Scaling groups of {place}", "autoscaling"):
+            return _lifecycles(groups_named(autoscaling, place.region, names), {host["id"] for host in hosts})
 
     def read_clusters(self, place: Place, clusters: Collection[str]) -> Inventory:
         """These clusters only. Reads the whole region's groups where a cluster shows no instance to find it by."""
@@ -147,7 +157,13 @@ def _assembled(
         cluster: tuple(sorted(found, key=lambda group: (group["created"], group["name"])))
         for cluster, found in clusters.items()
     }
-    return Inventory(clusters=ordered, images=described, hosts=hosts)
+    lifecycles = _lifecycles(groups, {host["id"] for host in hosts.all})
+    return Inventory(clusters=ordered, images=described, hosts=hosts, lifecycles=lifecycles)
+
+
+def _lifecycles(groups: Iterable[ServerGroup], hosts: Collection[str]) -> dict[str, str]:
+    members = (one for group in groups for one in group.body["instances"])
+    return {one["id"]: one["lifecycle"] for one in members if one["id"] in hosts}
 
 
 def _of_cluster(autoscaling: Any, ec2: Any, region: str, cluster: str) -> list[ServerGroup]:

@@ -59,7 +59,7 @@ class Trigger:
     """The deployer of type `trigger`; see `reconciler.ports.Deployer` for what each method promises."""
 
     settings_model = TriggerSettings
-    aws_services = ("ec2", "s3", "sns", "elbv2")
+    aws_services = ("ec2", "autoscaling", "s3", "sns", "elbv2")
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
 
     def __init__(
@@ -94,7 +94,7 @@ class Trigger:
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""
         del region
-        return hosts_body(inventory.hosts.tagged(settings_of(fleet).select.tags))
+        return hosts_body(inventory.hosts.tagged(settings_of(fleet).select.tags), inventory.lifecycles)
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
         """One unit an instance."""
@@ -149,7 +149,8 @@ class Trigger:
     def _hosts(self, place: Place, spec: Fleet) -> Snapshot:
         read_at = self._clock.now()
         hosts = self._reader.read_hosts(place, settings_of(spec).select.tags)
-        return Snapshot(feed=inventory_feed(place.account, place.region), body=hosts_body(hosts), read_at=read_at)
+        body = hosts_body(hosts, self._reader.read_lifecycles(place, hosts))
+        return Snapshot(feed=inventory_feed(place.account, place.region), body=body, read_at=read_at)
 
     def _order(self, fleet: Fleet) -> Snapshot:
         read_at = self._clock.now()

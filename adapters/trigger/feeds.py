@@ -2,7 +2,7 @@
 
 | name | body | who reads it |
 |---|---|---|
-| `inventory/<account>/<region>` | `{"hosts": {id: {zone, state, launched}}}` | the inventories feed, and `refresh` |
+| `inventory/<account>/<region>` | `{"hosts": {id: {zone, state, launched, lifecycle}}}` | its feed, and `refresh` |
 | `reports/<account>/<region>/<environment>` | `{"hosts": {id: report}}`, `sent` added to a report | the reports feed |
 | `order/<fleet>` | the order as it lies in S3, see `placed` | `refresh` only |
 | `targets/<fleet>` | `{"groups": {arn: {id: why it is unhealthy}}}` | `refresh` only |
@@ -41,10 +41,15 @@ def targets_feed(fleet: str) -> str:
     return f"targets/{fleet}"
 
 
-def hosts_body(hosts: Iterable[Host]) -> dict[str, Any]:
-    """The fleet's part of an inventory."""
+def hosts_body(hosts: Iterable[Host], lifecycles: Mapping[str, str]) -> dict[str, Any]:
+    """The fleet's part of an inventory. `lifecycles`: what Auto Scaling says of those that are in a group, by id."""
     kept = ("zone", "state", "launched")
-    return {"hosts": {host["id"]: {key: host[key] for key in kept} for host in hosts}}
+    return {
+        "hosts": {
+            host["id"]: {**{key: host[key] for key in kept}, "lifecycle": lifecycles.get(host["id"], "")}
+            for host in hosts
+        }
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class Seen:
     launched: str
     report: Body | None  # None: it never reported
     reports_read_at: datetime | None  # None: nobody in its region ever did
+    lifecycle: str = ""  # its state in its Auto Scaling group; empty: it is in none
 
 
 def inventories(environment: Environment) -> list[str]:
@@ -137,4 +143,5 @@ def _seen(name: UnitId, facts: Body, reports: Snapshot | None) -> Seen:
         launched=str(facts.get("launched", "")),
         report=_hosts(reports).get(name) if reports is not None else None,
         reports_read_at=reports.read_at if reports is not None else None,
+        lifecycle=str(facts.get("lifecycle", "")),
     )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from adapters.agent_protocol.refusals import RefusalReason
 from adapters.agent_protocol.reports import Blame, WorkState
 from adapters.trigger.feeds import NOTHING, Body, Seen
+from adapters.trigger.membership import BOOT, leaves
 from adapters.trigger.observing import is_outdated, is_silent, last_word, outstanding_refusal, refusal, unit_of
 from adapters.trigger.placed import admits, asks_before
 from adapters.trigger.releases import lasts_at_most
@@ -21,7 +22,6 @@ from reconciler.work import Failure, Intent, Outcome, Phase
 
 STAGING = timedelta(minutes=10)  # allowed for downloads, before a host is touched
 STAGE_OF_DOWNLOADS = "staging"  # as the agent reports it
-BOOT = timedelta(minutes=10)  # allowed to a fresh instance before its silence counts
 WITHOUT = "without:"  # begins the ticket of an aborted intent: the sequence of the order that leaves it out
 _OF_THE_HOST = frozenset({RefusalReason.UNKNOWN_KEY, RefusalReason.NOT_YET})  # a sound order, and a host set up wrong
 
@@ -110,6 +110,8 @@ def judge(case: Case) -> Outcome:
         return case.outcome
     if case.host is None:
         return _unseen(case)
+    if going := leaves(case.host):
+        return moved(case.outcome, Phase.ABORTED, case.now, f"{case.host.id} is leaving: {going}")
     if case.outcome.phase is Phase.ABORTING:
         return _aborting(case)
     if case.outcome.phase is Phase.RUNNING:

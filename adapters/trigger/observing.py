@@ -13,6 +13,7 @@ from typing import Any
 from adapters.agent_protocol.orders import LIFETIME
 from adapters.aws.targets import region_of_group
 from adapters.trigger.feeds import Seen, inventories, order_feed, reports_feed, targets_feed
+from adapters.trigger.membership import boots, leaves
 from adapters.trigger.settings import TriggerSettings
 from desired_state.model import Fleet, ZeroUnits
 from reconciler.observed import Observed, Snapshots, Unit, UnitId
@@ -24,16 +25,22 @@ NOBODY = "none"  # the one unit of a fleet that is meant to be empty
 
 
 def observe(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snapshots: Snapshots) -> Observed:
-    """One unit an instance, in their order (see `spread`)."""
+    """One unit an instance that stays, in their order (see `spread`); those that boot beside others are `joining`."""
     feeds = inventories(fleet.environment)
     missing = [feed for feed in feeds if feed not in snapshots]
     read_at = min((snapshots[feed].read_at for feed in feeds if feed in snapshots), default=None)
     if not missing:
         missing = [*_unheard(fleet, hosts, snapshots), *_unread(fleet, settings, hosts, snapshots)]
     sick = sick_targets(fleet, snapshots)
-    units = tuple(unit_of(host, settings, sick.get(host.id, "")) for host in hosts)
+    staying = [host for host in hosts if not leaves(host)]
+    found = [(host, unit_of(host, settings, sick.get(host.id, ""))) for host in staying]
+    booting = {host.id for host, unit in found if read_at and boots(host, read_at, healthy=unit.healthy)}
+    if len(booting) == len(found):  # nobody serves: all count
+        booting.clear()
+    units = tuple(unit for _, unit in found if unit.id not in booting)
     return Observed(
         units=units or _empty(fleet),
+        joining=tuple(unit for _, unit in found if unit.id in booting),
         missing=tuple(missing),
         read_at=read_at,
         upkeep=any(_wants_upkeep(host, settings) for host in hosts),

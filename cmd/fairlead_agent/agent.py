@@ -16,10 +16,12 @@ from threading import Event, Thread
 from typing import IO, Any
 
 from adapters.agent_protocol.reports import Report
+from fairlead_agent.belonging import Belonging, Taken
 from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
 from fairlead_agent.journal import Journal
+from fairlead_agent.life import LOOK, Life, Means
 from fairlead_agent.listening import Listener
 from fairlead_agent.log import Log
 from fairlead_agent.orders import Orders
@@ -53,6 +55,8 @@ class Surroundings:
     clock: Clock
     log: Log
     report_only: bool = False
+    begun_anew: str = ""  # why nothing is remembered, where the state was another instance's
+    belonging: Belonging | None = None  # whose that state is; None: nobody else can come to it
 
 
 class Agent:
@@ -69,6 +73,19 @@ class Agent:
             around.log,
         )
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
+        self.taken = ""  # why it ended by itself: another instance uses its state
+        self._life = Life(
+            Means(
+                settings=settings,
+                host=around.identity.host,
+                client=lambda: around.cloud.client("autoscaling"),
+                sender=self._sender,
+                clock=around.clock,
+                log=around.log,
+                acts=not (around.report_only or settings.report_only),
+            ),
+            self.workers,
+        )
 
     def _worker(self, fleet: str) -> Worker | Watcher:
         around, settings = self._around, self._around.settings
@@ -77,6 +94,7 @@ class Agent:
         if around.report_only or settings.report_only:
             return Watcher(fleet, elsewhere, self._sender.post, blank)
         journal = _journal(settings.state / "fleets", fleet)
+        journal.lost = journal.lost or around.begun_anew
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         ways = Ways(
@@ -96,7 +114,7 @@ class Agent:
             self._around.log("seldom-heard", heartbeat=f"{self._around.settings.heartbeat:g}s", fix=fix)
         adopt()
         threads = [Thread(target=self._work, args=(each, ending), name=each.fleet) for each in self.workers]
-        beside = [Thread(target=self._listen, args=(ending,)), Thread(target=self._send, args=(ending,))]
+        beside = [Thread(target=each, args=(ending,)) for each in (self._listen, self._send, self._live, self._claim)]
         for thread in (*threads, *beside):
             thread.daemon = True  # one that hangs in a call does not keep the process
             thread.start()
@@ -147,6 +165,21 @@ class Agent:
         )
         while not ending.is_set():
             self._guarded(lambda: listener.listen(ending), ending)
+
+    def _live(self, ending: Event) -> None:
+        while not ending.is_set():
+            self._guarded(lambda: self._life.step(ending), ending)
+            ending.wait(jittered(min(LOOK, self._around.settings.poll)))
+
+    def _claim(self, ending: Event) -> None:
+        """Two hosts with one state would both carry out what it remembers: this one ends."""
+        belonging = self._around.belonging
+        while belonging is not None and not ending.wait(belonging.every):
+            try:
+                belonging.beat()
+            except Taken as taken:
+                self.taken = str(taken)
+                ending.set()
 
     def _send(self, ending: Event) -> None:
         while not ending.is_set():

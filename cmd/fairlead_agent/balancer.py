@@ -84,6 +84,8 @@ class Balancer:
         """What the road does meanwhile is no answer: it is asked again until the time is over."""
         until, pause = monotonic() + within, self._pause
         while True:
+            if stop.is_set():
+                raise Interrupted
             try:
                 if all(self._states(arn, ports) <= wanted for arn, ports in groups.items()):
                     return True

@@ -4,10 +4,12 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from fairlead_agent.agent import Agent, CannotStart, Surroundings, agent_version, alone
+from fairlead_agent.belonging import Belonging, Taken
 from fairlead_agent.checking import findings
 from fairlead_agent.clock import HostClock
 from fairlead_agent.cloud import Cloud
@@ -58,6 +60,7 @@ def _surroundings(asked: argparse.Namespace) -> Surroundings:
 
 def _run(around: Surroundings, *, once: bool) -> int:
     with alone(around.settings.state):
+        around = _claimed(around)
         agent = Agent(around)
         ending = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,7 +68,24 @@ def _run(around: Surroundings, *, once: bool) -> int:
         if once:
             return WELL if agent.run_once(ending) else NOT_THERE
         agent.run(ending)
+        if agent.taken:
+            raise CannotStart(agent.taken)
         return WELL
+
+
+def _claimed(around: Surroundings) -> Surroundings:
+    """The same with a state that is this instance's. Raises `CannotStart`."""
+    settings = around.settings
+    belonging = Belonging(settings.state, around.identity.host, settings.heartbeat, Event().wait)
+    try:
+        anew = belonging.take()
+    except Taken as taken:
+        raise CannotStart(str(taken)) from None
+    except OSError as error:
+        raise CannotStart(f"cannot use {settings.state} as state: {error.strerror}") from None
+    if anew:
+        around.log("begins-anew", why=anew)
+    return replace(around, begun_anew=anew, belonging=belonging)
 
 
 def _check(around: Surroundings) -> int:

@@ -17,6 +17,7 @@ Begun is also what is there already; `Begin.settled` says that nothing is to be 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from adapters.agent_protocol.orders import Assignment, Order, assignment_of
 from adapters.agent_protocol.reports import Blame, Work, WorkState
@@ -68,6 +69,15 @@ class Withdraw:
 Decision = Stay | Begin | Resume | Withdraw
 
 
+class Readiness(StrEnum):
+    """How far a host is with its order, for those who wait for it."""
+
+    THERE = "there"  # it is where its order wants it, healthy
+    EMPTY = "empty"  # there is no order, or it asks nothing of this host: nothing is to run yet
+    WORKING = "working"
+    FAILED = "failed"  # for good: nothing tries again by itself
+
+
 def decide(order: Order | None, host: str, memory: Memory, seen: Observation) -> Decision:
     """What the host does now. `order` is one that is believed; None: there is none."""
     if order is None:
@@ -82,6 +92,25 @@ def decide(order: Order | None, host: str, memory: Memory, seen: Observation) ->
     if _is_of_others(memory, seen) and host not in (order.admitted or ()):
         return Stay()
     return _begun(wanted, memory, seen)
+
+
+def decide_leaving(memory: Memory) -> Decision:
+    """What a host does that is about to go: it begins nothing. What was touched is brought to its end."""
+    return (_resumed(memory) if memory.touched else None) or Stay()
+
+
+def readiness(order: Order, host: str, memory: Memory, seen: Observation) -> Readiness:
+    """How far the host is with an order that is believed."""
+    if memory.work is not None and memory.work.state is WorkState.FAILED and memory.work.blame is not Blame.TRANSIENT:
+        return Readiness.FAILED
+    is_quiet = isinstance(decide(order, host, memory, seen), Stay)
+    if is_quiet and seen.running and seen.healthy and not _has_failed(memory):
+        return Readiness.THERE
+    return Readiness.EMPTY if assignment_of(order, host) is None and is_quiet else Readiness.WORKING
+
+
+def _has_failed(memory: Memory) -> bool:
+    return memory.work is not None and memory.work.state is WorkState.FAILED
 
 
 def _known(order: Order, host: str, wanted: Assignment, memory: Memory, seen: Observation) -> Decision:

@@ -39,6 +39,7 @@ class Touch:
     def __init__(self, fleet: str, steps: Steps) -> None:
         self._fleet = fleet
         self._steps = steps
+        self.stays_out = False  # of its target groups: the host is about to go
 
     @property
     def _memory(self) -> Memory:
@@ -114,4 +115,4 @@ class Touch:
         self._steps.write_or_imagine(replace(self._memory, left={}))
 
     def _groups(self, release: Release, hands: Hands) -> Mapping[str, tuple[int, ...]]:
-        return {**hands.balancer.named(release.lifecycle.drain), **self._memory.left}
+        return {} if self.stays_out else {**hands.balancer.named(release.lifecycle.drain), **self._memory.left}

@@ -44,6 +44,15 @@ class Deploy:
     def _memory(self) -> Memory:
         return self._steps.memory
 
+    @property
+    def stays_out(self) -> bool:
+        """It enters no target group: the host is about to go."""
+        return self._touch.stays_out
+
+    @stays_out.setter
+    def stays_out(self, stays_out: bool) -> None:
+        self._touch.stays_out = stays_out
+
     # What a decision asks for. All raise `Interrupted` when `stop` was set, never `Trouble`: how it ended is in memory.
 
     def settle(self, assignment: Assignment, hands: Hands, stop: Event) -> None:

@@ -29,6 +29,11 @@ class Look:
     order: Order | None = None
     refused: Refusal | None = None
     trouble: str = ""  # S3 was not reached, or nothing is there yet
+    absent: bool = False  # nothing is there yet
+
+
+class _NoOrder(Trouble):
+    """S3 answered that there is none."""
 
 
 class Orders:
@@ -55,7 +60,7 @@ class Orders:
             said = Refusal(reason=refused.reason, message=str(refused), sequence=refused.sequence)
             return Look(refused=said)
         except Trouble as trouble:
-            return Look(trouble=trouble.message)
+            return Look(trouble=trouble.message, absent=isinstance(trouble, _NoOrder))
         self._believed = (known, order)
         return Look(order=order)
 
@@ -95,5 +100,5 @@ class Orders:
             return self._body
         if code in _ABSENT:
             said = f"there is no order yet: {self._address} is not there"
-            raise Trouble.of_the_road(said) from None
+            raise _NoOrder.of_the_road(said) from None
         raise Trouble.of_the_road(f"cannot read {self._address}: {error}") from None

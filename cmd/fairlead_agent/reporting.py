@@ -65,6 +65,7 @@ class Sender:
         self._clock = clock
         self._log = log
         self._wake = Condition()
+        self._leaving, self._aside = "", ""
         self._posted: dict[str, Report] = {}  # not sent yet
         self._last: dict[str, Report] = {}
         self._sent_at: dict[str, float] = {}
@@ -77,6 +78,18 @@ class Sender:
         """Send this soon, in place of an older one of the same fleet."""
         with self._wake:
             self._posted[report.fleet] = self._last[report.fleet] = report
+            self._wake.notify()
+
+    def say_of_all(self, leaving: str, aside: str) -> None:
+        """What every report says of the host from now on; the last ones are sent again where that is new.
+
+        `leaving` is why it is about to go, `aside` what a person should know.
+        """
+        with self._wake:
+            if (leaving, aside) == (self._leaving, self._aside):
+                return
+            self._leaving, self._aside = leaving, aside
+            self._posted = {**self._last, **self._posted}
             self._wake.notify()
 
     def silence(self, fleet: str) -> None:
@@ -138,7 +151,10 @@ class Sender:
     def _send(self, report: Report) -> str:
         """Send one. Gives what went wrong."""
         name = reports_queue_name(report.fleet.partition("/")[0])
-        numbered = replace(report, number=self._numbers.take(), at=self._clock.now())
+        said = "; ".join(part for part in (report.message, self._aside) if part)
+        numbered = replace(
+            report, number=self._numbers.take(), at=self._clock.now(), message=said, leaving=self._leaving
+        )
         try:
             if name not in self._queues:
                 self._queues[name] = self._client().get_queue_url(QueueName=name)["QueueUrl"]

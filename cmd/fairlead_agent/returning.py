@@ -111,7 +111,7 @@ class WayBack:
     def return_traffic(self, hands: Hands) -> None:
         """Into the target groups that it left; a later look tries again where that fails."""
         groups = self._memory.left
-        if not groups:
+        if self._touch.stays_out or not groups:
             return
         try:
             hands.balancer.enter(groups)  # who finds it healthy from here on is theirs to say: nothing waits for it

@@ -20,6 +20,11 @@ _DAY = 86_400  # seconds
 _COMPONENT = re.compile(r"package/[A-Za-z0-9][A-Za-z0-9.+_-]{0,199}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LARGEST = 1 << 20  # bytes
+_KNOWN = (
+    *("bucket", "keys", "fleets", "state", "poll", "heartbeat", "report_only", "host", "rehearsal"),
+    *("launch_hook", "terminating_hook", "group"),
+)
+_HOOK = re.compile(r"[A-Za-z0-9\-_/]{1,255}")  # PutLifecycleHook, LifecycleHookName
 
 
 class BadSettings(Exception):
@@ -57,12 +62,14 @@ class Settings:
     host: str | None = None  # None: the metadata service says it
     region: str | None = None
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    launch_hook: str | None = None  # lifecycle hooks of the host's Auto Scaling group
+    terminating_hook: str | None = None
+    group: str | None = None  # that group; None: the instance's tags in its metadata say it
 
 
 def read_settings(path: Path) -> Settings:
     """The settings in a file. Raises `BadSettings`."""
-    known = ("bucket", "keys", "fleets", "state", "poll", "heartbeat", "report_only", "host", "rehearsal")
-    top = _Map(_parsed(path), str(path), "", known)
+    top = _Map(_parsed(path), str(path), "", _KNOWN)
     host = top.map("host", ("id", "region"))
     return Settings(
         bucket=top.text("bucket", _BUCKET, "the name of the environment's bucket"),
@@ -75,6 +82,9 @@ def read_settings(path: Path) -> Settings:
         host=host.optional("id"),
         region=host.optional("region"),
         rehearsal=_rehearsal(top.map("rehearsal", ("prefix", "ports", "path"))),
+        launch_hook=_hook(top, "launch_hook"),
+        terminating_hook=_hook(top, "terminating_hook"),
+        group=top.optional("group"),
     )
 
 
@@ -129,6 +139,13 @@ def _observe(found: "_Map") -> Observe:
     if component is not None and _COMPONENT.fullmatch(component) is None:
         raise found.wrong("component", "must be a package as desired state names it, like package/catalog")
     return Observe(command=found.optional("command"), component=component)
+
+
+def _hook(top: "_Map", name: str) -> str | None:
+    hook = top.optional(name)
+    if hook is not None and _HOOK.fullmatch(hook) is None:
+        raise top.wrong(name, "must be the name of a lifecycle hook, like fairlead-launch")
+    return hook
 
 
 def _rehearsal(found: "_Map") -> Rehearsal:

@@ -6,6 +6,7 @@ from threading import Event
 
 from adapters.agent_protocol.reports import Report
 from fairlead_agent.commands import Runner
+from fairlead_agent.deciding import Readiness
 from fairlead_agent.observing import Seen
 from fairlead_agent.settings import Observe
 from fairlead_agent.trouble import Trouble
@@ -49,9 +50,14 @@ class Watcher:
         self._post = post
         self._blank = blank
         self._seen = Seen()
+        self.is_away = False
 
     def look(self) -> None:
         """Orders are not its business."""
+
+    def leave(self, *, leaving: bool) -> None:
+        """Nothing of the host's traffic is its business."""
+        self.is_away = leaving
 
     def end(self) -> None:
         """Nothing is under way."""
@@ -61,6 +67,11 @@ class Watcher:
     def is_settled(self) -> bool:
         """The version is known."""
         return not self._seen.ailment
+
+    @property
+    def readiness(self) -> Readiness:
+        """No order is read."""
+        return Readiness.EMPTY
 
     def work(self) -> None:
         """Look and report."""

@@ -10,7 +10,19 @@ from threading import Event, Lock
 from adapters.agent_protocol.orders import Order, assignment_of
 from adapters.agent_protocol.reports import Report, WorkState
 from fairlead_agent.clock import Clock
-from fairlead_agent.deciding import Begin, Decision, Resume, Stay, Withdraw, decide, is_between
+from fairlead_agent.deciding import (
+    Begin,
+    Decision,
+    Readiness,
+    Resume,
+    Stay,
+    Withdraw,
+    decide,
+    decide_leaving,
+    is_between,
+    readiness,
+)
+from fairlead_agent.departing import depart
 from fairlead_agent.hands import Hands
 from fairlead_agent.journal import Journal, Memory
 from fairlead_agent.lifecycle import Deploy
@@ -20,7 +32,7 @@ from fairlead_agent.orders import Look, Orders
 from fairlead_agent.preparing import Preparation
 from fairlead_agent.returning import Refuge
 from fairlead_agent.running import ran
-from fairlead_agent.stages import TOUCHED
+from fairlead_agent.stages import REGISTERING, TOUCHED
 from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_agent.watching import Elsewhere
 
@@ -55,6 +67,8 @@ class Worker:
         self._lock = Lock()
         self._stop = Event()  # the work that is under way is not wanted any more
         self._ending = False
+        self._leaving = False
+        self.is_away = False  # the host is about to go, and nobody sends it traffic any more
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
         self._look = Look(trouble="its order was not read yet")
@@ -100,6 +114,17 @@ class Worker:
         wanted = assignment_of(order, self._blank.host)
         return wanted.key if wanted is not None else ""
 
+    def leave(self, *, leaving: bool) -> None:
+        """The host is about to go, or stays after all. What has touched nothing yet is given up."""
+        with self._lock:
+            self._leaving = self._deploy.stays_out = leaving
+            self.is_away = False
+            work = self._journal.memory.work
+            may_wait = work is None or work.stage not in TOUCHED or work.stage == REGISTERING
+            if leaving and self._at_work is not None and may_wait:
+                self._stop.set()
+        self.wake.set()
+
     def end(self) -> None:
         """Interrupt what is under way, for good: the process is to end."""
         with self._lock:
@@ -131,6 +156,15 @@ class Worker:
         has_failed = memory.work is not None and memory.work.state is WorkState.FAILED
         return not has_failed and isinstance(decide(order, self._blank.host, memory, self._seen.facts), Stay)
 
+    @property
+    def readiness(self) -> Readiness:
+        """How far the host is with its newest order."""
+        with self._lock:
+            look = self._look
+        if look.order is None:
+            return Readiness.EMPTY if look.absent else Readiness.WORKING
+        return readiness(look.order, self._blank.host, self._journal.memory, self._seen.facts)
+
     def _round(self) -> None:
         with self._lock:
             if not self._ending:
@@ -140,6 +174,9 @@ class Worker:
         self._before.mend(self._reach(order))
         decision, order = self._decided()
         if isinstance(decision, Stay):
+            if self._deploy.stays_out:
+                self._depart(order)
+                return
             if order is not None and self._before.is_due(order):
                 self._before.run(order, self._hands(order.target.lifecycle.root), self._stop)
             self._rest(order)
@@ -160,6 +197,8 @@ class Worker:
             order = self._look.order
             if order is not None:
                 self._accept(order)
+            if self._leaving:
+                return decide_leaving(self._journal.memory), order  # no newer order interrupts
             decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
             self._at_work = self._key_of(decision, order)
             return decision, order
@@ -220,6 +259,14 @@ class Worker:
             known = replace(memory, release=memory.release or release, root=self._root, last_good_root=self._root)
             self._remember(replace(known, last_good=release.id, last_good_version=release.version))
         self._report()
+
+    def _depart(self, order: Order | None) -> None:
+        """Say so, and leave the target groups; once, and again where that failed."""
+        self._report()
+        release = self._seen.release
+        if not self.is_away:
+            drain = release.lifecycle.drain if release is not None else None
+            self.is_away = depart(self._journal, self._reach(order).balancer, drain, self._stop, self._log)
 
     def _prune(self, order: Order | None) -> None:
         memory = self._journal.memory

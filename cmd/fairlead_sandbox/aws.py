@@ -22,7 +22,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from fairlead_sandbox import aws_extensions, aws_messages
+from fairlead_sandbox import aws_extensions, aws_lifecycle, aws_messages
 from fairlead_sandbox.aws_state import Asked, AwsState, state_in_use
 
 ACCOUNT = "123456789012"
@@ -137,6 +137,11 @@ class Aws:
     def make_target_well(self, instance_id: str) -> None:
         """Undo `make_target_sick`."""
         self.state.sick_targets.discard(instance_id)
+
+    def target_lifecycle_state(self, region: str, instance_id: str) -> str | None:
+        """The state that the instance's Auto Scaling group wants it in; None: it is in no group."""
+        with state_in_use(self.state):
+            return aws_lifecycle.target_state(region, ACCOUNT, instance_id)
 
     def session_of(self, access_key: str) -> str:
         """The name of the role session that has this key: of a host its instance id, of anybody else empty."""

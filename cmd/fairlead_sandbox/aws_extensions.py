@@ -1,4 +1,4 @@
-"""What moto lacks or gets wrong, mended here, in `aws_messages.py` and in `aws_targets.py`, and nowhere else.
+"""What moto lacks or gets wrong, mended here, in `aws_lifecycle.py`, `aws_messages.py`, `aws_targets.py` alone.
 
 Each function says what was found by trying moto 5.2.5. `install()` may be called again and again.
 """
@@ -20,7 +20,7 @@ from moto.ec2.models.amis import AmiBackend
 from moto.ec2.responses.amis import AmisResponse
 from moto.s3.models import S3BackendDict
 
-from fairlead_sandbox import aws_messages, aws_targets
+from fairlead_sandbox import aws_lifecycle, aws_messages, aws_targets
 from fairlead_sandbox.aws_state import replace, state_now
 
 
@@ -33,6 +33,7 @@ def install() -> None:
     _separate_states()
     _mend_images()
     _mend_groups()
+    aws_lifecycle.mend()
     aws_messages.mend()
     aws_targets.mend()
     replace(BackendDict, "of_fairlead_sandbox", True)

@@ -31,6 +31,7 @@ class _Instance:
     region: str
     zone: str
     tokens: dict[str, datetime] = field(default_factory=dict)  # token: its end
+    notices: dict[str, str] = field(default_factory=dict)  # what a switch put at a path below `latest/meta-data`
     credentials: dict[str, Any] | None = None
 
 
@@ -64,6 +65,13 @@ class MetadataService:
         """Serve it no more: it was terminated."""
         self._instances.pop(instance, None)
 
+    def put_notice(self, instance: str, path: str, body: str | None) -> None:
+        """Say something at a path below `latest/meta-data`, such as `spot/instance-action`; None: no more."""
+        if body is None:
+            self._instances[instance].notices.pop(path, None)
+        else:
+            self._instances[instance].notices[path] = body
+
     def endpoint(self, instance: str) -> str:
         """Where the instance's own metadata is."""
         if self._server is None:
@@ -92,7 +100,21 @@ class MetadataService:
         if instance.tokens.get(token or "", self._clock.now()) <= self._clock.now():
             return 401, ""
         answer = self._known(instance).get(rest.rstrip("/"))
-        return (404, "") if answer is None else (200, answer())
+        found = self._noticed(instance, rest) if answer is None else answer()
+        return (404, "") if found is None else (200, found)
+
+    def _noticed(self, instance: _Instance, rest: str) -> str | None:
+        """What a switch put there, what Auto Scaling is to do with it, and its tags, as where they are allowed."""
+        path = rest.removeprefix("latest/meta-data/")
+        if path in instance.notices:
+            return instance.notices[path]
+        if path == "autoscaling/target-lifecycle-state":
+            return self._aws.target_lifecycle_state(instance.region, instance.id)
+        if path.startswith("tags/instance/"):
+            found = self._aws.client("ec2", instance.region).describe_instances(InstanceIds=[instance.id])
+            tags = found["Reservations"][0]["Instances"][0].get("Tags", [])
+            return {tag["Key"]: str(tag["Value"]) for tag in tags}.get(path.removeprefix("tags/instance/"))
+        return None
 
     def _addressed(self, path: str) -> tuple[_Instance | None, str]:
         name, _, rest = path.lstrip("/").partition("/")

@@ -1,6 +1,7 @@
 """The trigger half of a world: instances with agents, builds, topics and queues, and the key that signs orders."""
 
 import fcntl
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from adapters.agent_protocol.signing import SigningKey, new_key
-from fairlead_sandbox import builds, first_deploy, images, plumbing
+from fairlead_sandbox import aws_lifecycle, builds, first_deploy, images, plumbing, server_groups
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.builds import Behaviour, Build
 from fairlead_sandbox.example import TriggerFleet
@@ -23,6 +24,7 @@ from fairlead_sandbox.surroundings import LOOPBACK, inherited
 from reconciler.ports import Clock
 
 KEY_ID = "sandbox"
+LAUNCH_HOOK, TERMINATING_HOOK = "fairlead-launch", "fairlead-terminating"
 _WARDEN = Path(__file__).parent / "played" / "warden.py"
 
 
@@ -109,6 +111,57 @@ class TriggerHalf:
             self.connect(host)
         return made
 
+    def make_group(self, name: str, fleet: str, region: str, timeout: int = 600) -> None:
+        """An Auto Scaling group of the fleet's instances, empty yet, with a hook for each end of their lives."""
+        server_groups.create(self._aws, region, name, self._image(region), (0, 100, 0), self.fleets[fleet].tags)
+        for hook, transition in (
+            (LAUNCH_HOOK, aws_lifecycle.LAUNCHING),
+            (TERMINATING_HOOK, aws_lifecycle.TERMINATING),
+        ):
+            self._aws.client("autoscaling", region).put_lifecycle_hook(
+                AutoScalingGroupName=name,
+                LifecycleHookName=hook,
+                LifecycleTransition=transition,
+                HeartbeatTimeout=timeout,
+            )
+
+    def scale_out(self, group: str, fleet: str, region: str) -> Host:
+        """The group launches one instance more, which waits for its hook. Its agent is not started."""
+        found = server_groups.read(self._aws, region, group)
+        if found is None:
+            raise LookupError(f"there is no group {group} in {region}; make it first")
+        self._aws.client("autoscaling", region).set_desired_capacity(
+            AutoScalingGroupName=group, DesiredCapacity=found.desired + 1
+        )
+        return self.adopt(group, fleet, region)
+
+    def adopt(self, group: str, fleet: str, region: str) -> Host:
+        """The instance that the group launched last, as a host: by hand, or in the place of one that it ended."""
+        found = server_groups.read(self._aws, region, group)
+        members = [each["InstanceId"] for each in found.instances] if found is not None else []
+        (fresh,) = [each for each in members if each not in self.hosts]
+        ec2 = self._aws.client("ec2", region)
+        (instance,) = ec2.describe_instances(InstanceIds=[fresh])["Reservations"][0]["Instances"]
+        hooks = {"launch_hook": LAUNCH_HOOK, "terminating_hook": TERMINATING_HOOK}
+        host = self._host(instance, region, (self.fleets[fleet],), **hooks)
+        self.connect(host)
+        return host
+
+    def end_in_group(self, host: Host, *, replace: bool) -> None:
+        """Its group ends it, when its hook lets it, and launches another in its place where that is asked for."""
+        self._aws.client("autoscaling", host.region).terminate_instance_in_auto_scaling_group(
+            InstanceId=host.id, ShouldDecrementDesiredCapacity=not replace
+        )
+
+    def lifecycle(self, host: Host) -> str:
+        """The instance's state in its group; empty: it is in none, or gone."""
+        found = self._aws.client("autoscaling", host.region).describe_auto_scaling_instances(InstanceIds=[host.id])
+        return next((str(each["LifecycleState"]) for each in found["AutoScalingInstances"]), "")
+
+    def notice(self, host: Host, path: str, said: Mapping[str, str] | None) -> None:
+        """The host's metadata service says something below `latest/meta-data`; None: no more."""
+        self._imds.put_notice(host.id, path, None if said is None else json.dumps(said))
+
     def connect(self, host: Host) -> None:
         """Give the host its queue, subscribed to its fleets' topics."""
         plumbing.connect(self._aws, host.region, host.id, host.fleets.values())
@@ -148,12 +201,14 @@ class TriggerHalf:
         found = images.find(self._aws, region, "fairlead-agent", "1")
         return (found or images.register(self._aws, region, "fairlead-agent", "1", self._clock.now())).id
 
-    def _host(self, instance: Mapping[str, Any], region: str, fleets: tuple[TriggerFleet, ...]) -> Host:
+    def _host(self, instance: Mapping[str, Any], region: str, fleets: tuple[TriggerFleet, ...], **more: str) -> Host:
         name = instance["InstanceId"]
         self._imds.add(name, region, instance["Placement"]["AvailabilityZone"])
         host = Host(self.folder / "hosts" / name, name, region, fleets, self._environment(name))
         keys = {self.key.key_id: self.key.public}
-        host.prepare(AgentSettings(bucket=fleets[0].bucket, keys=keys, **self._pace))
+        settings = AgentSettings(bucket=fleets[0].bucket, keys=keys, **self._pace)
+        host.prepare(settings)
+        host.write_settings(settings, **more)
         self.hosts[name] = host
         return host
 

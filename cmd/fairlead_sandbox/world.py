@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -191,6 +192,7 @@ class World:
             self.gate.control.deeds["switch-by-hand"] = lambda host: self.host(host).switch_by_hand()
             self.gate.control.deeds["make-sick"] = lambda host: self.host(host).make_sick()
             self.gate.control.deeds["make-well"] = lambda host: self.host(host).make_well()
+            self.gate.control.deeds["spot-notice"] = lambda host: self.spot_notice(self.host(host))
 
     # -- living in it ------------------------------------------------------------------------------------------
 
@@ -317,6 +319,20 @@ class World:
         if agent:
             host.start_agent()
         return host
+
+    def scale_out(self, group: str, fleet: str, region: str) -> Host:
+        """A group, made where it is not there, launches an instance of the fleet, which waits in `Pending:Wait`."""
+        if server_groups.read(self.aws, region, group) is None:
+            self.trigger.make_group(group, fleet, region)
+        host = self.trigger.scale_out(group, fleet, region)
+        host.start_agent()
+        return host
+
+    def spot_notice(self, host: Host, action: str = "terminate") -> None:
+        """AWS takes the spot instance away in two minutes: its metadata service says so."""
+        at = self._clock.now() + timedelta(minutes=2)
+        said = {"action": action, "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+        self.trigger.notice(host, "spot/instance-action", said)
 
     def terminate(self, host: Host) -> None:
         """The instance is gone, with everything on it. Its queue stays behind."""

@@ -12,6 +12,8 @@ from botocore import xform_name
 
 from adapters.agent_protocol import addresses
 from adapters.aws import buckets, plumbing
+from fairlead_agent.clock import SPREAD
+from fairlead_agent.waiting import BEAT
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "terraform"
@@ -26,6 +28,7 @@ VALUES: dict[str, Any] = {
     "orders": ["arn:aws:s3:::example-fairlead-prod/orders/prod/matchmaker.json"],
     "target_groups": ["arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/mm/1"],
     "secrets": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/mm-??????"],
+    "groups": ["arn:aws:autoscaling:*:123456789012:autoScalingGroup:*:autoScalingGroupName/matchmaker-prod"],
     "queue_arn": "arn:aws:sqs:us-east-1:123456789012:fairlead-agent-i-0123456789abcdef0",
     "topics": ["arn:aws:sns:us-east-1:123456789012:fairlead-prod_matchmaker"],
 }
@@ -160,6 +163,32 @@ def test_a_queue_takes_hints_from_the_topics_of_its_fleets_only() -> None:
     assert statement["Resource"] == VALUES["queue_arn"]
     assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": VALUES["topics"]}
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+
+
+def test_a_host_answers_the_hooks_of_its_own_groups_and_describes_none() -> None:
+    (statement,) = statements(IAM / "policies" / "host-hooks.json.tftpl")
+    named = re.search(r'groups\s+= \[for name in var.groups : "([^"]*)"', (IAM / "main.tf").read_text())
+    group = "arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:6e2f:autoScalingGroupName/matchmaker-prod"
+
+    assert {"autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"} == set(
+        statement["Action"]
+    )
+    assert named is not None
+    written = named[1].replace("${var.partition}", "aws").replace("${var.account}", "123456789012")
+    assert [written.replace("${name}", "matchmaker-prod")] == VALUES["groups"] == statement["Resource"]
+    assert covers(statement["Resource"][0], [group])
+    assert not covers(statement["Resource"][0], [f"{group}-2"])
+
+
+def test_the_hooks_wait_longer_than_an_agent_is_quiet_and_let_nobody_unready_serve() -> None:
+    text = (FOLDER / "hooks" / "main.tf").read_text()
+    least = [int(found) for found in re.findall(r"_timeout >= (\d+)", (FOLDER / "hooks" / "variables.tf").read_text())]
+    hooks = dict(zip(re.findall(r'_hook" "(\w+)"', text), re.findall(r'default_result += "(\w+)"', text), strict=True))
+
+    assert {"launch": "ABANDON", "terminating": "CONTINUE"} == hooks
+    assert ["EC2_INSTANCE_LAUNCHING", "EC2_INSTANCE_TERMINATING"] == re.findall(r'"autoscaling:(\w+)"', text)
+    assert 2 == len(least)
+    assert min(least) >= 2 * BEAT * (1 + SPREAD)
 
 
 def test_setup_makes_the_same_queues() -> None:

@@ -8,6 +8,7 @@ locals {
     orders        = [for service in var.services : "arn:${var.partition}:s3:::${var.bucket}/orders/${var.environment}/${service}.json"]
     target_groups = var.target_groups
     secrets       = var.secrets
+    groups        = [for name in var.groups : "arn:${var.partition}:autoscaling:*:${var.account}:autoScalingGroup:*:autoScalingGroupName/${name}"]
   }
 
   # A statement about nothing is no statement: IAM refuses an empty list of resources.
@@ -15,6 +16,7 @@ locals {
     ["host.json.tftpl", "host-queue-by-${var.own_queue}.json.tftpl"],
     length(var.target_groups) > 0 ? ["host-target-groups.json.tftpl"] : [],
     length(var.secrets) > 0 ? ["host-secrets.json.tftpl"] : [],
+    length(var.groups) > 0 ? ["host-hooks.json.tftpl"] : [],
   )
 }
 

@@ -41,6 +41,12 @@ variable "secrets" {
   default     = []
 }
 
+variable "groups" {
+  description = "The names of the Auto Scaling groups whose lifecycle hooks these hosts answer. Empty: none."
+  type        = list(string)
+  default     = []
+}
+
 variable "own_queue" {
   description = "How a host is kept to its own queue: \"name\" (any agent queue of the account) or \"tag\" (see README)."
   type        = string

@@ -372,6 +372,6 @@ def test_the_state_is_the_agent_s_own(place: Place, make_order: Any) -> None:
     place.run("run", "--once")
 
     files = {str(path.relative_to(place.state)) for path in place.state.rglob("*") if path.is_file()}
-    assert {"lock", "number", "fleets/prod_matchmaker.json", "fleets/prod_matchmaker.before"} == files
+    assert {"lock", "host", "number", "fleets/prod_matchmaker.json", "fleets/prod_matchmaker.before"} == files
     assert 0o700 == place.state.stat().st_mode & 0o777
     assert "fairlead/journal/v1" == json.loads((place.state / "fleets/prod_matchmaker.json").read_text())["format"]

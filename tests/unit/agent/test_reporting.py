@@ -52,6 +52,42 @@ def sent(sqs: Any) -> Callable[..., list[Report]]:
     return come
 
 
+def test_what_is_said_of_the_host_goes_with_every_report_and_at_once(sender: Sender, sent: Any) -> None:
+    sent()
+    for report in (REPORT, LOBBY):
+        sender.post(report)
+    sender.send_due()
+    sent()
+
+    sender.say_of_all("AWS ends it at noon", "the hook is not answered")
+    sender.send_due()
+
+    found = sent()
+    assert {REPORT.fleet, LOBBY.fleet} == {report.fleet for report in found}
+    assert {("AWS ends it at noon", "first; the hook is not answered")} == {
+        (report.leaving, report.message) for report in found
+    }
+    sender.say_of_all("AWS ends it at noon", "the hook is not answered")
+    sender.send_due()
+    assert [] == sent()
+    sender.say_of_all("", "")
+    sender.send_due()
+    assert {("", "first")} == {(report.leaving, report.message) for report in sent()}
+
+
+def test_a_fleet_that_was_silenced_says_nothing_more_of_the_host(sender: Sender, sent: Any) -> None:
+    sent()
+    sender.post(REPORT)
+    sender.send_due()
+    sent()
+
+    sender.silence(REPORT.fleet)
+    sender.say_of_all("AWS ends it", "")
+    sender.send_due()
+
+    assert [] == sent()
+
+
 def test_a_report_goes_with_its_number_and_time(sender: Sender, sent: Any, clock: Any) -> None:
     sent()
     sender.post(REPORT)

@@ -58,6 +58,9 @@ def test_the_example_of_the_page_is_read_as_it_says(path: Path) -> None:
         host="i-0123456789abcdef0",
         region="us-east-1",
         rehearsal=Rehearsal(prefix=Path("/srv/rehearsal"), ports={8080: 41873}, path=Path("/srv/rehearsal/bin")),
+        launch_hook="fairlead-launch",
+        terminating_hook="fairlead-terminating",
+        group="matchmaker-prod",
     )
 
 
@@ -73,6 +76,9 @@ def test_the_example_of_the_page_is_read_as_it_says(path: Path) -> None:
         ("host: {id: i-1}", {"host": "i-1"}),
         ("host: {region: eu-west-1}", {"region": "eu-west-1"}),
         ("host:", {}),
+        ("launch_hook: fairlead/launch-1", {"launch_hook": "fairlead/launch-1"}),
+        ("terminating_hook: end", {"terminating_hook": "end"}),
+        ("group: my group", {"group": "my group"}),
         ("rehearsal: {ports: {80: 8080}}", {"rehearsal": Rehearsal(ports={80: 8080})}),
         ("rehearsal: {prefix: /a, path: /b}", {"rehearsal": Rehearsal(prefix=Path("/a"), path=Path("/b"))}),
     ],
@@ -117,6 +123,11 @@ def test_several_keys_and_fleets(path: Path) -> None:
         ("rehearsal: {ports: {80: 65536}}", "agent.yaml:4: rehearsal.ports.80: a port is a number from 1 to 65535"),
         ("? [a, b]\n: c", "agent.yaml:4: a key of the file must be one word"),
         ("host: {? {a: b} : c}", "agent.yaml:4: a key of host must be one word"),
+        (
+            "launch_hook: my hook",
+            "agent.yaml:4: launch_hook: must be the name of a lifecycle hook, like fairlead-launch",
+        ),
+        ("terminating_hook: {a: b}", "agent.yaml:4: terminating_hook: must be one value"),
         ("<<: {poll: 5s}", "agent.yaml:4: << is no setting"),
     ],
 )

@@ -1,0 +1,35 @@
+"""Which instances count: those that are about to go do not any more, those that boot do not yet. Pure.
+
+The states are those of an Auto Scaling group's instances (Amazon EC2 Auto Scaling User Guide, "Amazon EC2 Auto Scaling
+instance lifecycle"). In `Pending:Wait` an instance waits for its launch lifecycle hook; in `Warmed:*` it is in a warm
+pool; in `Standby` a person has taken it out of service to look into it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from adapters.trigger.feeds import NOTHING, Seen
+
+BOOT = timedelta(minutes=10)  # allowed to a fresh instance before its silence counts
+_GOING = ("Terminat", "Warmed:Terminat", "EnteringStandby", "Standby")
+_COMING = ("Pending", "Warmed:")
+
+
+def leaves(host: Seen) -> str:
+    """Why the host counts no more, in words; empty: it stays."""
+    said = str((host.report or NOTHING).get("leaving") or "")
+    if said:
+        return said
+    return f"its Auto Scaling group has it {host.lifecycle}" if host.lifecycle.startswith(_GOING) else ""
+
+
+def boots(host: Seen, now: datetime, *, healthy: bool) -> bool:
+    """It serves nobody yet: its group still waits for it, or it is young and nothing was ever healthy on it.
+
+    One that has a last good release served before: when it is not healthy now, something is wrong with it.
+    """
+    if host.lifecycle.startswith(_COMING):
+        return True
+    was_good = bool((host.report or NOTHING).get("last_good"))
+    if healthy or was_good or not host.launched:
+        return False
+    return now - datetime.fromisoformat(host.launched).astimezone(UTC) < BOOT
