@@ -27,7 +27,10 @@ class MemorySettings(BaseModel):
 
     select: dict[str, str] = {}
     waves: tuple[tuple[str, ...], ...] = ()
+    soak: str = "0s"
     at_once: int | None = None
+    tolerated: int = 0
+    deadline: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Place:
     healthy: bool = True
     running: bool = True
     unheard: bool = False
+    joining: bool = False  # it boots, and serves nobody yet
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +89,13 @@ class InMemory:
             execution.status, execution.message = "FAILED", message
             self.places[execution.intent.unit] = Place(components={}, healthy=False)
 
+    def lose(self, unit: str) -> None:
+        """The unit is terminated, and whatever ran on it has ended."""
+        del self.places[unit]
+        for execution in self.executions.values():
+            if execution.intent.unit == unit and execution.status in {"RUNNING", "CANCELING", "STUCK"}:
+                execution.status, execution.message = "CANCELED", f"{unit} is gone"
+
     def stick(self) -> None:
         """Every running execution is past its deadline and does not end."""
         for execution in self._running():
@@ -115,6 +126,7 @@ class InMemory:
                 "healthy": place.healthy,
                 "running": place.running,
                 "unheard": place.unheard,
+                "joining": place.joining,
             }
             for name, place in sorted(self.places.items())
         }
@@ -129,15 +141,24 @@ class InMemory:
         """The units of the snapshot."""
         if FEED not in snapshots:
             return Observed(units=(), missing=(FEED,))
-        units = snapshots[FEED].body["units"].items()
-        return Observed(units=tuple(Unit(id=name, **facts) for name, facts in units), read_at=snapshots[FEED].read_at)
+        found: dict[bool, list[Unit]] = {False: [], True: []}
+        for name, facts in snapshots[FEED].body["units"].items():
+            joining = bool(facts.get("joining"))
+            unit = Unit(id=name, **{fact: value for fact, value in facts.items() if fact != "joining"})
+            found[joining].append(unit)
+        return Observed(units=tuple(found[False]), joining=tuple(found[True]), read_at=snapshots[FEED].read_at)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The waves of the settings; none given: one over everything."""
         waves = fleet.deploy.get("waves") or (tuple(unit.id for unit in observed.units),)
         soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
-        at_once = fleet.deploy.get("at_once")
-        return tuple(Wave(units=tuple(units), soak=soak, at_once=at_once) for units in waves)
+        deadline = fleet.deploy.get("deadline")
+        limits: dict[str, Any] = {
+            "at_once": fleet.deploy.get("at_once"),
+            "tolerated": fleet.deploy.get("tolerated", 0),
+            "deadline": parse_duration(str(deadline)) if deadline else None,
+        }
+        return tuple(Wave(units=tuple(units), soak=soak, **limits) for units in waves)
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions that have not ended."""
