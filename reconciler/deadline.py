@@ -14,8 +14,9 @@ from reconciler.observed import Observed, Unit, Wave
 from reconciler.quarantine import quarantine
 from reconciler.reasons import Reason
 from reconciler.rests import LONG, heals, put, resting
+from reconciler.rollout import finish
 from reconciler.threshold import give_up, judge, left_behind, some, tolerated
-from reconciler.work import Hold, Outcome, Phase, Release
+from reconciler.work import Hold, Kind, Outcome, Phase, Release
 
 UNWATCHED = timedelta(minutes=5)  # a controller that looks so late was away: it cannot say that nothing came of it
 # answers of guards that are part of a rollout's own course; any other is somebody's or the world's doing
@@ -79,6 +80,8 @@ def expire(
     if heals(memory, rollout):
         return _left_alone(memory, rollout, late, message, now)
     busy = {outcome.intent.unit for outcome in in_flight}
+    if rollout.kind is Kind.ROLLBACK:
+        return memory if busy else _not_back(memory, rollout, late, observed, message, now)
     if late and not busy and len(rollout.left_behind) + len(late) <= tolerated(rollout, waves):
         for unit in late:
             said = unit.message or f"did not come to {rollout.release.fleet.version} in time"
@@ -111,6 +114,15 @@ def _why(rollout: Rollout, observed: Observed, in_flight: Sequence[Outcome], now
     ill = f"; {out} of {len(observed.units)} units are out of service" if out else ""
     minutes = round(idle_for(rollout, now).total_seconds() / 60)
     return f"no progress for {minutes} min; waits for {some(names)}{spoken}{ill}"
+
+
+def _not_back(
+    memory: Memory, rollout: Rollout, late: Sequence[Unit], observed: Observed, message: str, now: datetime
+) -> Memory:
+    """Not every unit came back to the release that ran well: no fault of it. They are tried again later."""
+    for unit in late:
+        rollout = give_up(rollout, unit.id, Reason.DEADLINE_EXCEEDED, unit.message or message, now)
+    return finish(memory, rollout, observed, 0, now)
 
 
 def _left_alone(memory: Memory, rollout: Rollout, late: Sequence[Unit], message: str, now: datetime) -> Memory:

@@ -267,8 +267,8 @@ def first_hold(situation: Situation) -> Hold | None:
 
 
 def wants_action(situation: Situation) -> bool:
-    """True when there is drift, a rollout in progress or work in flight."""
-    return bool(situation.drift or situation.memory.rollout or situation.in_flight)
+    """True when there is drift, a rollout in progress or work in flight, or when the fleet may go nowhere."""
+    return bool(situation.drift or situation.memory.rollout or situation.in_flight or situation.target is None)
 
 
 def kind_of(situation: Situation) -> Kind:

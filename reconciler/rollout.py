@@ -173,8 +173,9 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         at=now,
         behind=len(observed.units) - well,
     )
+    allowed = 0 if rollout.kind is Kind.ROLLBACK else tolerated
     for entry in rollout.left_behind:
-        memory = put(memory, replace(entry, until=now + LONG, allowed=tolerated))
+        memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     return replace(
         memory, rollout=None, finished=finished, last_good=good, preemptions=0, proven=_proven(memory, finished)

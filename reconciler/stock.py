@@ -142,7 +142,10 @@ def _is_here(release: Release, desired: Release) -> bool:
 def waves_of(
     memory: Memory, release: Release, observed: Observed, deployers: Mapping[str, Deployer]
 ) -> tuple[Wave, ...]:
-    """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak."""
+    """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak.
+
+    Going back by itself stops for no unit: the release has run well here, and the other is worse.
+    """
     rollout = memory.rollout
     fleet = rollout.release.fleet if rollout is not None else release.fleet
     observed = replace(observed, units=by_urgency(observed.units, rollout))
@@ -150,7 +153,8 @@ def waves_of(
     if rollout is None or rollout.kind is Kind.DEPLOY:
         return waves
     everything = tuple(unit.id for unit in observed.units)
-    return (replace(waves[-1], units=everything, soak=timedelta(0)) if waves else Wave(units=everything),)
+    wave = replace(waves[-1] if waves else Wave(units=()), units=everything, soak=timedelta(0))
+    return (replace(wave, tolerated=len(everything)) if rollout.kind is Kind.ROLLBACK else wave,)
 
 
 def _recent_repairs(memory: Memory, now: datetime) -> Memory:

@@ -51,6 +51,8 @@ class Execution:
     intent: Intent
     status: str = "RUNNING"  # RUNNING, SUCCEEDED, FAILED, CANCELED
     message: str = ""
+    failure: Failure = Failure.UNHEALTHY  # once FAILED
+    reason: Reason = Reason.HEALTH_CHECK_FAILED
 
 
 class InMemory:
@@ -131,7 +133,12 @@ class InMemory:
             for name, place in sorted(self.places.items())
         }
         executions = {
-            key: {"status": execution.status, "message": execution.message}
+            key: {
+                "status": execution.status,
+                "message": execution.message,
+                "failure": execution.failure,
+                "reason": execution.reason,
+            }
             for key, execution in self.executions.items()
         }
         body: dict[str, Any] = {"units": units, "executions": executions}
@@ -211,7 +218,7 @@ class InMemory:
             case "SUCCEEDED":
                 return replace(found, phase=Phase.SUCCEEDED)
             case "FAILED":
-                return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
+                return replace(found, phase=Phase.FAILED, failure=known["failure"], reason=known["reason"])
             case "STUCK":
                 return replace(found, phase=under_way, reason=Reason.EXECUTION_STUCK)
             case "CANCELED":
