@@ -209,9 +209,13 @@ class InMemory:
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where the execution stands in the snapshot."""
-        known = snapshots[FEED].body["executions"].get(outcome.intent.key) if FEED in snapshots else None
-        if known is None:
+        if FEED not in snapshots:
             return outcome
+        body, unit = snapshots[FEED].body, outcome.intent.unit
+        known = body["executions"].get(outcome.intent.key)
+        if known is None:
+            gone = unit not in body["units"]
+            return replace(outcome, phase=Phase.ABORTED, message=f"{unit} is gone") if gone else outcome
         found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
         under_way = Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING
         match known["status"]:

@@ -1,7 +1,7 @@
 """One fleet of hosts through a history of events, pass by pass, and what must hold after every pass.
 
-Everything but the hosts is what runs in production: the pass, its guards and plans, the rules that cut waves, and the text
-in which memory is kept.
+Everything but the hosts is what runs in production: the pass, its guards and plans, the rules that cut waves, and the
+text in which memory is kept.
 """
 
 from contextlib import suppress
@@ -380,15 +380,14 @@ class Watch:
         lost = {entry.unit for entry in (now.left_behind if went_on else memory.rests)}
         members = {name for name in before.members if name in units}
         good = {name for name in members if units[name].healthy and units[name].components == wanted}
-        since, self.good_since = self.good_since, None
+        since, self.good_since = self.good_since, clock if went_on else None
         if not (went_on or (ended is not None and ended.target_digest == before.release.target_digest)):
-            whole = members and members - {entry.unit for entry in before.left_behind} <= good and not self.live()
+            left = {entry.unit for entry in (now or before).left_behind}
+            whole = members and members - left <= good and not self.live()
             self.good_since = (since or clock) if whole else None
             return
         deploy, moved = before.release.fleet.deploy, members & set(before.moved)
-        assert members - good <= lost, (
-            f"wave {before.wave}: {sorted(members - good - lost)} are not where they should be"
-        )
+        assert members - good <= lost, f"wave {before.wave}: {sorted(members - good - lost)} not there"
         assert len(lost - good) <= tolerated(deploy, len(units)), f"lost {sorted(lost)}"
         assert good or not members, f"wave {before.wave} came to nobody"
         passed = range(before.wave, now.wave if went_on else before.wave + 1)
