@@ -14,7 +14,7 @@ from reconciler.pacing import at_once, next_units, out_of_service, waiting
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Situation
-from reconciler.rests import resting
+from reconciler.rests import left_behind_text, resting
 from reconciler.rollout import is_proven
 from reconciler.work import Hold, Kind, Outcome, Phase
 
@@ -169,10 +169,11 @@ def cannot_heal(situation: Situation) -> Hold | None:
     if situation.memory.rollout is not None or situation.in_flight or not situation.drift.units <= left_alone:
         return None
     entries = [entry for entry in situation.memory.rests if entry.unit in situation.drift.units]
+    left = left_behind_text(situation.memory, situation.target, situation.observed.units)
     worst, until = max(entries, key=lambda entry: (entry.given_up, entry.tries)), min(entry.until for entry in entries)
     named = worst.message if worst.unit in worst.message else f"{worst.unit}: {worst.message}"
     more = f" (+{len(entries) - 1} more)" if len(entries) > 1 else ""
-    message = f"{named}{more}; all others run {_target(situation)}; tried again at {_second(until)}"
+    message = f"{left or f'{named}{more}; all others run {_target(situation)}'}; tried again at {_second(until)}"
     reason = worst.reason if worst.given_up else Reason.BACKING_OFF
     return Hold(reason=reason, message=message, until=until, error=worst.given_up)
 
@@ -269,8 +270,8 @@ def first_hold(situation: Situation) -> Hold | None:
 
 
 def wants_action(situation: Situation) -> bool:
-    """True when there is drift, a rollout in progress or work in flight."""
-    return bool(situation.drift or situation.memory.rollout or situation.in_flight)
+    """True when there is drift, a rollout in progress or work in flight, or when the fleet may go nowhere."""
+    return bool(situation.drift or situation.memory.rollout or situation.in_flight or situation.target is None)
 
 
 def kind_of(situation: Situation) -> Kind:

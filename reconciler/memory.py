@@ -12,6 +12,23 @@ from reconciler.work import Kind, Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """One unit that could not be brought to a release: it is left alone for a while.
+
+    Either the fleet ran the release well and the unit could not be healed to it, or the rollout left it behind.
+    """
+
+    unit: UnitId
+    target_digest: Digest
+    tries: int  # that failed
+    until: datetime
+    given_up: bool  # tried as often as may be: the next try is long off
+    reason: Reason
+    message: str
+    allowed: int = 0  # how many units the rollout that left it behind might lose; 0: it was to be healed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """All intents towards one target digest, and how far they are. It keeps the spec that it began with."""
 
@@ -27,6 +44,10 @@ class Rollout:
     setbacks: int = 0  # of the road to it, in a row
     retry_at: datetime | None = None
     moved: tuple[UnitId, ...] = ()  # units on which something was started
+    left_behind: tuple[Rest, ...] = ()  # given up for this rollout, within what the wave tolerates
+    reached: int = 0  # the most units that were at the release and healthy at once
+    idle: timedelta = timedelta(0)  # without progress, before `idle_since`
+    idle_since: datetime | None = None  # the clock of the deadline runs since then; None: it stands
 
     @property
     def failing(self) -> bool:
@@ -42,9 +63,10 @@ class Finished:
     setting_commit: Sha
     kind: Kind
     version: str
-    units: int
+    units: int  # at the release and healthy
     took: timedelta | None  # None: it was there already
     at: datetime
+    behind: int = 0  # units that are not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +92,6 @@ class Repair:
     component: Component
     have: Version | None
     at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
-    """One unit that could not be healed to a release that the fleet runs well: it is left alone for a while."""
-
-    unit: UnitId
-    target_digest: Digest
-    tries: int  # that failed
-    until: datetime
-    given_up: bool  # tried as often as may be: the next try is long off
-    reason: Reason
-    message: str
 
 
 class ConditionType(StrEnum):

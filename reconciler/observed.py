@@ -48,7 +48,7 @@ class Observed:
     upkeep: bool = (
         False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
     )
-    joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet: in no wave, no budget and no share
+    joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +83,5 @@ class Wave:
     units: tuple[UnitId, ...]
     soak: timedelta = timedelta(0)
     at_once: int | None = None  # how many units of the whole fleet may be out of service at once; None: all
+    tolerated: int = 0  # how many units of the whole fleet may be given up before the rollout has failed
+    deadline: timedelta | None = None  # without progress for so long the rollout has failed; None: it may take any time

@@ -7,17 +7,22 @@ from reconciler.memory import Rollout
 from reconciler.observed import Unit
 from reconciler.record import Situation
 from reconciler.rests import heals, resting
-from reconciler.work import Kind
+from reconciler.threshold import left_behind, stops_others, tolerated
 
 
 def by_urgency(units: Iterable[Unit], rollout: Rollout | None) -> tuple[Unit, ...]:
-    """The units in the order in which waves take them: moved ones, broken ones, the rest, and last the silent ones.
+    """The units in the order in which waves take them: moved ones, broken ones, the rest, then the silent ones,
+    and last those that were given up.
 
     Broken is what says so itself and has something that could be broken: it costs nothing, and may be what the version
     mends. Otherwise they stay in the order given, so that slices stay what they are while a rollout is under way.
     """
     moved = frozenset(rollout.moved if rollout is not None else ())
-    return tuple(sorted(units, key=lambda unit: _urgency(unit, unit.id in moved)))
+    lost = left_behind(rollout) if rollout is not None else frozenset()
+    return tuple(sorted(units, key=lambda unit: _urgency(unit, unit.id in moved) if unit.id not in lost else LOST))
+
+
+LOST = 4  # given up: in every count, and in nobody's way
 
 
 def _urgency(unit: Unit, moved: bool) -> int:
@@ -31,11 +36,12 @@ def _urgency(unit: Unit, moved: bool) -> int:
 def waiting(situation: Situation, rollout: Rollout) -> list[Unit]:
     """Members that are not at the release and on which nothing is in flight, most urgent first.
 
-    Units already moved come first, then broken ones, then the rest (DESIGN 3.1). After a failure on one unit no other
-    is taken until it is at the release.
+    Units already moved come first, then broken ones, then the rest (DESIGN 3.1). While more units fail than are
+    tolerated no other is taken until they are at the release. Those that were given up are not tried again.
     """
     busy, members, moved = _busy(situation), frozenset(rollout.members), frozenset(rollout.moved)
-    if _failing(situation, rollout):
+    members -= left_behind(rollout)
+    if _stops(situation, rollout):
         members &= moved | rollout.failures.keys()
     if heals(situation.memory, rollout):
         members -= resting(situation.memory, rollout.release, situation.now)
@@ -61,9 +67,9 @@ def next_units(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
 
 def _way_out(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
     """Where broken units leave no room for any of the wave, one of them joins it: the version may be what mends it."""
-    if situation.in_flight or _failing(situation, rollout):
+    if situation.in_flight or _stops(situation, rollout):
         return ()
-    members = frozenset(rollout.members)
+    members = frozenset(rollout.members) | left_behind(rollout)
     return tuple(unit for unit in _behind(situation, rollout) if _is_broken(unit) and unit.id not in members)[:1]
 
 
@@ -83,9 +89,8 @@ def _behind(situation: Situation, rollout: Rollout) -> list[Unit]:
     return [unit for unit in situation.observed.units if not at_release(unit, rollout.release)]
 
 
-def _failing(situation: Situation, rollout: Rollout) -> bool:
-    """The version failed on a unit that is still not at it. Going back stops for nobody."""
-    return rollout.kind is Kind.DEPLOY and any(unit.id in rollout.failures for unit in _behind(situation, rollout))
+def _stops(situation: Situation, rollout: Rollout) -> bool:
+    return stops_others(rollout, situation.observed.units, tolerated(rollout, situation.waves))
 
 
 def _is_broken(unit: Unit) -> bool:

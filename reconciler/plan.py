@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reconciler.before import WAVE, is_due, noted, under_way, units_of
+from reconciler.deadline import stand_still
 from reconciler.guards import doomed, kind_of
 from reconciler.keys import attempts_key, base_key
 from reconciler.memory import Memory, Repair, Rollout
@@ -44,7 +45,7 @@ class Decision:
 def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     """The plan of this pass."""
     aborts = due_aborts(situation, hold, pace)
-    memory = begin(situation) if hold is None else situation.memory
+    memory = begin(situation) if hold is None else stand_still(situation.memory, hold)
     if hold is not None or memory.rollout is None:
         standing = standing_of(situation, memory, aborts)
         return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)

@@ -1,20 +1,22 @@
 """What fails while a fleet is healed to a release that it runs well is the unit's, not the release's. Pure.
 
 Such a unit is left alone for a while and tried again; a person sees which one it is. Nothing is quarantined for it, and
-the others are healed all the same. A unit that leaves takes its failures with it.
+the others are healed all the same. The same goes for units that a rollout left behind. A unit that leaves takes its
+failures with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.drift import at_release
 from reconciler.memory import Memory, Rest, Rollout
-from reconciler.observed import Observed, UnitId
+from reconciler.observed import Observed, Unit, UnitId
 from reconciler.quarantine import NEEDS_A_PERSON
 from reconciler.reasons import Reason
 from reconciler.work import BEFORE, Failure, Kind, Outcome, Release
 
+SHOWN = 2  # names in a sentence
 LONG = timedelta(hours=1)  # after as many failures as a version may have, or what a person must mend
 
 
@@ -46,9 +48,15 @@ def rest(
         reason=reason,
         message=outcome.message,
     )
-    others = tuple(each for each in memory.rests if each is not known)
     repairs = tuple(each for each in memory.repairs if each.unit != unit or each.at < rollout.started_at)
-    return replace(memory, rests=(*others, entry), repairs=repairs)
+    return put(replace(memory, repairs=repairs), entry)
+
+
+def put(memory: Memory, entry: Rest) -> Memory:
+    """Remember the rest in place of the unit's earlier one. That it was left behind is told until it is there."""
+    same = [each for each in memory.rests if (each.unit, each.target_digest) == (entry.unit, entry.target_digest)]
+    entry = replace(entry, allowed=max([entry.allowed, *(each.allowed for each in same)]))
+    return replace(memory, rests=(*(each for each in memory.rests if each not in same), entry))
 
 
 def resting(memory: Memory, release: Release | None, now: datetime) -> frozenset[UnitId]:
@@ -57,11 +65,33 @@ def resting(memory: Memory, release: Release | None, now: datetime) -> frozenset
     return frozenset(entry.unit for entry in memory.rests if entry.target_digest == digest and now < entry.until)
 
 
+def left_behind_text(memory: Memory, target: Release | None, units: Sequence[Unit]) -> str:
+    """`2.3.1 on 11/12 units; i-0a failed and is left behind (1 allowed): why`.
+
+    Empty unless a rollout left units behind, all others are at the target and well, and that is at least one.
+    """
+    if target is None:
+        return ""
+    there = {unit.id for unit in units if unit.healthy and at_release(unit, target)}
+    off = {unit.id for unit in units} - there
+    known = {
+        entry.unit: entry for entry in memory.rests if entry.allowed and entry.target_digest == target.target_digest
+    }
+    if not there or not off or not off <= known.keys():
+        return ""
+    entries = [known[unit] for unit in sorted(off)]
+    names = ", ".join(entry.unit for entry in entries[:SHOWN])
+    more = f" +{len(entries) - SHOWN}" if len(entries) > SHOWN else ""
+    verb = "is" if len(entries) == 1 else "are"
+    where = f"{target.fleet.version} on {len(there)}/{len(units)} units"
+    return f"{where}; {names}{more} failed and {verb} left behind ({entries[0].allowed} allowed): {entries[0].message}"
+
+
 def well_again(memory: Memory, target: Release | None, observed: Observed) -> Memory:
     """Drop what was kept of units that came to the target after all, and of targets that are none any more."""
     if target is None or not memory.rests:
         return memory
-    off = {unit.id for unit in observed.units if not at_release(unit, target)}
+    off = {unit.id for unit in observed.units if not (unit.healthy and at_release(unit, target))}
     kept = tuple(entry for entry in memory.rests if entry.target_digest == target.target_digest and entry.unit in off)
     return replace(memory, rests=kept)
 

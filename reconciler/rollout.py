@@ -11,7 +11,8 @@ from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, UnitId, Wave
 from reconciler.quarantine import NEEDS_A_PERSON, quarantine
 from reconciler.reasons import Reason
-from reconciler.rests import heals, rest, resting
+from reconciler.rests import LONG, heals, put, rest, resting
+from reconciler.threshold import give_up, judge, left_behind
 from reconciler.work import BEFORE, Failure, Kind, Outcome, Phase, Release
 
 UNWELL_FOR = timedelta(minutes=2)  # a blip while soaking starts the soak again; longer than this is a failure
@@ -31,8 +32,9 @@ def backoff(failures: int, seed: str) -> timedelta:
 
 
 def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datetime) -> Memory:
-    """Fold ended work into the rollout: a failing target is counted to its quarantine, a bad road only delays.
+    """Fold ended work into the rollout: a failing target is counted to its end, a bad road only delays.
 
+    A unit that failed once too often is given up; whether the release has failed with it is `threshold.judge`'s to say.
     What was aborted is not moved any more: its unit is admitted again by a new start alone. A step before a version
     that was done is done for its target, whatever has become of the rollout.
     """
@@ -63,11 +65,12 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
         return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait))
     unit = outcome.intent.unit
     failed = rollout.failures.get(unit, 0) + 1
+    rollout = replace(rollout, failures={**rollout.failures, unit: failed})
     if failed > rollout.release.fleet.policy.retries:
-        return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
-    failures = {**rollout.failures, unit: failed}
-    retry_at = now + backoff(failed, outcome.intent.key)
-    return replace(memory, rollout=replace(rollout, failures=failures, retry_at=retry_at))
+        if outcome.intent.is_before:  # no unit that could be left behind
+            return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
+        return replace(memory, rollout=give_up(rollout, unit, reason, outcome.message, now))
+    return replace(memory, rollout=replace(rollout, retry_at=now + backoff(failed, outcome.intent.key)))
 
 
 def _reason_of(outcome: Outcome) -> Reason:
@@ -99,15 +102,17 @@ def advance(
     """Carry the rollout as far as what was observed allows: next waves, their soaks, its end."""
     while (rollout := memory.rollout) is not None and observed.units:  # nothing seen is nothing finished
         if rollout.wave > len(waves):
-            return finish(memory, rollout, len(observed.units), now)
+            return finish(memory, rollout, observed, waves[-1].tolerated, now)
         wave = waves[rollout.wave - 1]
-        rollout = _with_members(rollout, wave, observed, last=rollout.wave == len(waves))
+        rollout = _with_members(rollout, waves, observed)
         awaited = frozenset(rollout.members) - _left_alone(memory, rollout, now)
+        if rollout.members and not awaited and rollout.left_behind:
+            return _nobody_there(memory, rollout, desired, now)
         members = [unit for unit in observed.units if unit.id in awaited]
         if _busy(in_flight) or not all(at_release(unit, rollout.release) for unit in members):
             return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=None))
         if not all(unit.healthy for unit in members):
-            return _unwell(memory, rollout, members, desired, now)
+            return _unwell(memory, rollout, members, waves, observed, desired, now)
         soak_until = rollout.soak_until or now + _soak(rollout, wave)
         if now < soak_until:
             return replace(memory, rollout=replace(rollout, soak_until=soak_until, unwell_since=None))
@@ -118,16 +123,30 @@ def advance(
     return memory
 
 
-def _with_members(rollout: Rollout, wave: Wave, observed: Observed, *, last: bool) -> Rollout:
-    """Membership is stored when a wave starts; units that are gone leave it. The last wave takes in who joins."""
-    present = {unit.id for unit in observed.units}
+def _with_members(rollout: Rollout, waves: Sequence[Wave], observed: Observed) -> Rollout:
+    """Membership is stored when a wave starts; units that are gone leave it. The last wave takes in who joins.
+
+    A wave that lost all its units takes one more: nothing goes on that has not come to any.
+    """
+    present, lost = {unit.id for unit in observed.units}, left_behind(rollout)
+    wave, last = waves[rollout.wave - 1], rollout.wave == len(waves)
     chosen = wave.units if last or not rollout.members else rollout.members
     members = tuple(unit for unit in chosen if unit in present)
+    if members and lost.issuperset(members):
+        others = (unit for each in waves[rollout.wave - 1 :] for unit in each.units)
+        members += tuple(unit for unit in others if unit in present and unit not in lost)[:1]
     return replace(rollout, members=members)
 
 
 def _left_alone(memory: Memory, rollout: Rollout, now: datetime) -> frozenset[UnitId]:
-    return resting(memory, rollout.release, now) if heals(memory, rollout) else frozenset()
+    return resting(memory, rollout.release, now) if heals(memory, rollout) else left_behind(rollout)
+
+
+def _nobody_there(memory: Memory, rollout: Rollout, desired: Release, now: datetime) -> Memory:
+    """Every unit was given up: however many are tolerated, a release that came to nobody has failed."""
+    last = rollout.left_behind[-1]
+    message = f"it came to none of {len(rollout.left_behind)} units: {last.message}"
+    return quarantine(memory, rollout.release, desired, reason=last.reason, message=message, now=now)
 
 
 def _busy(in_flight: Sequence[Outcome]) -> bool:
@@ -140,28 +159,46 @@ def _soak(rollout: Rollout, wave: Wave) -> timedelta:
     return wave.soak if moved and rollout.kind is Kind.DEPLOY else timedelta(0)
 
 
-def _unwell(memory: Memory, rollout: Rollout, members: Sequence[Unit], desired: Release, now: datetime) -> Memory:
+def _unwell(
+    memory: Memory,
+    rollout: Rollout,
+    members: Sequence[Unit],
+    waves: Sequence[Wave],
+    observed: Observed,
+    desired: Release,
+    now: datetime,
+) -> Memory:
     since = rollout.unwell_since or now
     if now - since < UNWELL_FOR:
         return replace(memory, rollout=replace(rollout, soak_until=None, unwell_since=since))
     if heals(memory, rollout):  # drift is healed; that a unit is not well is its own matter, and is said
-        return finish(memory, rollout, len(members), now)
-    sick = next(unit for unit in members if not unit.healthy)
-    message = f"{sick.id} stayed unhealthy at {rollout.release.fleet.version}: {sick.message or 'no reason known'}"
-    return quarantine(memory, rollout.release, desired, reason=Reason.HEALTH_CHECK_FAILED, message=message, now=now)
+        return finish(memory, rollout, observed, waves[-1].tolerated, now)
+    rollout = replace(rollout, soak_until=None, unwell_since=None)
+    for sick in (unit for unit in members if not unit.healthy):
+        message = f"{sick.id} stayed unhealthy at {rollout.release.fleet.version}: {sick.message or 'no reason known'}"
+        rollout = give_up(rollout, sick.id, Reason.HEALTH_CHECK_FAILED, message, now)
+    return judge(replace(memory, rollout=rollout), waves, desired, now)
 
 
-def finish(memory: Memory, rollout: Rollout, units: int, now: datetime) -> Memory:
-    """The rollout's end: it is the last good release from now on, unless it was one already."""
+def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int, now: datetime) -> Memory:
+    """The rollout's end: it is the last good release from now on, unless it was one already.
+
+    Units that it left behind are tried again later, each by itself.
+    """
+    well = sum(unit.healthy and at_release(unit, rollout.release) for unit in observed.units)
     finished = Finished(
         target_digest=rollout.release.target_digest,
         setting_commit=rollout.release.setting_commit,
         kind=rollout.kind,
         version=rollout.release.fleet.version,
-        units=units,
+        units=well,
         took=now - rollout.started_at,
         at=now,
+        behind=len(observed.units) - well,
     )
+    allowed = 0 if rollout.kind is Kind.ROLLBACK else tolerated
+    for entry in rollout.left_behind:
+        memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     return replace(_with_good(memory, finished, good), rollout=None, preemptions=0)
 
@@ -208,7 +245,8 @@ def take_over(memory: Memory, target: Release | None, setting: Setting, now: dat
         return memory  # diverted: still on the way to what was good before
     kind = Kind.REVERT if setting.reverts and is_proven(memory, target) else Kind.DEPLOY
     release = replace(rollout.release, setting_commit=target.setting_commit)
-    return replace(memory, rollout=replace(rollout, release=release, kind=kind, started_at=now))
+    rollout = replace(rollout, release=release, kind=kind, started_at=now, idle=timedelta(0), idle_since=None)
+    return replace(memory, rollout=rollout)
 
 
 def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, now: datetime) -> Memory:

@@ -13,7 +13,9 @@ from reconciler.guards import describe_drift
 from reconciler.memory import Finished, Memory, Quarantine, Rollout
 from reconciler.quarantine import quarantined
 from reconciler.record import CommitStatus, Situation, State
-from reconciler.work import Hold, Kind, Outcome, Phase
+from reconciler.rests import left_behind_text
+from reconciler.threshold import some
+from reconciler.work import Hold, Kind, Outcome, Phase, Release
 
 LONGEST = 140  # characters: the limit of GitHub's statuses (docs.github.com, REST, commit statuses)
 
@@ -58,18 +60,38 @@ def own_word(situation: Situation, memory: Memory, hold: Hold | None) -> Word | 
     """What is said on the setting commit; None leaves the last word standing."""
     if not situation.record.present:
         return None
-    said = _said(situation, situation.desired.setting_commit)
-    calm = said is not None and said.state is State.SUCCESS and not situation.drift and memory.rollout is None
     failed = quarantined(memory, situation.desired.target_digest)
     if failed is not None:
         return _failed_word(situation, memory, failed, hold)
-    if hold is not None:
-        return None if calm else Word(state=State.ERROR if hold.error else State.PENDING, text=_hold_text(hold))
-    if memory.rollout is not None:
-        return Word(state=State.PENDING, text=progress_text(situation, memory.rollout))
-    if is_whole(situation):
+    said = _said(situation, situation.desired.setting_commit)
+    calm = said is not None and said.state is State.SUCCESS and not situation.drift and memory.rollout is None
+    return _arrived_word(situation, memory, hold) or (None if calm else _way_word(situation, memory, hold))
+
+
+def _arrived_word(situation: Situation, memory: Memory, hold: Hold | None) -> Word | None:
+    """At the version, but for what a rollout left behind. That such a unit is tried again is no news."""
+    if left := left_behind_text(memory, situation.target, situation.observed.units):
+        return Word(state=State.SUCCESS, text=left)
+    if hold is None and memory.rollout is None and is_whole(situation):
         return Word(state=State.SUCCESS, text=success_text(situation, memory))
-    return None if calm else Word(state=State.FAILURE, text=_unwell_text(situation))
+    return None
+
+
+def _way_word(situation: Situation, memory: Memory, hold: Hold | None) -> Word:
+    """On the way there, or kept from it."""
+    if hold is not None:
+        return Word(state=State.ERROR if hold.error else State.PENDING, text=_hold_text(hold))
+    if situation.observed.joining and not situation.observed.units:
+        return Word(state=State.PENDING, text=joining_text(situation))
+    if memory.rollout is not None and situation.observed.units:
+        return Word(state=State.PENDING, text=progress_text(situation, memory.rollout))
+    return Word(state=State.FAILURE, text=_unwell_text(situation))
+
+
+def joining_text(situation: Situation) -> str:
+    """`no unit serves yet: 2 are joining (i-0a, i-0b)`."""
+    joining = [unit.id for unit in situation.observed.joining]
+    return f"no unit serves yet: {len(joining)} are joining ({some(joining)})"
 
 
 def _failed_word(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> Word:
@@ -107,13 +129,25 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
         return f"{blocked.reason}: {blocked.message}"
     if step := progress(situation):
         return step
-    done = sum(at_release(unit, rollout.release) and unit.healthy for unit in situation.observed.units)
-    where = f"{rollout.release.fleet.version} on {done}/{len(situation.observed.units)} units"
+    there, beside = _there(situation, rollout.release), _beside(situation, rollout)
+    where = f"{rollout.release.fleet.version} on {there} units{beside}"
     if rollout.kind is Kind.HEAL:
         return f"healing drift: {describe_drift(situation)}" if situation.drift else f"healing drift: {where}"
     verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
     verb = verbs.get(rollout.kind, f"wave {rollout.wave}/{max(len(situation.waves), rollout.wave)}")
     return f"{verb}: {where}"
+
+
+def _there(situation: Situation, release: Release) -> str:
+    """`5/12`: of all that serve, those that run the release and are well."""
+    units = situation.observed.units
+    return f"{sum(unit.healthy and at_release(unit, release) for unit in units)}/{len(units)}"
+
+
+def _beside(situation: Situation, rollout: Rollout) -> str:
+    """`, 1 left behind (+2 joining)`."""
+    left, joining = len(rollout.left_behind), len(situation.observed.joining)
+    return (f", {left} left behind" if left else "") + (f" (+{joining} joining)" if joining else "")
 
 
 def road_block(situation: Situation) -> Outcome | None:
@@ -182,8 +216,8 @@ def closing_word(situation: Situation, memory: Memory, earlier: CommitStatus, ow
     if not is_open or _still_moving(situation, memory, earlier.commit):
         return None
     finished = memory.finished
-    if finished is not None and finished.setting_commit == earlier.commit:
-        text = f"{finished.version} on {finished.units}/{finished.units} units{_took(finished)}"
+    if finished is not None and finished.setting_commit == earlier.commit and finished.units:
+        text = f"{finished.version} on {finished.units}/{finished.units + finished.behind} units{_took(finished)}"
         return Word(state=State.SUCCESS, text=f"{text}; then {_short(situation)}")
     return Word(state=State.ERROR, text=f"superseded by {_short(situation)} ({_version(situation)})")
 
@@ -236,8 +270,7 @@ def _shorts(commits: tuple[Sha, ...]) -> str:
 
 
 def _units(situation: Situation) -> str:
-    count = len(situation.observed.units)
-    return f"{count}/{count} units"
+    return f"{_there(situation, situation.target or situation.desired)} units"
 
 
 def _where(situation: Situation) -> str:

@@ -13,6 +13,7 @@ from reconciler.keys import base_key
 from reconciler.memory import Memory, Rollout
 from reconciler.observed import UnitId
 from reconciler.record import Situation
+from reconciler.rests import left_behind_text
 from reconciler.work import Intent, Outcome, Phase, Release, Standing
 
 
@@ -52,12 +53,17 @@ def _rolling(
 
 def _settled(situation: Situation, memory: Memory) -> Standing | None:
     good, target = memory.last_good, situation.target
-    if good is None or target is None or not situation.record.present or situation.drift or situation.in_flight:
+    if good is None or target is None or not situation.record.present or situation.in_flight:
         return None
     if good.target_digest != target.target_digest:
         return None
+    units = situation.observed.units
+    if situation.drift and not left_behind_text(memory, target, units):
+        return None
+    # units that were left behind are told what they were told, so that they try nothing; joiners run the target
+    admitted = frozenset(unit.id for unit in units) if situation.drift else None
     # the newest spec of the same target: how it is run may have changed, what runs has not
-    return _standing(situation, memory, Release(fleet=target.fleet, setting_commit=good.setting_commit), None)
+    return _standing(situation, memory, Release(fleet=target.fleet, setting_commit=good.setting_commit), admitted)
 
 
 def _standing(situation: Situation, memory: Memory, target: Release, admitted: frozenset[UnitId] | None) -> Standing:

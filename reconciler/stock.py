@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from desired_state.model import Digest
 from reconciler.adoption import heed_requests, meet
+from reconciler.deadline import expire, keep_time
 from reconciler.drift import detect_drift
 from reconciler.memory import Memory
 from reconciler.observed import Observed, Snapshots, Wave
@@ -15,6 +16,7 @@ from reconciler.quarantine import choose_target, lift
 from reconciler.record import Record, Situation
 from reconciler.rests import well_again, without_the_gone
 from reconciler.rollout import advance, count, make_room, settle_in_sync, take_over
+from reconciler.threshold import judge, without_the_returned
 from reconciler.work import Kind, Outcome, Phase, Release
 
 
@@ -38,11 +40,11 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
 
     Raises `ValueError` for a record without a desired spec: there is nothing to compare with.
     """
+    sight = replace(sight, observed=of_the_fleet(sight.record.memory, sight.observed))
     record = sight.record
     if record.desired is None or record.setting is None:
         raise ValueError(f"{record.name} never had a sound spec")
     desired = Release(fleet=record.desired, setting_commit=record.setting.commit)
-    sight = replace(sight, observed=with_joiners(sight.observed, record.memory))
     lacks = deployers[desired.fleet.deploy_type].lacks
     work = stamped(record, (settle_unknown(outcome, now) for outcome in sight.work), now)
     memory = learn(desired, sight, work, deployers, now)
@@ -65,13 +67,6 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
     )
 
 
-def with_joiners(observed: Observed, memory: Memory) -> Observed:
-    """Without a last good release nobody tells joiners what to run but a wave: they are units as all others."""
-    if memory.last_good is not None or not observed.joining:
-        return observed
-    return replace(observed, units=(*observed.units, *observed.joining), joining=())
-
-
 def learn(
     desired: Release, sight: Sight, work: tuple[Outcome, ...], deployers: Mapping[str, Deployer], now: datetime
 ) -> Memory:
@@ -87,13 +82,38 @@ def learn(
     memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
     memory = without_the_gone(memory, sight.observed)
     in_flight = tuple(outcome for outcome in work if not outcome.phase.ended)
-    if memory.rollout is not None and _is_here(memory.rollout.release, desired):
-        waves = waves_of(memory, memory.rollout.release, sight.observed, deployers)
-        memory = advance(memory, waves, sight.observed, in_flight, desired, now)
+    memory = go_on(memory, sight, in_flight, desired, deployers, now)
     target = choose_target(memory, desired, record.setting)
     memory = make_room(take_over(memory, target, record.setting, now), target, in_flight)
     memory = well_again(memory, target, sight.observed)
     return memory if in_flight else settle_in_sync(memory, target, sight.observed, now)
+
+
+def go_on(
+    memory: Memory,
+    sight: Sight,
+    in_flight: tuple[Outcome, ...],
+    desired: Release,
+    deployers: Mapping[str, Deployer],
+    now: datetime,
+) -> Memory:
+    """The rollout as far as what was observed carries it, to its end or to its failure."""
+    if memory.rollout is None or not _is_here(memory.rollout.release, desired):
+        return judge(memory, (), desired, now)
+    observed = sight.observed
+    memory = without_the_returned(memory, observed.units)
+    memory = judge(memory, waves_of(memory, desired, observed, deployers), desired, now)
+    waves = waves_of(memory, desired, observed, deployers)
+    memory = advance(memory, waves, observed, in_flight, desired, now)
+    memory = keep_time(sight.record.memory.rollout, memory, observed, in_flight, now)
+    return expire(memory, waves, observed, in_flight, desired, now)
+
+
+def of_the_fleet(memory: Memory, observed: Observed) -> Observed:
+    """Units that still boot are ordinary ones only where there is no good release that they could run by themselves."""
+    if memory.last_good is not None or not observed.joining:
+        return observed
+    return replace(observed, units=(*observed.units, *observed.joining), joining=())
 
 
 def settle_unknown(outcome: Outcome, now: datetime) -> Outcome:
@@ -124,15 +144,19 @@ def _is_here(release: Release, desired: Release) -> bool:
 def waves_of(
     memory: Memory, release: Release, observed: Observed, deployers: Mapping[str, Deployer]
 ) -> tuple[Wave, ...]:
-    """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak."""
+    """A deploy's waves are its deployer's; going back and healing are one wave over everything, without soak.
+
+    Going back by itself stops for no unit: the release has run well here, and the other is worse.
+    """
     rollout = memory.rollout
     fleet = rollout.release.fleet if rollout is not None else release.fleet
     observed = replace(observed, units=by_urgency(observed.units, rollout))
     waves = deployers[fleet.deploy_type].waves(fleet, observed)
     if rollout is None or rollout.kind is Kind.DEPLOY:
         return waves
-    at_once = waves[-1].at_once if waves else None
-    return (Wave(units=tuple(unit.id for unit in observed.units), at_once=at_once),)
+    everything = tuple(unit.id for unit in observed.units)
+    wave = replace(waves[-1] if waves else Wave(units=()), units=everything, soak=timedelta(0))
+    return (replace(wave, tolerated=len(everything)) if rollout.kind is Kind.ROLLBACK else wave,)
 
 
 def _recent_repairs(memory: Memory, now: datetime) -> Memory:

@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 from random import Random
 
 from reconciler.chronicle import chronicle
+from reconciler.deadline import runs_out_at
 from reconciler.guards import failing_for
 from reconciler.memory import Condition, ConditionType, Memory, Status
 from reconciler.plan import Decision, Pace
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import Pass, Situation
+from reconciler.rests import left_behind_text
 from reconciler.rollout import count
-from reconciler.speech import is_whole, progress_text, road_block, speak, success_text
+from reconciler.speech import is_whole, joining_text, progress_text, road_block, speak, success_text
 from reconciler.work import Hold, Kind, Outcome, Phase
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
@@ -87,6 +89,7 @@ def when_again(
         situation.now if any(outcome.phase.ended for outcome in work) else None,
         min(lifted, default=None),
         _rollout_calls(situation, memory, hold, soon) if rollout else None,
+        runs_out_at(rollout, situation.waves) if rollout else None,
     ]
     return min((call for call in calls if call is not None), default=None)
 
@@ -135,11 +138,15 @@ def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Re
     blocked = road_block(situation)
     if blocked is not None and blocked.reason is not None:
         return blocked.reason, blocked.message
-    if memory.rollout is not None:
+    if memory.rollout is not None and (situation.observed.units or situation.trouble):
         reasons = {Kind.ROLLBACK: Reason.ROLLING_BACK, Kind.HEAL: Reason.HEALING}
         return reasons.get(memory.rollout.kind, Reason.PROGRESSING), progress_text(situation, memory.rollout)
     if not is_whole(situation):
-        return _unwell(situation)
+        return _unwell(situation, memory)
+    return _arrived(situation, memory)
+
+
+def _arrived(situation: Situation, memory: Memory) -> tuple[Reason, str]:
     failed = quarantined(memory, situation.desired.target_digest)
     if failed is not None:
         return Reason.ROLLED_BACK, f"{failed.version} failed: {failed.message}"
@@ -147,9 +154,13 @@ def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Re
     return Reason.REVERTED if reverts else Reason.SUCCEEDED, success_text(situation, memory)
 
 
-def _unwell(situation: Situation) -> tuple[Reason, str]:
+def _unwell(situation: Situation, memory: Memory) -> tuple[Reason, str]:
+    if not situation.observed.units and situation.observed.joining:
+        return Reason.PROGRESSING, joining_text(situation)
     if not situation.observed.units:
         return Reason.NO_UNITS, "no units: nothing runs it"
+    if left := left_behind_text(memory, situation.target, situation.observed.units):
+        return Reason.UNHEALTHY, left
     if situation.drift:
         return Reason.PROGRESSING, "drift is seen; the next pass acts on it"
     sick = next(unit for unit in situation.observed.units if not unit.healthy)

@@ -27,8 +27,11 @@ class MemorySettings(BaseModel):
 
     select: dict[str, str] = {}
     waves: tuple[tuple[str, ...], ...] = ()
+    soak: str = "0s"
     at_once: int | None = None
     before: dict[str, bool] | None = None  # {irreversible: true}
+    tolerated: int = 0
+    deadline: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Place:
     healthy: bool = True
     running: bool = True
     unheard: bool = False
+    joining: bool = False  # it boots, and serves nobody yet
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +52,8 @@ class Execution:
     intent: Intent
     status: str = "RUNNING"  # RUNNING, SUCCEEDED, FAILED, CANCELED
     message: str = ""
+    failure: Failure = Failure.UNHEALTHY  # once FAILED
+    reason: Reason = Reason.HEALTH_CHECK_FAILED
 
 
 class InMemory:
@@ -88,6 +94,13 @@ class InMemory:
             if not execution.intent.is_before:
                 self.places[execution.intent.unit] = Place(components={}, healthy=False)
 
+    def lose(self, unit: str) -> None:
+        """The unit is terminated, and whatever ran on it has ended."""
+        del self.places[unit]
+        for execution in self.executions.values():
+            if execution.intent.unit == unit and execution.status in {"RUNNING", "CANCELING", "STUCK"}:
+                execution.status, execution.message = "CANCELED", f"{unit} is gone"
+
     def stick(self) -> None:
         """Every running execution is past its deadline and does not end."""
         for execution in self._running():
@@ -118,11 +131,17 @@ class InMemory:
                 "healthy": place.healthy,
                 "running": place.running,
                 "unheard": place.unheard,
+                "joining": place.joining,
             }
             for name, place in sorted(self.places.items())
         }
         executions = {
-            key: {"status": execution.status, "message": execution.message}
+            key: {
+                "status": execution.status,
+                "message": execution.message,
+                "failure": execution.failure,
+                "reason": execution.reason,
+            }
             for key, execution in self.executions.items()
         }
         body: dict[str, Any] = {"units": units, "executions": executions}
@@ -132,15 +151,24 @@ class InMemory:
         """The units of the snapshot."""
         if FEED not in snapshots:
             return Observed(units=(), missing=(FEED,))
-        units = snapshots[FEED].body["units"].items()
-        return Observed(units=tuple(Unit(id=name, **facts) for name, facts in units), read_at=snapshots[FEED].read_at)
+        found: dict[bool, list[Unit]] = {False: [], True: []}
+        for name, facts in snapshots[FEED].body["units"].items():
+            joining = bool(facts.get("joining"))
+            unit = Unit(id=name, **{fact: value for fact, value in facts.items() if fact != "joining"})
+            found[joining].append(unit)
+        return Observed(units=tuple(found[False]), joining=tuple(found[True]), read_at=snapshots[FEED].read_at)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The waves of the settings; none given: one over everything."""
         waves = fleet.deploy.get("waves") or (tuple(unit.id for unit in observed.units),)
         soak = parse_duration(str(fleet.deploy.get("soak", "0s")))
-        at_once = fleet.deploy.get("at_once")
-        return tuple(Wave(units=tuple(units), soak=soak, at_once=at_once) for units in waves)
+        deadline = fleet.deploy.get("deadline")
+        limits: dict[str, Any] = {
+            "at_once": fleet.deploy.get("at_once"),
+            "tolerated": fleet.deploy.get("tolerated", 0),
+            "deadline": parse_duration(str(deadline)) if deadline else None,
+        }
+        return tuple(Wave(units=tuple(units), soak=soak, **limits) for units in waves)
 
     def before(self, fleet: Fleet) -> Before | None:
         """The step of the settings."""
@@ -189,16 +217,23 @@ class InMemory:
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where the execution stands in the snapshot."""
-        known = snapshots[FEED].body["executions"].get(outcome.intent.key) if FEED in snapshots else None
-        if known is None:
+        if FEED not in snapshots:
             return outcome
+        body, intent = snapshots[FEED].body, outcome.intent
+        known = body["executions"].get(intent.key)
+        if known is not None:
+            return self._as_known(outcome, known)
+        gone = intent.unit not in body["units"] and not intent.is_before
+        return replace(outcome, phase=Phase.ABORTED, message=f"{intent.unit} is gone") if gone else outcome
+
+    def _as_known(self, outcome: Outcome, known: Mapping[str, Any]) -> Outcome:
         found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
         under_way = Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING
         match known["status"]:
             case "SUCCEEDED":
                 return replace(found, phase=Phase.SUCCEEDED)
             case "FAILED":
-                return replace(found, phase=Phase.FAILED, failure=Failure.UNHEALTHY, reason=Reason.HEALTH_CHECK_FAILED)
+                return replace(found, phase=Phase.FAILED, failure=known["failure"], reason=known["reason"])
             case "STUCK":
                 return replace(found, phase=under_way, reason=Reason.EXECUTION_STUCK)
             case "CANCELED":

@@ -17,7 +17,7 @@ from adapters.agent_protocol.reading import LARGEST, parse_order
 from adapters.agent_protocol.refusals import Refused
 from adapters.aws.targets import region_of_group
 from adapters.trigger.releases import TOP, before_of, release_with
-from adapters.trigger.settings import TriggerSettings, settings_of
+from adapters.trigger.settings import DRAIN_WITHIN, HEALTHY_WITHIN, STOP_WITHIN, TriggerSettings, settings_of
 from desired_state.model import Fleet, Package
 
 LARGEST_RELEASE = LARGEST // 3  # bytes: two releases and thousands of instance ids fit into one order
@@ -120,6 +120,13 @@ def _waves(settings: TriggerSettings) -> Iterator[str]:
 def _pace(settings: TriggerSettings) -> Iterator[str]:
     if settings.min_healthy == "100%":
         yield "deploy.min_healthy: no host could ever be changed; say less than 100%"
+    if settings.failure_threshold == "100%":
+        yield "deploy.failure_threshold: with 100% no failure would ever stop a rollout; say less than 100%"
+    longest = (settings.drain.within or DRAIN_WITHIN) if settings.drain is not None else timedelta(0)
+    longest += (settings.run.stop_within or STOP_WITHIN) + (settings.health.within or HEALTHY_WITHIN)
+    if settings.progress_deadline < longest:
+        said = f"one host may take {longest.total_seconds():g}s to drain, stop and get healthy"
+        yield f"warning: deploy.progress_deadline: {said}; say more than that"
 
 
 def _hearing(settings: TriggerSettings) -> Iterator[str]:

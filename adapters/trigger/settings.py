@@ -18,6 +18,8 @@ HOOK_WITHIN = timedelta(minutes=5)
 BEFORE_WITHIN = timedelta(minutes=30)
 SILENT_AFTER = timedelta(minutes=3)
 SHORTEST_SILENCE = timedelta(seconds=5)
+PROGRESS_DEADLINE = timedelta(minutes=30)
+SHORTEST_DEADLINE = timedelta(seconds=10)
 
 _PERCENT = re.compile(r"[0-9]{1,3}%")
 
@@ -35,6 +37,15 @@ def _share(value: Any) -> int | str:
     raise ValueError("must be a number of hosts from 1 or a share like 25%")
 
 
+def _loss(value: Any) -> int | str:
+    if value == "0%" or (type(value) is int and value == 0):
+        return value  # type: ignore[no-any-return]
+    try:
+        return _share(value)
+    except ValueError:
+        raise ValueError("must be a number of hosts from 0 or a share like 10%") from None
+
+
 def _own_root(value: str) -> str:
     try:
         return own_root(value)
@@ -45,6 +56,12 @@ def _own_root(value: str) -> str:
 def _audible(value: timedelta) -> timedelta:
     if value < SHORTEST_SILENCE:
         raise ValueError("must be at least 5s; agents report every minute unless they are told otherwise")
+    return value
+
+
+def _bearable(value: timedelta) -> timedelta:
+    if value < SHORTEST_DEADLINE:
+        raise ValueError("must be at least 10s; no host gets anywhere in less")
     return value
 
 
@@ -70,6 +87,11 @@ Share = Annotated[
     int | str,
     BeforeValidator(_share),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]}),
+]
+Loss = Annotated[
+    int | str,
+    BeforeValidator(_loss),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]}),
 ]
 OwnRoot = Annotated[str, AfterValidator(_own_root)]
 Text = Annotated[str, AfterValidator(_filled)]
@@ -167,6 +189,10 @@ class TriggerSettings(_Settings):
     waves: list[Wave] | None = Field(None, description="Slices in order; the last is everything")
     hooks: Hooks | None = Field(None, description="Commands around the change of each host")
     before: Before | None = Field(None, description="A command that one host runs before a version, once")
+    failure_threshold: Loss = Field(0, description="How many hosts a rollout may lose and go on, like 1 or 10%")
+    progress_deadline: Annotated[Duration, AfterValidator(_bearable)] = Field(
+        PROGRESS_DEADLINE, description="A rollout that gets nowhere for so long has failed, like 30m"
+    )
 
     @model_validator(mode="after")
     def _waves_grow(self) -> "TriggerSettings":

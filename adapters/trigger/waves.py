@@ -22,7 +22,11 @@ def waves_of(settings: TriggerSettings, units: Sequence[UnitId]) -> tuple[Wave, 
     waves, limit = settings.waves or DEFAULT, at_once(settings, len(units))
     soaks = [wave.soak or timedelta(0) for wave in waves]
     slices = [*_slices(waves[:-1], units), tuple(units)]
-    return tuple(Wave(units=members, soak=soak, at_once=limit) for members, soak in zip(slices, soaks, strict=True))
+    tolerated = share_of(settings.failure_threshold, len(units), up=False)
+    return tuple(
+        Wave(units=members, soak=soak, at_once=limit, tolerated=tolerated, deadline=settings.progress_deadline)
+        for members, soak in zip(slices, soaks, strict=True)
+    )
 
 
 def at_once(settings: TriggerSettings, total: int) -> int:

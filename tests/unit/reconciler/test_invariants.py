@@ -11,6 +11,7 @@ from desired_state.model import Adopt, OnFailure, Policy, Problem, Suspension
 from reconciler.reasons import Reason
 from reconciler.record import Ask, State
 from reconciler.world import World
+from tests.unit.reconciler.mortal import Crash, Mortal
 
 UNITS = ("eu-west-1", "us-east-1")
 VERSIONS = ("1.4.1", "1.4.2", "1.4.3")
@@ -26,33 +27,6 @@ WAITS_FOR_A_PERSON = {
     Reason.INVALID_SPEC,
 }
 PROBLEM = Problem(file="environments/prod/checkout.yaml", line=1, column=1, message="not so", fleets=("prod/checkout",))
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class Mortal:
-    """A ledger under a process that ends right before it writes for the `dies_at`th time."""
-
-    def __init__(self, ledger, dies_at):
-        self._ledger, self._left = ledger, dies_at
-
-    def __getattr__(self, name):
-        return getattr(self._ledger, name)
-
-    def intend(self, *arguments):
-        self._write()
-        return self._ledger.intend(*arguments)
-
-    def save(self, *arguments):
-        self._write()
-        return self._ledger.save(*arguments)
-
-    def _write(self):
-        self._left -= 1
-        if not self._left:
-            raise Crash
 
 
 class Life:

@@ -97,6 +97,20 @@ def test_a_package_that_no_host_could_install(made: SimpleNamespace, changes: di
         ),
         ({"min_healthy": "100%"}, "deploy.min_healthy: no host could ever be changed; say less than 100%"),
         (
+            {"failure_threshold": "100%"},
+            "deploy.failure_threshold: with 100% no failure would ever stop a rollout; say less than 100%",
+        ),
+        ({"failure_threshold": -1}, "deploy.failure_threshold: must be a number of hosts from 0 or a share like 10%"),
+        ({"failure_threshold": [1]}, "deploy.failure_threshold: must be a number of hosts from 0 or a share like 10%"),
+        ({"progress_deadline": "5s"}, "deploy.progress_deadline: must be at least 10s; no host gets anywhere in less"),
+        (
+            {"progress_deadline": "20s"},
+            (
+                "warning: deploy.progress_deadline: one host may take 90s to drain, stop and get healthy; "
+                "say more than that"
+            ),
+        ),
+        (
             {"select": {"tags": {"service": "mm-{region}"}}},
             (
                 "deploy.select.tags.service: {region} is not filled in for type trigger: all regions follow one order; "

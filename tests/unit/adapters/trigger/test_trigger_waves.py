@@ -55,6 +55,22 @@ def test_a_wave_keeps_its_soak_and_its_limit() -> None:
     assert [(120.0, 2), (0.0, 2)] == [(wave.soak.total_seconds(), wave.at_once) for wave in found]
 
 
+@pytest.mark.parametrize(
+    ("threshold", "total", "allowed"),
+    [(0, 10, 0), (2, 10, 2), ("0%", 10, 0), ("10%", 10, 1), ("10%", 9, 0), ("25%", 11, 2)],
+)
+def test_how_many_hosts_a_rollout_may_lose_is_rounded_down(threshold: int | str, total: int, allowed: int) -> None:
+    found = waves_of(settings(failure_threshold=threshold), hosts(total))
+
+    assert [allowed] * 2 == [wave.tolerated for wave in found]
+
+
+def test_without_a_word_no_host_may_be_lost_and_half_an_hour_may_pass_without_progress() -> None:
+    found = waves_of(settings(), hosts(10))
+
+    assert [(0, 1800.0)] * 2 == [(wave.tolerated, wave.deadline.total_seconds()) for wave in found if wave.deadline]
+
+
 @given(st.lists(st.integers(1, 99), max_size=4), st.integers(0, 60))
 def test_slices_are_disjoint_in_order_and_nobody_is_left_out(shares: list[int], total: int) -> None:
     waves = [{"hosts": f"{share}%"} for share in sorted(shares)] + [{"hosts": "100%"}]
