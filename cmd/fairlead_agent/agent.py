@@ -7,7 +7,7 @@ reports nothing, which the controller counts; the service on the host is not tou
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from adapters.agent_protocol.reports import Report
 from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
+from fairlead_agent.itself import Itself
 from fairlead_agent.journal import Journal
 from fairlead_agent.listening import Listener
 from fairlead_agent.log import Log
@@ -53,6 +54,7 @@ class Surroundings:
     clock: Clock
     log: Log
     report_only: bool = False
+    itself: Itself = field(default_factory=lambda: Itself(version=agent_version()))
 
 
 class Agent:
@@ -67,6 +69,7 @@ class Agent:
             settings.heartbeat,
             around.clock,
             around.log,
+            around.itself.was_heard,
         )
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
 
@@ -82,7 +85,7 @@ class Agent:
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
             journal=journal,
-            hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet),
+            hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,
             post=self._sender.post,
         )

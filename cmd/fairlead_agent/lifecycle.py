@@ -119,14 +119,7 @@ class Deploy:
             return
         self._give_up(trouble, self._memory.release, hands, stop, refuge)
 
-    def _give_up(
-        self,
-        failure: Trouble,
-        failed: Release,
-        hands: Hands,
-        stop: Event,
-        refuge: Refuge,
-    ) -> None:
+    def _give_up(self, failure: Trouble, failed: Release, hands: Hands, stop: Event, refuge: Refuge) -> None:
         if self._memory.touched:
             self._go_back(failure, failed, hands, stop, refuge)
             return
@@ -228,19 +221,12 @@ class Deploy:
 
     # The way back
 
-    def _go_back(
-        self,
-        failure: Trouble,
-        failed: Release,
-        hands: Hands,
-        stop: Event,
-        refuge: Refuge,
-    ) -> None:
+    def _go_back(self, failure: Trouble, failed: Release, hands: Hands, stop: Event, refuge: Refuge) -> None:
         """To the last good release on the disk; what failed is reported with it."""
         self._fails(failure)
         good = self._last_good(failed, hands, refuge)
         if good is None:
-            self._end_failed(Trouble(failure.blame, f"{failure.message}; there is nothing to go back to", failure.log))
+            self._end_without(failure, failed, hands)
             return
         hands = refuge.at(good.lifecycle.root, hands)
         try:
@@ -257,6 +243,13 @@ class Deploy:
         self._return_traffic(hands)
         self._log("rolled-back", fleet=self._fleet, version=good.version)
         self._end_failed(failure, rolled_back_to=good.version)
+
+    def _end_without(self, failure: Trouble, failed: Release, hands: Hands) -> None:
+        """No release is left: what came with the host may run beneath, as the package of this agent does."""
+        beneath = hands.service.beneath(failed.lifecycle.run, hands.folder)
+        if not beneath:
+            failure = Trouble(failure.blame, f"{failure.message}; there is nothing to go back to", failure.log)
+        self._end_failed(failure, rolled_back_to=beneath)
 
     def _last_good(self, failed: Release, hands: Hands, refuge: Refuge) -> Release | None:
         """The last release that was good here, else the fleet's; on the disk, and not one that failed in this fleet."""
