@@ -25,6 +25,7 @@ from fairlead_agent.trouble import Interrupted, Trouble
 UNIT = "fairlead-agent.service"
 PROGRAM = "fairlead-agent.pyz"
 _HEARD, _WENT_BACK = "heard", "went-back.json"
+_NO_LAUNCHER = "no launcher started this agent, so it cannot upgrade itself; install its package"
 _PAUSE = 0.5  # seconds between two looks whether it was heard
 
 
@@ -59,7 +60,7 @@ class Itself:
         if release.lifecycle.run.unit != UNIT:
             return
         if self.root is None:
-            raise _refused("no launcher started this agent, so it cannot upgrade itself; install its package")
+            raise _refused(_NO_LAUNCHER)
         if root.resolve() != self.root.resolve():
             raise _refused(f"the agent's own root is {self.root}, not {root}; write that as `root`")
         if PROGRAM not in {artifact.to or artifact.name for artifact in release.artifacts}:
@@ -103,9 +104,10 @@ class OwnService(Service):
         if stop.is_set():
             raise Interrupted
         wanted, itself = folder.readlink().name, self._itself
-        why = itself.went_back(wanted)
+        if itself.root is None:
+            raise _refused(_NO_LAUNCHER)
         if wanted != itself.release:
-            if why:
+            if why := itself.went_back(wanted):
                 raise Trouble(Blame.UNHEALTHY, f"the new agent {why}")
             self._log("hands-over", release=wanted)
             itself.leaving.set()
