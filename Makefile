@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test heavy bench check schemas clean
+.PHONY: help install demo test heavy bench check schemas agent clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
@@ -15,6 +15,7 @@ help:
 	@echo "make heavy    the tests that need minutes and the whole machine (replicas on PostgreSQL that die and come back)"
 	@echo "make bench    measure the budgets, as a table and as JSON"
 	@echo "make check    ruff, mypy --strict, import-linter and the layout laws"
+	@echo "make agent    build the agent's zipapp and .deb into dist/ (ARCH=arm64, VERSION=1.2.3: others)"
 	@echo "make schemas  write the published JSON Schemas again"
 	@echo "make install  make $(VENV) with everything in it"
 
@@ -46,6 +47,9 @@ check: install
 
 schemas: install
 	$(BIN)/fairlead schemas --write docs/schemas
+
+agent: install
+	@$(BIN)/python -m deploy.agent --to dist $(if $(ARCH),--arch $(ARCH)) $(if $(VERSION),--version $(VERSION))
 
 bench: install
 	@$(BIN)/python -m tests.benchmarks --scale $(or $(SCALE),small) $(if $(ROWS),--rows $(ROWS))

@@ -7,7 +7,7 @@ reports nothing, which the controller counts; the service on the host is not tou
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from fairlead_agent.belonging import Belonging, Taken
 from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
+from fairlead_agent.itself import Itself
 from fairlead_agent.journal import Journal
 from fairlead_agent.life import LOOK, Life, Means
 from fairlead_agent.listening import Listener
@@ -57,6 +58,7 @@ class Surroundings:
     report_only: bool = False
     begun_anew: str = ""  # why nothing is remembered, where the state was another instance's
     belonging: Belonging | None = None  # whose that state is; None: nobody else can come to it
+    itself: Itself = field(default_factory=lambda: Itself(version=agent_version()))
 
 
 class Agent:
@@ -71,6 +73,7 @@ class Agent:
             settings.heartbeat,
             around.clock,
             around.log,
+            around.itself.was_heard,
         )
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
         self.taken = ""  # why it ended by itself: another instance uses its state
@@ -100,7 +103,7 @@ class Agent:
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
             journal=journal,
-            hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet),
+            hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,
             post=self._sender.post,
         )

@@ -1,6 +1,7 @@
 """The command `fairlead-agent`."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from fairlead_agent.checking import findings
 from fairlead_agent.clock import HostClock
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Unknown, identify
+from fairlead_agent.itself import launched
 from fairlead_agent.log import Lines
 from fairlead_agent.settings import PATH, BadSettings, read_settings
 
@@ -55,6 +57,7 @@ def _surroundings(asked: argparse.Namespace) -> Surroundings:
         clock=clock,
         log=Lines(clock),
         report_only=getattr(asked, "report_only", False),
+        itself=launched(os.environ, agent_version()),
     )
 
 
@@ -62,7 +65,7 @@ def _run(around: Surroundings, *, once: bool) -> int:
     with alone(around.settings.state):
         around = _claimed(around)
         agent = Agent(around)
-        ending = Event()
+        ending = around.itself.leaving
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
         if once:

@@ -51,6 +51,7 @@ class Means:
     run: Runner = run
     dpkg_root: Path | None = None  # a root directory of its own for dpkg (--root); None: this machine
     fleet: str = ""  # whose root it is, from the first release on; empty: nobody is kept out
+    fits: Callable[[Release, Path], None] = lambda _release, _root: None  # raises `Trouble` where it cannot run there
 
 
 class Installation:
@@ -131,6 +132,7 @@ class Installation:
     def _stage(self, release: Release, stop: Event) -> None:
         with on_disk(f"stage {release.version} in {self._root}"):
             self._premises.check()
+            self._means.fits(release, self._root)
             if self._is_staged(release):
                 return
             unfinished = self._releases / f".{release.id}.new"

@@ -14,7 +14,8 @@ from fairlead_agent.health import HealthCheck
 from fairlead_agent.hooks import Hooks
 from fairlead_agent.identity import Identity
 from fairlead_agent.installation import Installation, Means
-from fairlead_agent.service import Service
+from fairlead_agent.itself import Itself, OwnService
+from fairlead_agent.log import Log
 from fairlead_agent.settings import Rehearsal
 from fairlead_agent.trouble import Trouble
 
@@ -22,8 +23,12 @@ from fairlead_agent.trouble import Trouble
 class Reach:
     """The hands that reach a fleet's root, kept: one that moved goes back to the one before, which it still holds."""
 
-    def __init__(self, rehearsal: Rehearsal, cloud: Cloud, identity: Identity, fleet: str) -> None:
+    def __init__(
+        self, rehearsal: Rehearsal, cloud: Cloud, identity: Identity, fleet: str, itself: Itself, log: Log
+    ) -> None:
         self._fleet = fleet
+        self._itself = itself
+        self._log = log
         self._rehearsal = rehearsal
         self._cloud = cloud
         self._identity = identity
@@ -43,13 +48,14 @@ class Reach:
             run=run_child,
             dpkg_root=rehearsal.prefix,
             fleet=self._fleet,
+            fits=self._itself.check,
         )
         installation = Installation(place, means)
         with suppress(Trouble):  # it says so as soon as something is to be done there
             installation.claim()
         return Hands(
             installation=installation,
-            service=Service(run_child),
+            service=OwnService(run_child, self._itself, self._log),
             health=HealthCheck(run_child, rehearsal.ports),
             balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
             hooks=Hooks(run_child, self._fleet, self._identity.host),

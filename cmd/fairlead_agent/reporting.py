@@ -58,8 +58,17 @@ def _number_in(path: Path) -> int:
 class Sender:
     """Sends what fleets post. `send_due` is one round of its thread; `post` may be called by any."""
 
-    def __init__(self, client: Callable[[], Any], numbers: Numbers, heartbeat: float, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        numbers: Numbers,
+        heartbeat: float,
+        clock: Clock,
+        log: Log,
+        was_heard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
+        self._was_heard = was_heard  # called after each report that SQS took; may raise OSError
         self._numbers = numbers
         self._heartbeat = heartbeat
         self._clock = clock
@@ -163,6 +172,10 @@ class Sender:
             self._queues.pop(name, None)
             return f"cannot send to the queue {name}: {' '.join(str(error).split())[:300]}"
         self._sent_at[report.fleet] = self._clock.monotonic()
+        try:
+            self._was_heard()
+        except OSError as error:
+            self._log("not-written", fleet=report.fleet, why=f"cannot write down that it was heard: {error}")
         return ""
 
 

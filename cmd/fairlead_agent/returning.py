@@ -52,9 +52,7 @@ class WayBack:
         self._steps.fails(failure)
         good = self._last_good(failed, hands, refuge)
         if good is None:
-            self._steps.end_failed(
-                Trouble(failure.blame, f"{failure.message}; there is nothing to go back to", failure.log)
-            )
+            self._end_without(failure, failed, hands)
             return
         hands = refuge.at(good.lifecycle.root, hands)
         try:
@@ -71,6 +69,13 @@ class WayBack:
         self.return_traffic(hands)
         self._steps.log("rolled-back", fleet=self._fleet, version=good.version)
         self._steps.end_failed(failure, rolled_back_to=good.version)
+
+    def _end_without(self, failure: Trouble, failed: Release, hands: Hands) -> None:
+        """No release is left: what came with the host may run beneath, as the package of this agent does."""
+        beneath = hands.service.beneath(failed.lifecycle.run, hands.folder)
+        if not beneath:
+            failure = Trouble(failure.blame, f"{failure.message}; there is nothing to go back to", failure.log)
+        self._steps.end_failed(failure, rolled_back_to=beneath)
 
     def _last_good(self, failed: Release, hands: Hands, refuge: Refuge) -> Release | None:
         """The last release that was good here, else the fleet's; on the disk, and not one that failed in this fleet."""

@@ -66,6 +66,10 @@ class Service:
         if not ended.well:
             raise Trouble(Blame.UNHEALTHY, f"the command that restarts it {ended.how}", ended.output_tail)
 
+    def beneath(self, how: Run, folder: Path) -> str:
+        """The version that runs where no release of ours is active, and makes that so. Empty: nothing does."""
+        return ""
+
     def is_running(self, how: Run) -> bool:
         """Its process is there. Of a command nothing can be told, so it counts as running."""
         return how.unit is None or self._state(how.unit) in {"active", "reloading", "deactivating"}

@@ -86,9 +86,12 @@ def unit() -> configparser.ConfigParser:
 
 
 def test_the_unit_starts_what_the_page_installs() -> None:
-    program, *words = unit()["Service"]["ExecStart"].split()
+    python, _, launcher, *words = unit()["Service"]["ExecStart"].split()
+    by_hand = PAGE[PAGE.index("Elsewhere, the same by hand") :].partition("\n## ")[0]
 
-    assert f"{program.rpartition('/')[0]}/pip install" in PAGE
+    assert f"`{python}`" in PAGE
+    assert f"deploy/agent/{Path(launcher).name} {Path(launcher).parent}/\n" in by_hand
+    assert all((ROOT / path).is_file() for path in re.findall(r" (deploy/\S+) ", by_hand))
     assert ["run", "--config", "/etc/fairlead/agent.yaml"] == words
     assert f"/var/lib/{unit()['Service']['StateDirectory']}" == rows()["state"]
 

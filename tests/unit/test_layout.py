@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for folder in ("desired_state", "reconciler", "adapters", "cmd")
+    for folder in ("desired_state", "reconciler", "adapters", "cmd", "deploy")
     for path in (ROOT / folder).rglob("*.py")
     if "versions" not in path.parts
 )

@@ -13,6 +13,7 @@ import pytest
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.identity import Identity
 from fairlead_agent.installation import Installation, Means
+from fairlead_agent.itself import Itself
 from fairlead_agent.premises import LOCK
 from fairlead_agent.reach import Reach
 from fairlead_agent.settings import Rehearsal
@@ -165,7 +166,7 @@ def test_an_agent_keeps_its_fleets_apart_and_takes_their_roots_when_it_begins(ho
     def reach(fleet: str) -> Reach:
         identity = Identity(host="i-0123456789abcdef0", region="us-east-1")
         cloud: Any = SimpleNamespace(client=lambda _: host.s3)
-        return Reach(Rehearsal(prefix=host.folder), cloud, identity, fleet)
+        return Reach(Rehearsal(prefix=host.folder), cloud, identity, fleet, Itself(version="1"), lambda *_, **__: None)
 
     ours, others = reach("prod/matchmaker"), reach("prod/lobby")
     deployed(host, ours("/srv/matchmaker").installation)

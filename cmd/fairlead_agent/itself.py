@@ -1,0 +1,153 @@
+"""The agent as a service of its own, that it upgrades like any other: the unit `fairlead-agent.service` in an order.
+
+It cannot restart itself and see how that went. So it ends, once its journal says that it restarts; its launcher starts
+what is `current` then, and the new agent goes on at that step. It is restarted when SQS has taken a report of it: that
+is written into `heard`, and the launcher goes back from a release that does not get there (deploy/agent/launcher.py).
+The agent before it then finds why in `went-back.json`, and says so as the failure of the assignment.
+"""
+
+import json
+import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from adapters.agent_protocol.orders import Release, Run
+from adapters.agent_protocol.reports import Blame
+from fairlead_agent.commands import Runner
+from fairlead_agent.durable import remove, sync_folder, write_whole
+from fairlead_agent.log import Log
+from fairlead_agent.running import Process
+from fairlead_agent.service import Service
+from fairlead_agent.trouble import Interrupted, Trouble
+
+UNIT = "fairlead-agent.service"
+PROGRAM = "fairlead-agent.pyz"
+_HEARD, _WENT_BACK = "heard", "went-back.json"
+_NO_LAUNCHER = "no launcher started this agent, so it cannot upgrade itself; install its package"
+_PAUSE = 0.5  # seconds between two looks whether it was heard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Itself:
+    """What the launcher said. `leaving` is set where this process is to end; `heard` where SQS took a report of it."""
+
+    version: str
+    root: Path | None = None  # its own; None: no launcher started it
+    release: str = ""  # that this process is; empty: the one of the package
+    leaving: Event = field(default_factory=Event)
+    heard: Event = field(default_factory=Event)
+
+    def was_heard(self) -> None:
+        """SQS took a report: this release needs no launcher any more. Raises OSError, and may be called again."""
+        if self.heard.is_set():
+            return
+        if self.root is not None and self.root.is_dir():
+            write_whole(self.root / _HEARD, f"{self.release}\n".encode())
+        self.heard.set()
+
+    @property
+    def is_known(self) -> bool:
+        """This release was heard before, maybe by a process before this one."""
+        try:
+            return self.root is not None and (self.root / _HEARD).read_text("ascii").strip() == self.release
+        except (OSError, ValueError):
+            return False
+
+    def check(self, release: Release, root: Path) -> None:
+        """Before anything is touched. Raises `Trouble` (REFUSED) where this agent cannot become that release."""
+        if release.lifecycle.run.unit != UNIT:
+            return
+        if self.root is None:
+            raise _refused(_NO_LAUNCHER)
+        if root.resolve() != self.root.resolve():
+            raise _refused(f"the agent's own root is {self.root}, not {root}; write that as `root`")
+        if PROGRAM not in {artifact.to or artifact.name for artifact in release.artifacts}:
+            raise _refused(f"no package of {release.version} is put to {PROGRAM}; write `to: {PROGRAM}`")
+
+    def went_back(self, release: str) -> str:
+        """Why the launcher went back from a release; empty: it did not."""
+        if self.root is None:
+            return ""
+        try:
+            said = json.loads((self.root / _WENT_BACK).read_bytes())
+            return str(said["why"]) if said["release"] == release else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def forget(self) -> None:
+        """It is written down elsewhere why the launcher went back. Raises OSError."""
+        if self.root is not None:
+            remove(self.root / _WENT_BACK)
+
+
+def launched(environment: MutableMapping[str, str], version: str) -> Itself:
+    """What the launcher said in the environment; taken out of it, as it is not for what this agent starts."""
+    root, release = environment.pop("FAIRLEAD_AGENT_SELF", ""), environment.pop("FAIRLEAD_AGENT_RELEASE", None)
+    return Itself(version=version, root=Path(root) if root and release is not None else None, release=release or "")
+
+
+class OwnService(Service):
+    """Services, this agent among them."""
+
+    def __init__(self, run: Runner, itself: Itself, log: Log) -> None:
+        super().__init__(run)
+        self._itself = itself
+        self._log = log
+
+    def restart(self, how: Run, folder: Path, stop: Event, within: float = 0.0) -> None:
+        """As for any service; for the agent's own unit this process ends, or was restarted and waits to be heard."""
+        if how.unit != UNIT:
+            super().restart(how, folder, stop, within)
+            return
+        if stop.is_set():
+            raise Interrupted
+        wanted, itself = folder.readlink().name, self._itself
+        if itself.root is None:
+            raise _refused(_NO_LAUNCHER)
+        if wanted != itself.release:
+            if why := itself.went_back(wanted):
+                raise Trouble(Blame.UNHEALTHY, f"the new agent {why}")
+            self._log("hands-over", release=wanted)
+            itself.leaving.set()
+            raise Interrupted
+        while not itself.is_known and not itself.heard.wait(_PAUSE):  # what takes too long is ended by the launcher
+            if stop.is_set():
+                raise Interrupted
+        itself.forget()
+
+    def beneath(self, how: Run, folder: Path) -> str:
+        """The agent of the package, where this is that one: nothing of ours is active then."""
+        itself = self._itself
+        if how.unit != UNIT or itself.root is None or itself.release:
+            return ""
+        remove(folder)
+        sync_folder(folder.parent)
+        itself.forget()
+        return itself.version
+
+    def is_running(self, how: Run) -> bool:
+        """This very process is there."""
+        return how.unit == UNIT or super().is_running(how)
+
+    def process(self, how: Run) -> Process | None:
+        """This very process, by the kernel's clock."""
+        return _own_process() if how.unit == UNIT else super().process(how)
+
+    def failure(self, how: Run) -> str:
+        """This very process has not failed."""
+        return "" if how.unit == UNIT else super().failure(how)
+
+
+def _own_process() -> Process | None:
+    """Field 22 of /proc/self/stat, see proc(5): ticks since boot."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+    return Process(pid=os.getpid(), began=ticks * 1_000_000 // os.sysconf("SC_CLK_TCK"))
+
+
+def _refused(said: str) -> Trouble:
+    return Trouble(Blame.REFUSED, said)
