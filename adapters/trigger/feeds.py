@@ -56,6 +56,7 @@ class Seen:
     launched: str
     report: Body | None  # None: it never reported
     reports_read_at: datetime | None  # None: nobody in its region ever did
+    state: str = ""  # as EC2 says: pending or running
 
 
 def inventories(environment: Environment) -> list[str]:
@@ -137,4 +138,5 @@ def _seen(name: UnitId, facts: Body, reports: Snapshot | None) -> Seen:
         launched=str(facts.get("launched", "")),
         report=_hosts(reports).get(name) if reports is not None else None,
         reports_read_at=reports.read_at if reports is not None else None,
+        state=str(facts.get("state", "")),
     )
