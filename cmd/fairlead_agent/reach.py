@@ -13,6 +13,7 @@ from fairlead_agent.health import HealthCheck
 from fairlead_agent.identity import Identity
 from fairlead_agent.installation import Installation, Means
 from fairlead_agent.lifecycle import Hands
+from fairlead_agent.masking import Masks, masking
 from fairlead_agent.service import Service
 from fairlead_agent.settings import Rehearsal
 from fairlead_agent.trouble import Trouble
@@ -34,8 +35,9 @@ class Reach:
         return self._known[root]
 
     def _made(self, root: str) -> Hands:
-        rehearsal, cloud, run_child = self._rehearsal, self._cloud, runner(self._rehearsal)
+        rehearsal, cloud = self._rehearsal, self._cloud
         place = (rehearsal.prefix / root.lstrip("/")) if rehearsal.prefix is not None else Path(root)
+        run_child = masking(runner(rehearsal), Masks(place))
         means = Means(
             s3=lambda: cloud.client("s3"),
             secrets=lambda: cloud.client("secretsmanager"),
