@@ -243,6 +243,24 @@ def _running(command: str) -> list[str]:
     return found
 
 
+def test_a_version_that_failed_is_left_alone_while_git_names_it_also_by_the_next_controller(scene: Scene) -> None:
+    scene.bumped("3.5.0")
+    bad = scene.bump("3.5.1", "never_starts")
+    scene.story.wait_said(bad, FLEET, "failure", "3.5.1 failed", LONG)
+    scene.story.wait(lambda: scene.versions() == {"3.5.0"}, "that it is back", LONG)
+    (canary,) = scene.began("3.5.1")
+
+    scene.story.stop()
+    scene.story.start()
+    seen = scene.world.merge("Say nothing new", {"README.md": "# What runs where\n"})
+    scene.story.wait(lambda: scene.story.said(seen, "validate"), "that the new controller has read it", LONG)
+    good = scene.bump("3.5.2")
+
+    scene.story.wait_said(good, FLEET, "success", f"3.5.2 on {HOSTS}/{HOSTS} units", LONG)
+    assert [canary] == scene.began("3.5.1")
+    assert 1 == canary.log().count(f" staging fleet={FLEET} version=3.5.1 ")
+
+
 # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

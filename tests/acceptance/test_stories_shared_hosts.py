@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-MATCHMAKER, LOBBY, LONG = "prod/matchmaker", "prod/lobby", 120.0
+pytestmark = pytest.mark.heavy
+MATCHMAKER, LOBBY, LONG = "prod/matchmaker", "prod/lobby", 240.0
 SERVICE = """\
 owner: multiplayer
 packages:
@@ -59,7 +60,6 @@ def test_two_fleets_on_the_same_hosts_are_deployed_at_the_same_time(story: Any) 
     assert [("1.1.0", "7.1.0")] * 2 == both(story)
 
 
-@pytest.mark.heavy
 def test_one_that_fails_goes_back_and_the_other_is_not_touched(story: Any) -> None:
     (before,) = set(both(story))
     pids = [host.service_pid(LOBBY) for host in story.world.hosts()]
@@ -75,7 +75,6 @@ def test_one_that_fails_goes_back_and_the_other_is_not_touched(story: Any) -> No
     assert {MATCHMAKER: "at target", LOBBY: "at target"} == rows
 
 
-@pytest.mark.heavy
 def test_a_host_that_goes_leaves_both_fleets_and_one_that_comes_joins_both(story: Any) -> None:
     (before,) = set(both(story))
     story.world.terminate(story.world.hosts()[0])

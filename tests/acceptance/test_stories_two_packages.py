@@ -81,8 +81,9 @@ def test_a_debian_package_that_cannot_be_installed_takes_the_file_back_too(story
 
     bad = story.world.bump(FLEET, "1.2.0")
 
-    story.wait_said(bad, FLEET, "failure", "rolled back to 1.1.0 on 2/2 units", LONG)
-    assert {before} == runs(story)
+    story.wait_said(bad, FLEET, "failure", "1.2.0 failed", LONG)
+    story.wait(lambda: runs(story) == {before}, "that both are back", LONG)
+    assert "the maps are flat" in story.fairlead("hosts", FLEET, "--log")[1]["hosts"][0]["log"]
 
 
 @pytest.mark.heavy
@@ -92,8 +93,8 @@ def test_a_program_that_does_not_get_healthy_takes_the_debian_package_back_too(s
 
     bad = story.world.bump(FLEET, "1.3.0")
 
-    story.wait_said(bad, FLEET, "failure", "rolled back to 1.1.0 on 2/2 units", LONG)
-    assert {before} == runs(story)
+    story.wait_said(bad, FLEET, "failure", "1.3.0 failed", LONG)
+    story.wait(lambda: runs(story) == {before}, "that both are back", LONG)
 
 
 @pytest.mark.heavy

@@ -124,7 +124,7 @@ def is_well(rows: Iterable[HostRow]) -> bool:
 def runs(host: HostFacts) -> str:
     """The versions of its packages, as people say them."""
     found = {name.partition("/")[2]: version for name, version in host.components.items() if "package/" in name}
-    if len(found) < 2:
+    if len(set(found.values())) < 2:
         return next(iter(found.values()), "-")
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
 
