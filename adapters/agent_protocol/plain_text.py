@@ -15,7 +15,7 @@ _SEQUENCE = re.compile(
 
 def one_line(text: str) -> str:
     """The text without escapes, in one line."""
-    return " ".join(_shown(_SEQUENCE.sub("", text), "").split())
+    return " ".join((text if text.isprintable() else _shown(_SEQUENCE.sub("", text), "")).split())
 
 
 def lines(text: str) -> str:

@@ -83,7 +83,8 @@ def test_a_debian_package_that_cannot_be_installed_takes_the_file_back_too(story
 
     story.wait_said(bad, FLEET, "failure", "1.2.0 failed", LONG)
     story.wait(lambda: runs(story) == {before}, "that both are back", LONG)
-    assert "the maps are flat" in story.fairlead("hosts", FLEET, "--log")[1]["hosts"][0]["log"]
+    told = [event["message"] for event in story.fairlead("history", FLEET)[1]["events"] if event["kind"] == "failed"]
+    assert "post-installation script" in told[0]
 
 
 @pytest.mark.heavy
