@@ -42,7 +42,7 @@ def _facts(host: Seen, settings: TriggerSettings, regions: list[str], now: datet
         heard_at=last_word(host),
         silent=_is_silent(host, settings, now),
         joining=_is_joining(host, now),
-        leaving=one_line(str(report.get("leaving") or ""))[:SHOWN],
+        leaving=_leaving(host),
         message=_last_words(work, unit.message),
         agent=one_line(str(report.get("agent") or "")),
         sequence=int(report.get("sequence") or 0),
@@ -58,6 +58,13 @@ def _cleaned(components: Mapping[str, str]) -> dict[str, str]:
     return {one_line(name): one_line(version) for name, version in components.items()}
 
 
+def _leaving(host: Seen) -> str:
+    """In its own words, else in its group's (Auto Scaling, `LifecycleState`)."""
+    said = one_line(str((host.report or NOTHING).get("leaving") or ""))[:SHOWN]
+    ends = host.lifecycle.startswith("Terminating")
+    return said or (f"its Auto Scaling group ends it ({host.lifecycle})" if ends else "")
+
+
 def _is_silent(host: Seen, settings: TriggerSettings, now: datetime) -> bool:
     """One that never reported may still boot; after that it is as silent as any other."""
     return is_silent(host, settings) if host.report is not None else not _is_joining(host, now)
@@ -65,7 +72,8 @@ def _is_silent(host: Seen, settings: TriggerSettings, now: datetime) -> bool:
 
 def _is_joining(host: Seen, now: datetime) -> bool:
     report = host.report or NOTHING
-    return host.state == "pending" or (_is_young(host, now) and not (report.get("running") or report.get("work")))
+    boots = host.state == "pending" or host.lifecycle.startswith("Pending")
+    return boots or (_is_young(host, now) and not (report.get("healthy") or report.get("last_good")))
 
 
 def _is_young(host: Seen, now: datetime) -> bool:

@@ -62,6 +62,13 @@ def test_the_stage_is_told_while_it_works_and_why_it_leaves(made: Any) -> None:
     assert ("draining", "spot interruption") == (found.stage, found.leaving)
 
 
+def test_what_its_auto_scaling_group_does_with_it_is_told(made: Any) -> None:
+    waits = one(made, made.report(), hosts={"i-1": made.host() | {"lifecycle": "Pending:Wait"}})
+    ends = one(made, made.report(), hosts={"i-1": made.host() | {"lifecycle": "Terminating:Wait"}})
+
+    assert (True, "its Auto Scaling group ends it (Terminating:Wait)") == (waits.joining, ends.leaving)
+
+
 def test_an_order_that_is_refused_is_told(made: Any) -> None:
     refused = {"reason": "expired", "message": "it ended in May", "sequence": 9}
 
