@@ -408,6 +408,16 @@ def test_why_names_hosts_that_were_given_up(desk: Desk) -> None:
     assert "given up: i-0" in desk.run("why", "prod/mm").stdout.splitlines()
 
 
+def test_why_names_regions_where_a_fleet_has_no_hosts(desk: Desk) -> None:
+    desk.leave("prod/web", rolling(desk, {EAST: False}))
+
+    done = desk.run("why", "prod/web")
+
+    assert "wave 2 waits for 1 of its 1 unit:" in done.stdout.splitlines()
+    assert "out of service" not in done.stdout
+    assert None is desk.json("why", "prod/web")["holding"]["room"]
+
+
 def test_why_of_thousands_of_hosts_stays_short(desk: Desk) -> None:
     for number in range(3000):
         desk.host(f"i-{number:05}", version="1.0.0")
