@@ -163,8 +163,8 @@ class Fleet:
 
     @property
     def version(self) -> str:
-        """What a person calls the version: that of the only package, else `a 1.2, b 3.4`."""
-        if len(self.packages) == 1:
+        """What a person calls the version: the one that all packages have, else `a 1.2, b 3.4`."""
+        if len({package.version for package in self.packages}) == 1:
             return self.packages[0].version
         return ", ".join(f"{package.name} {package.version}" for package in self.packages)
 

@@ -301,12 +301,18 @@ def duration(span: timedelta) -> str:
 
 def clip(text: str) -> str:
     """One line of at most 140 characters."""
-    line = " ".join(text.split())
+    line = one_line(text)
     return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
 
 
 def fit(first: str, last: str) -> str:
     """Both halves in 140 characters, the first one cut."""
     room = LONGEST - len(last)
-    line = " ".join(first.split())
+    line = one_line(first)
     return (line if len(line) <= room else line[: max(room - 1, 0)].rstrip() + "…") + last
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, and without what a terminal would obey: git notes are read on one."""
+    shown = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(shown.split())

@@ -14,6 +14,7 @@ from typing import Any
 from adapters.agent_protocol.addresses import FLEET
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import LONGEST, Fields, Malformed, moment_text
+from adapters.agent_protocol.plain_text import lines, one_line
 from adapters.agent_protocol.strict_json import read_json
 
 FORMAT = "fairlead/report/v1"
@@ -167,7 +168,7 @@ def _sendable(text: str) -> str:
 
 
 def read_report(body: str) -> Report:
-    """The report in a message's body. Raises `Malformed`."""
+    """The report in a message's body. Its sentences are without what a terminal would obey. Raises `Malformed`."""
     if len(body) > LARGEST:
         raise Malformed(f"a report has at most {LARGEST} characters")
     fields = Fields(read_json(body, "the report"), "report")
@@ -176,7 +177,7 @@ def read_report(body: str) -> Report:
     return Report(
         host=fields.filled("host"),
         fleet=_fleet(fields),
-        agent=fields.text("agent", 60),
+        agent=one_line(fields.text("agent", 60)),
         number=fields.whole("number"),
         at=fields.moment("at"),
         sequence=fields.whole("sequence"),
@@ -184,9 +185,9 @@ def read_report(body: str) -> Report:
         components=fields.texts("components"),
         running=fields.truth("running"),
         healthy=fields.truth("healthy"),
-        message=fields.text("message"),
+        message=one_line(fields.text("message")),
         report_only=fields.truth("report_only"),
-        last_good=fields.text("last_good"),
+        last_good=one_line(fields.text("last_good")),
         target_groups=fields.names("target_groups"),
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
@@ -209,9 +210,9 @@ def read_step(fields: Fields, longest: int = LONGEST) -> Step:
     return Step(
         key=fields.filled("key"),
         state=state,
-        message=fields.text("message", longest),
+        message=one_line(fields.text("message", longest)),
         blame=blame,
-        log=fields.text("log", longest),
+        log=lines(fields.text("log", longest)),
     )
 
 
@@ -226,16 +227,17 @@ def _work(fields: Fields) -> Work:
     state, blame = _state_and_blame(fields, "work")
     return Work(
         key=fields.filled("key"),
-        version=fields.text("version"),
+        version=one_line(fields.text("version")),
         attempt=fields.whole("attempt", 1),
         state=state,
-        stage=fields.text("stage", 60),
-        message=fields.text("message"),
+        stage=one_line(fields.text("stage", 60)),
+        message=one_line(fields.text("message")),
         blame=blame,
-        rolled_back_to=fields.text("rolled_back_to"),
-        log=fields.text("log"),
+        rolled_back_to=one_line(fields.text("rolled_back_to")),
+        log=lines(fields.text("log")),
     )
 
 
 def _refusal(fields: Fields) -> Refusal:
-    return Refusal(reason=fields.text("reason", 60), message=fields.text("message"), sequence=fields.whole("sequence"))
+    reason, message = one_line(fields.text("reason", 60)), one_line(fields.text("message"))
+    return Refusal(reason=reason, message=message, sequence=fields.whole("sequence"))

@@ -28,6 +28,7 @@ from adapters.trigger.feeds import (
     seen_hosts,
     targets_feed,
 )
+from adapters.trigger.hosts import hosts_of, room_for
 from adapters.trigger.judging import STAGING, WITHOUT, Case, is_admitted, judge, moved, tickets
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, observe, sick_targets, spread
 from adapters.trigger.placed import Placed, half_spent, placed_of, spot_of
@@ -61,6 +62,8 @@ class Trigger:
     settings_model = TriggerSettings
     aws_services = ("ec2", "autoscaling", "s3", "sns", "elbv2")
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
+    hosts = staticmethod(hosts_of)  # for people, who have none either
+    room = staticmethod(room_for)
 
     def __init__(
         self, *, sessions: Sessions, clock: Clock, signing: SigningKey | None, read_within: timedelta = READ_WITHIN

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from adapters.agent_protocol.addresses import reports_queue_name
 from adapters.agent_protocol.fields import Malformed
+from adapters.agent_protocol.plain_text import one_line
 from adapters.agent_protocol.reports import Report, read_report
 from adapters.aws.inventory import inventory_feed
 from adapters.aws.queues import Message, SqsQueue
@@ -176,7 +177,8 @@ class Reports:
         if len(self._told) >= TOLD_AT_MOST:
             self._told.clear()
         self._told.add((said, message.sender))
-        self._log.warning(said, sender=message.sender, **{name: value[:100] for name, value in context.items()})
+        shown = {name: one_line(value)[:100] for name, value in context.items()}
+        self._log.warning(said, sender=message.sender, **shown)
 
     def _tidy(self, place: Place, lease: Lease) -> None:
         """Now and then, forget hosts that are silent for a day and that EC2 does not show any more."""

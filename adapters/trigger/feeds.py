@@ -62,6 +62,7 @@ class Seen:
     report: Body | None  # None: it never reported
     reports_read_at: datetime | None  # None: nobody in its region ever did
     lifecycle: str = ""  # its state in its Auto Scaling group; empty: it is in none
+    state: str = ""  # as EC2 says: pending or running
 
 
 def inventories(environment: Environment) -> list[str]:
@@ -144,4 +145,5 @@ def _seen(name: UnitId, facts: Body, reports: Snapshot | None) -> Seen:
         report=_hosts(reports).get(name) if reports is not None else None,
         reports_read_at=reports.read_at if reports is not None else None,
         lifecycle=str(facts.get("lifecycle", "")),
+        state=str(facts.get("state", "")),
     )

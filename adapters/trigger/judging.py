@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from adapters.agent_protocol.plain_text import one_line
 from adapters.agent_protocol.refusals import RefusalReason
 from adapters.agent_protocol.reports import Blame, WorkState
 from adapters.trigger.feeds import NOTHING, Body, Seen
 from adapters.trigger.membership import BOOT, leaves
-from adapters.trigger.observing import is_outdated, is_silent, last_word, outstanding_refusal, refusal, unit_of
+from adapters.trigger.observing import SHOWN, is_outdated, is_silent, last_word, outstanding_refusal, refusal, unit_of
 from adapters.trigger.placed import admits, asks_before
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.settings import TriggerSettings
@@ -173,14 +174,20 @@ def _progress(case: Case, lacking: str) -> str:
 
 
 def _failed_there(case: Case) -> Outcome:
-    """The host's own word, with what it did about it."""
-    back = case.work.get("rolled_back_to")
-    said = f"{case.intent.unit}: {case.work.get('message') or 'it failed'}" + (f"; went back to {back}" if back else "")
+    """The host's own word, with what it did about it, and the last line of what was run."""
+    why, back, last = case.work.get("message") or "it failed", case.work.get("rolled_back_to"), _last_line(case.work)
+    said = f"{case.intent.unit}: {why}" + (f"; went back to {back}" if back else "")
+    said += f"; said last: {last}" if last and last not in why else ""
     failure, reason = {
         Blame.REFUSED.value: (Failure.REFUSED, Reason.DEPLOY_REFUSED),
         Blame.TRANSIENT.value: (Failure.TRANSIENT, None),
     }.get(str(case.work.get("blame")), (Failure.UNHEALTHY, Reason.HEALTH_CHECK_FAILED))
     return failed(case.outcome, failure, reason, said, case.now)
+
+
+def _last_line(work: Body) -> str:
+    lines = (one_line(line) for line in reversed(str(work.get("log") or "").splitlines()))
+    return next(filter(None, lines), "")[:SHOWN]
 
 
 def _still(case: Case, said: str) -> Outcome:

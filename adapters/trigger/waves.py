@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from adapters.trigger.settings import TriggerSettings
 from adapters.trigger.settings import Wave as WaveSettings
+from reconciler.hosts import Room
 from reconciler.observed import UnitId, Wave
 
 DEFAULT = (WaveSettings(hosts=1, soak=None), WaveSettings(hosts="100%", soak=None))
@@ -31,9 +32,20 @@ def waves_of(settings: TriggerSettings, units: Sequence[UnitId]) -> tuple[Wave, 
 
 def at_once(settings: TriggerSettings, total: int) -> int:
     """The stricter of `max_unavailable` (a share rounds down, at least one) and what `min_healthy` leaves over."""
+    return room_of(settings, total).at_once
+
+
+def room_of(settings: TriggerSettings, total: int) -> Room:
+    """The same, with the setting that decides."""
     unavailable = max(1, share_of(settings.max_unavailable or MAX_UNAVAILABLE, total, up=False))
     healthy = share_of(settings.min_healthy, total, up=True) if settings.min_healthy is not None else 0
-    return max(0, min(unavailable, total - healthy))
+    return Room(
+        at_once=max(0, min(unavailable, total - healthy)),
+        hosts=total,
+        max_unavailable=str(settings.max_unavailable or MAX_UNAVAILABLE),
+        min_healthy=str(settings.min_healthy or ""),
+        stricter="min_healthy" if total - healthy < unavailable else "max_unavailable",
+    )
 
 
 def share_of(share: int | str, total: int, *, up: bool) -> int:

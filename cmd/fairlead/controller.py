@@ -171,7 +171,7 @@ class Controller:
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
-            Family(name="inventory", run=parts.inventories.run, workers=2, lease=lease, heartbeat=True),
+            Family(name="inventory", run=self._read_inventory, workers=2, lease=lease, heartbeat=True),
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
@@ -197,13 +197,25 @@ class Controller:
         self._feed_head(name)
         return again_at
 
+    def _read_inventory(self, name: str, lease: Lease) -> datetime | None:
+        again_at = self._parts.inventories.run(name, lease)
+        if again_at is None:
+            self._forget_feed(f"inventory:{name}")
+        return again_at
+
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
         """One look at a queue. Where everything is done once, the next is not due before this program has ended."""
         again_at = self._parts.reports.run(name, lease)
         self._tell_trouble(f"reports/{name}")
+        if again_at is None:
+            self._forget_feed(f"reports:{name}")
         if again_at is None or self._reads_on:
             return again_at
         return max(again_at, self._parts.world.clock.now() + self._settings.inventory_interval)
+
+    def _forget_feed(self, feed: str) -> None:
+        """It has ended, as no fleet is there any more: it is news again when one comes back."""
+        self._known_feeds = self._known_feeds - {feed}
 
     def _feed_head(self, name: str) -> None:
         """A new head may need new feeds: of its changed fleets, or of all where it was not this run that wrote it."""
@@ -290,7 +302,7 @@ class Controller:
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""
         known = self._wake_feeds_of(self._parts.ledger.fleets())
-        self._known_feeds = known  # a feed without fleets ends by itself: it is news again when a fleet comes back
+        self._known_feeds = known
 
     def _wake_feeds_of(self, records: Iterable[Record]) -> set[str]:
         feeds = set(feeds_of(record.desired for record in records if record.desired is not None and record.present))

@@ -16,6 +16,7 @@ from fairlead_agent.identity import Identity
 from fairlead_agent.installation import Installation, Means
 from fairlead_agent.itself import Itself, OwnService
 from fairlead_agent.log import Log
+from fairlead_agent.masking import Masks, masking
 from fairlead_agent.settings import Rehearsal
 from fairlead_agent.trouble import Trouble
 
@@ -40,8 +41,9 @@ class Reach:
         return self._known[root]
 
     def _made(self, root: str) -> Hands:
-        rehearsal, cloud, run_child = self._rehearsal, self._cloud, runner(self._rehearsal)
+        rehearsal, cloud = self._rehearsal, self._cloud
         place = (rehearsal.prefix / root.lstrip("/")) if rehearsal.prefix is not None else Path(root)
+        run_child = masking(runner(rehearsal), Masks(place))
         means = Means(
             s3=lambda: cloud.client("s3"),
             secrets=lambda: cloud.client("secretsmanager"),

@@ -1,7 +1,7 @@
 """Builds of played services: what a CI would leave in S3, for the artifacts that a trigger fleet's service names.
 
 A `file` is a zip that the host's python runs, as a JVM runs a jar. An `archive` is a tar.gz of `<service>.pyz`,
-`VERSION` and `assets/`. The same build has the same bytes wherever it is made.
+`VERSION` and `assets/`. A `deb` holds one file. The same build has the same bytes wherever it is made.
 """
 
 import gzip
@@ -76,6 +76,8 @@ def program_in(artifact: Artifact, service: str) -> str | None:
 
 
 def _content(artifact: Artifact, said: Mapping[str, object]) -> bytes:
+    if artifact.format == "deb":
+        return debian_package(artifact.name, str(said["version"]))
     if artifact.name != said["service"]:
         return f"{artifact.name} {said['version']}\n".encode()
     return _program(said) if artifact.format == "file" else _archive(said)
@@ -87,6 +89,41 @@ def _program(said: Mapping[str, object]) -> bytes:
     with zipfile.ZipFile(written, "w") as archive:
         for name, text in (("__main__.py", _PROGRAM.read_text(encoding="utf-8")), ("build.json", json.dumps(said))):
             archive.writestr(zipfile.ZipInfo(name), text)  # of 1980, so that the bytes are the same each time
+    return written.getvalue()
+
+
+def debian_package(name: str, version: str, *, postinst: str = "") -> bytes:
+    """A package with one file, `/usr/share/<name>/VERSION`; `postinst` is shell. The format: deb(5)."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.com>\n"
+    said = {"./control": (f"{control}Description: played\n".encode(), 0o644)}
+    if postinst:
+        said["./postinst"] = (f"#!/bin/sh\n{postinst}\n".encode(), 0o755)
+    data = {f"./usr/share/{name}/VERSION": (f"{version}\n".encode(), 0o644)}
+    parts = {"debian-binary": b"2.0\n", "control.tar.gz": _packed(said), "data.tar.gz": _packed(data)}
+    return b"!<arch>\n" + b"".join(_ar_member(part, content) for part, content in parts.items())
+
+
+def _ar_member(name: str, content: bytes) -> bytes:
+    """The format: ar(5)."""
+    head = f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
+    return head + content + b"\n" * (len(content) % 2)
+
+
+def _packed(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """A tar.gz of files with their folders: content and mode by path."""
+    written = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=written, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for folder in sorted({str(parent) for path in files for parent in Path(path).parents}):
+            member = tarfile.TarInfo(f"./{folder}" if folder != "." else ".")
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(member)
+        for path, (content, mode) in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            archive.addfile(member, io.BytesIO(content))
     return written.getvalue()
 
 

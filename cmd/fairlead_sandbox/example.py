@@ -32,9 +32,9 @@ class Artifact:
     """One package of a trigger fleet's service. `source` holds `{version}`."""
 
     name: str
-    format: str  # file, archive
+    format: str  # file, archive, deb
     source: str
-    to: str
+    to: str  # empty for a deb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def _trigger_fleet(files: Mapping[str, str], environment: str, name: str) -> Tri
 
 def _artifact(package: str, how: Mapping[str, str], environment: str, name: str) -> Artifact:
     source = _filled(how["from"], environment, name)
-    return Artifact(name=package, format=how["format"], source=source, to=how["to"])
+    return Artifact(name=package, format=how["format"], source=source, to=how.get("to", ""))
 
 
 def _wanted(files: Mapping[str, str], environment: str, name: str) -> dict[str, Any]:

@@ -1,22 +1,25 @@
 """What the ledger knows: status, why, history. They only read, and need no repository and no cloud."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from desired_state.model import Sha
+from fairlead.commands.holding import holding, sentences
 from fairlead.commands.opening import CONFIG, opened, record_of, settings_of, unknown
 from fairlead.commands.views import conditions, details, shown_version, summary, unit_count, wanted
 from fairlead.commands.views import why as chain_of
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import Output, count, json_document, progress, say, table, when
-from reconciler.record import Record
+from reconciler.record import Event, Record
 
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
 FLEET = typer.Argument(..., metavar="ENV/SERVICE", help="The fleet.")
 SCOPE = typer.Argument(None, metavar="[ENV[/SERVICE]]", help="One environment, or one fleet with everything about it.")
+EVENTS = 1000  # of the newest: in them is when a rollout last came further
 LIMIT = typer.Option(20, "--limit", min=1, help="How many of the newest lines.")
 
 
@@ -130,16 +133,33 @@ def _work_row(work: dict[str, Any]) -> tuple[str, ...]:
 
 def why(fleet: str = FLEET, config: Path | None = CONFIG, output: Output = OUTPUT) -> None:
     """Say the one chain of reasons that holds a fleet, and when it clears."""
+    from fairlead import wiring
+
+    now = wiring.clock().now()
     with opened(settings_of(config)) as store:
-        facts = chain_of(record_of(store, fleet))
+        record = record_of(store, fleet)
+        events = store.history(record.name, EVENTS) if record.memory.rollout is not None else ()
+    facts = chain_of(record) | {"holding": _holding(record, events, now)}
     if output is Output.JSON:
         json_document(facts)
     else:
-        _say_why(facts)
+        _say_why(facts, now)
     raise typer.Exit(ExitCode.OK if facts["ready"] else ExitCode.FOUND)
 
 
-def _say_why(facts: dict[str, Any]) -> None:
+def _holding(record: Record, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
+    """Which hosts hold it, and what leaves no room for more."""
+    from fairlead import wiring
+
+    if record.desired is None or record.memory.status.ready:
+        return None
+    rollout = record.memory.rollout
+    fleet = rollout.release.fleet if rollout is not None else record.desired
+    hosts = wiring.hosts_of(fleet, record.snapshots, now)
+    return holding(record, hosts, wiring.room_of(fleet, len(record.memory.status.units)), events)
+
+
+def _say_why(facts: dict[str, Any], now: datetime) -> None:
     first, *deeper = facts["chain"]
     if facts["ready"]:
         say(f"{facts['fleet']}: nothing holds it: {first['message']}")
@@ -148,6 +168,8 @@ def _say_why(facts: dict[str, Any]) -> None:
     say(f"  {first['reason']}: {first['message']}")
     for link in deeper:
         say(f"  because {link['reason']}: {link['message']}")
+    for sentence in sentences(facts["holding"], facts["fleet"], now) if facts["holding"] else ():
+        say(sentence)
     until = f"at {when(facts['until'])}" if facts["until"] else ""
     say(f"clears: {'; '.join(filter(None, (until, facts['clears']))) or 'nothing needs to be done'}")
 

@@ -11,6 +11,8 @@ from reconciler.reasons import Reason
 from reconciler.record import Record
 from reconciler.work import Outcome
 
+WORK_SHOWN = 3  # pieces of work in flight that `why` tells one by one
+
 
 def wanted(record: Record) -> str:
     """The version that Git declares, as people say it."""
@@ -116,7 +118,9 @@ def chain(record: Record) -> list[tuple[Reason, str]]:
     links = [(status.reason, status.message or "no pass has looked at it yet")]
     if not status.ready:
         links += [(Reason.QUARANTINED, f"{each.version} failed: {each.message}") for each in memory.quarantines]
-        links += [(Reason.PROGRESSING, work_sentence(outcome)) for outcome in record.work]
+        links += [(Reason.PROGRESSING, work_sentence(outcome)) for outcome in record.work[:WORK_SHOWN]]
+        more = len(record.work) - WORK_SHOWN
+        links += [(Reason.PROGRESSING, f"{more} more pieces of work are in flight")] if more > 0 else []
         links += [(Reason.OBSERVATION_FAILED, f"{feed}: {message}") for feed, message in sorted(record.trouble.items())]
         links += [(Reason.INVALID_SPEC, str(problem)) for problem in record.problems[:3]]
     seen: dict[str, tuple[Reason, str]] = {}

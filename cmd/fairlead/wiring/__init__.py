@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any
@@ -36,6 +37,8 @@ from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
 from fairlead.wiring.forges import github, hooks
+from reconciler.hosts import HostFacts, Room
+from reconciler.observed import Snapshots
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer, Forge
 from reconciler.world import World
@@ -97,6 +100,23 @@ def reports_of(fleet: Fleet) -> Iterable[str]:
 def reporting(fleets: Iterable[Fleet]) -> Iterator[Fleet]:
     """Those of them whose hosts run agents."""
     return (fleet for fleet in fleets if fleet.deploy_type == AGENTS)
+
+
+def has_hosts(fleet: Fleet) -> bool:
+    """Its units are hosts, of which more is known than of units."""
+    return hasattr(deployer_classes().get(fleet.deploy_type), "hosts")
+
+
+def hosts_of(fleet: Fleet, snapshots: Snapshots, now: datetime) -> Sequence[HostFacts] | None:
+    """What is known of each host of the fleet; None where its type has none. Pure."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "hosts", None)
+    return look(fleet, snapshots, now) if look is not None else None
+
+
+def room_of(fleet: Fleet, hosts: int) -> Room | None:
+    """How many of so many hosts may be out of service at once; None where its type has no hosts. Pure."""
+    count = getattr(deployer_classes().get(fleet.deploy_type), "room", None)
+    return count(fleet, hosts) if count is not None else None
 
 
 def lay(fleets: Sequence[Fleet], environments: Collection[str], as_controller: bool, dry_run: bool) -> Iterator[Step]:

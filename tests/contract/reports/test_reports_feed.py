@@ -107,6 +107,23 @@ def test_a_report_of_another_host_is_dropped_and_told_once_with_its_sender(bench
     assert build.host == values["host"]
 
 
+def test_no_terminal_obeys_the_name_that_a_dropped_report_claims(bench: Any, build: Any) -> None:
+    bench.send(bench.report("\x1b[2Ji-0\n0"), by=build.other)
+
+    bench.run()
+
+    ((_, values),) = bench.log.lines
+    assert "i-0 0" == values["host"]
+
+
+def test_what_a_host_says_is_kept_without_what_a_terminal_would_obey(bench: Any, build: Any) -> None:
+    bench.send(bench.report(build.host, message="\x1b[31mfell\x07\nover"))
+
+    bench.run()
+
+    assert "fell over" == bench.hosts()[build.host]["message"]
+
+
 def test_who_is_no_session_of_a_role_has_no_say(bench: Any, build: Any) -> None:
     report = bench.report(bench.aws.client("sts").get_caller_identity()["Account"])
     bench.aws.client("sqs").send_message(QueueUrl=bench.address, MessageBody=report.text())

@@ -33,6 +33,12 @@ def test_clip_keeps_short_text_and_makes_one_line():
     assert "a b c" == clip("a\n b\tc")
 
 
+@given(st.text(alphabet=st.characters() | st.sampled_from("\x1b\x07\x9b\u202e\n"), max_size=80))
+def test_no_terminal_obeys_what_a_status_says(hostile):
+    assert clip(hostile).isprintable()
+    assert fit(hostile, "; stays").isprintable()
+
+
 @given(st.integers(min_value=1, max_value=60))
 def test_backoff_is_capped_and_the_same_for_the_same_failure(failures):
     assert timedelta(0) <= backoff(failures, "key") <= BACKOFF_CAP

@@ -199,3 +199,23 @@ def test_downloads_have_their_time_before_a_host_is_late(made: SimpleNamespace, 
         found = judge(case(outcome, report, made.order(), now=now, read={"reports_read_at": now}))
         assert found.phase is phase
     assert (found.failure, found.reason) == (Failure.UNHEALTHY, Reason.DEADLINE_EXCEEDED)
+
+
+HOSTILE_LOG = f"first\n{'x' * 4000}\n\x1b[31mno \x07disk\x1b[0m \u202eleft\n\n \n"
+
+
+@pytest.mark.parametrize(
+    ("message", "log", "said"),
+    [
+        ("answers 503", HOSTILE_LOG, "i-1: answers 503; went back to 2.3.0; said last: no disk left"),
+        ("no disk left", HOSTILE_LOG, "i-1: no disk left; went back to 2.3.0"),
+        ("answers 503", "", "i-1: answers 503; went back to 2.3.0"),
+        ("answers 503", "y" * 4000, f"i-1: answers 503; went back to 2.3.0; said last: {'y' * 300}"),
+    ],
+)
+def test_a_failure_ends_with_the_last_line_of_what_was_run_cleaned_and_cut(
+    made: SimpleNamespace, case: Any, message: str, log: str, said: str
+) -> None:
+    work = made.work("failed", message=message, rolled_back_to="2.3.0", log=log)
+
+    assert said == judge(case(made.outcome(), made.report(work=work), made.order())).message
