@@ -12,7 +12,6 @@ from reconciler.memory import Memory
 from reconciler.ports import LeaseLost
 from reconciler.record import Record, Request, State
 
-
 read_fleet = lru_cache(8)(FLEET.decode)
 read_memory = lru_cache(8)(MEMORY.decode)
 read_outcome = lru_cache(256)(OUTCOME.decode)
