@@ -170,10 +170,11 @@ def cannot_heal(situation: Situation) -> Hold | None:
         return None
     entries = [entry for entry in situation.memory.rests if entry.unit in situation.drift.units]
     left = left_behind_text(situation.memory, situation.target, situation.observed.units)
+    others = f"; all others run {_target(situation)}" if len(entries) < len(situation.observed.units) else ""
     worst, until = max(entries, key=lambda entry: (entry.given_up, entry.tries)), min(entry.until for entry in entries)
     named = worst.message if worst.unit in worst.message else f"{worst.unit}: {worst.message}"
     more = f" (+{len(entries) - 1} more)" if len(entries) > 1 else ""
-    message = f"{left or f'{named}{more}; all others run {_target(situation)}'}; tried again at {_second(until)}"
+    message = f"{left or f'{named}{more}{others}'}; tried again at {_second(until)}"
     reason = worst.reason if worst.given_up else Reason.BACKING_OFF
     return Hold(reason=reason, message=message, until=until, error=worst.given_up)
 

@@ -222,24 +222,9 @@ class InMemory:
         body, intent = snapshots[FEED].body, outcome.intent
         known = body["executions"].get(intent.key)
         if known is not None:
-            return self._as_known(outcome, known)
+            return _as_seen(outcome, known)
         gone = intent.unit not in body["units"] and not intent.is_before
         return replace(outcome, phase=Phase.ABORTED, message=f"{intent.unit} is gone") if gone else outcome
-
-    def _as_known(self, outcome: Outcome, known: Mapping[str, Any]) -> Outcome:
-        found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
-        under_way = Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING
-        match known["status"]:
-            case "SUCCEEDED":
-                return replace(found, phase=Phase.SUCCEEDED)
-            case "FAILED":
-                return replace(found, phase=Phase.FAILED, failure=known["failure"], reason=known["reason"])
-            case "STUCK":
-                return replace(found, phase=under_way, reason=Reason.EXECUTION_STUCK)
-            case "CANCELED":
-                return replace(found, phase=Phase.ABORTED)
-            case _:
-                return replace(found, phase=under_way)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
@@ -265,3 +250,19 @@ class InMemory:
         if execution is not None and execution.status == "RUNNING":
             execution.status = "CANCELING"
         return replace(outcome, phase=Phase.ABORTING)
+
+
+def _as_seen(outcome: Outcome, known: Mapping[str, Any]) -> Outcome:
+    found = replace(outcome, ticket=outcome.intent.key, message=known["message"])
+    under_way = Phase.ABORTING if outcome.phase is Phase.ABORTING else Phase.RUNNING
+    match known["status"]:
+        case "SUCCEEDED":
+            return replace(found, phase=Phase.SUCCEEDED)
+        case "FAILED":
+            return replace(found, phase=Phase.FAILED, failure=known["failure"], reason=known["reason"])
+        case "STUCK":
+            return replace(found, phase=under_way, reason=Reason.EXECUTION_STUCK)
+        case "CANCELED":
+            return replace(found, phase=Phase.ABORTED)
+        case _:
+            return replace(found, phase=under_way)

@@ -318,6 +318,8 @@ class Watch:
         self.history, self.hosts = history, history.hosts
         self.taken = {}  # by key of live work: the unit served, or may have, when it was taken
         self.good_since = None
+        self.said = None
+        self.rollout, self.first, self.lost, self.most = None, set(), set(), 0  # of the rollout in work
 
     def units(self):
         return {name: place for name, place in self.hosts.places.items() if not place.joining}
@@ -337,6 +339,7 @@ class Watch:
         self.within_the_limits(new)
         self.one_at_a_time()
         self.waves_in_turn(memory)
+        self.no_more_than_the_first_wave(new, memory.rollout)
         self.success_is_true(memory)
         self.wholly_one_release()
         self.history.starts += len(new)
@@ -394,13 +397,26 @@ class Watch:
         soaks = [soak_of(deploy, wave) for wave in passed][:1] if moved else []
         assert not soaks or not soaks[0] or (since and clock - since >= soaks[0]), f"wave {before.wave} did not soak"
 
+    def no_more_than_the_first_wave(self, new, rollout):
+        """Units that served and were taken before the first wave was done: its number, one more for each it lost."""
+        if rollout is None or rollout.kind is not Kind.DEPLOY or rollout.wave > 1:
+            return
+        units = self.units()
+        if self.rollout != rollout.started_at:
+            self.rollout, self.first, self.lost, self.most = rollout.started_at, set(), set(), 0
+        self.most = max(self.most, len(units))
+        self.first |= {intent.unit for intent in new if units[intent.unit].healthy}
+        self.lost |= {entry.unit for entry in rollout.left_behind} | (self.first - units.keys())
+        hosts = rollout.release.fleet.deploy.get("waves", [{"hosts": 1}])[0]["hosts"]
+        size = hosts if isinstance(hosts, int) else -(-int(hosts[:-1]) * self.most // 100)
+        assert len(self.first) <= size + len(self.lost), f"{sorted(self.first)} in a first wave of {size}"
+
     def success_is_true(self, memory):
         word = self.history.ledger.words.get(self.history.setting)
         said = (word.state, word.description) if word is not None else None
-        if word is None or word.state is not State.SUCCESS or said == getattr(self, "said", None):
-            self.said = said
+        before, self.said = self.said, said
+        if word is None or word.state is not State.SUCCESS or said == before:
             return
-        self.said = said
         units = self.units()
         wanted = components_of(self.history.version)
         there = {name for name, place in units.items() if place.healthy and place.components == wanted}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from adapters.deployers.memory import Place
 from desired_state.model import Suspension
 from reconciler.memory import ConditionType
+from reconciler.plan import Pace
 from reconciler.reasons import Reason
 from reconciler.record import State
 
@@ -19,6 +21,7 @@ OLD, NEW = {"package/checkout": "1.4.1"}, {"package/checkout": "1.4.2"}
 @pytest.fixture
 def hosts(rig):
     rig.world_of_units.places = {host: Place() for host in HOSTS}
+    rig.world = replace(rig.world, pace=Pace(active=timedelta(minutes=1), settle=timedelta(seconds=35)))
     rig.deployed("1.4.1")
     return rig
 
