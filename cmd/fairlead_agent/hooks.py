@@ -35,10 +35,11 @@ class Errand:
 
 
 class Hooks:
-    """Runs errands for one fleet on this host."""
+    """Runs errands for one fleet on this host. `root` tells its marks from those of other agents' fleets."""
 
-    def __init__(self, run: Runner, fleet: str, host: str) -> None:
+    def __init__(self, run: Runner, root: Path, fleet: str, host: str) -> None:
         self._run = run
+        self._root = root
         self._fleet = fleet
         self._host = host
 
@@ -78,7 +79,7 @@ class Hooks:
             time.sleep(LOOK)
 
     def _mark(self, what: str, key: str) -> str:
-        return f"{self._fleet} {key} {what}"
+        return f"{self._fleet} {self._root} {key} {what}"
 
     def _environment(self, errand: Errand) -> dict[str, str]:
         release = errand.release

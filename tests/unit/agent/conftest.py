@@ -258,7 +258,7 @@ class Field:
             service=Service(self.unit),
             health=HealthCheck(self.unit, {}),
             balancer=Balancer(lambda: self.groups, "i-1", "us-east-1", pause=0.0),
-            hooks=Hooks(run, self.fleet, "i-1"),
+            hooks=Hooks(run, self.host.root, self.fleet, "i-1"),
             folder=self.host.root / "current",
         )
         self.deploy = Deploy(self.fleet, self.journal, self.said, self._moved)
