@@ -52,7 +52,7 @@ class Reach:
             service=Service(run_child),
             health=HealthCheck(run_child, rehearsal.ports),
             balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
-            hooks=Hooks(run_child, place, self._fleet, self._identity.host),
+            hooks=Hooks(run_child, self._fleet, self._identity.host),
             folder=place / "current",
         )
 

@@ -19,6 +19,7 @@ from fairlead_agent.hooks import Errand, Hooks
 from fairlead_agent.trouble import Interrupted, Trouble
 
 DONE, FAILED = WorkState.DONE, WorkState.FAILED
+HOST = f"i-{os.getpid()}"
 STUBBORN = "trap '' TERM; echo deaf; touch began; while :; do sleep 0.1; done"
 
 
@@ -46,8 +47,8 @@ def errand(host: Any, command: str, within: float = 30.0, key: str = "k:a1") -> 
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Hooks:
-    return Hooks(run, tmp_path, "prod/matchmaker", "i-1")
+def own() -> Hooks:
+    return Hooks(run, "prod/matchmaker", HOST)
 
 
 def wait(condition: Callable[[], Any], seconds: float = 20.0) -> None:
@@ -81,7 +82,7 @@ def test_hooks_run_in_the_new_release_and_know_what_they_are_run_for(field: Any)
 
     folder = field.host.root / "releases" / release.id
     assert DONE == work.state
-    assert [f"prod/matchmaker 1.1 {release.commit} i-1 {folder}"] * 2 == said.read_text().splitlines()
+    assert [f"prod/matchmaker 1.1 {release.commit} {HOST} {folder}"] * 2 == said.read_text().splitlines()
     told = [event for event in field.said.events if event != "done"]
     assert ["staging", "pre-hook", "draining", "activating", "restarting"] == told[:5]
     assert ["checking", "post-hook", "registering"] == told[5:]
@@ -243,3 +244,12 @@ def test_without_a_folder_to_run_in_it_is_refused_and_not_blamed_on_the_version(
         own.run(replace(errand(host, "true"), folder=host.folder / "nowhere"), Event())
 
     assert trouble.value.blame is Blame.REFUSED
+
+
+def test_what_a_hook_leaves_behind_ends_with_it_also_when_it_went_well(own: Hooks, host: Any) -> None:
+    pids = host.folder / "pids"
+    left = f"setsid sh -c 'echo $$ >> {pids}; while :; do sleep 0.1; done' &"
+
+    own.run(errand(host, f"{left} while test ! -e {pids}; do sleep 0.02; done"), Event())
+
+    wait(lambda: not alive(pids))
