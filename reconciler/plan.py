@@ -128,6 +128,8 @@ def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pac
     if under_way(situation.in_flight) is not None:
         return ()
     if is_due(situation, memory, rollout):
+        if situation.in_flight:
+            return ()
         return (make_intent(situation, memory, rollout, BEFORE, pace, wave=WAVE),)
     units = next_units(situation, rollout)
     return tuple(make_intent(situation, memory, rollout, unit.id, pace, wave=rollout.wave) for unit in units)

@@ -16,7 +16,7 @@ from threading import Event
 from adapters.agent_protocol.orders import Release
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import GRACE, LOOK, Runner
-from fairlead_agent.trouble import Interrupted, Trouble
+from fairlead_agent.trouble import Trouble
 
 _MARK = "FAIRLEAD_RUN"
 _PROCESSES = Path("/proc")
@@ -55,11 +55,9 @@ class Hooks:
                 environment=self._environment(errand),
                 stop=stop,
             )
-        except Interrupted:
+        finally:
             self.end(errand.what, errand.key)
-            raise
         if not ended.well:
-            self.end(errand.what, errand.key)
             limit = f" ({errand.within:g} s)" if ended.code is None else ""
             raise Trouble(Blame.UNHEALTHY, f"its {errand.what} {ended.how}{limit}", ended.output_tail)
 
@@ -78,7 +76,7 @@ class Hooks:
             time.sleep(LOOK)
 
     def _mark(self, what: str, key: str) -> str:
-        return f"{self._fleet} {key} {what}"
+        return f"{self._host} {self._fleet} {key} {what}"
 
     def _environment(self, errand: Errand) -> dict[str, str]:
         release = errand.release

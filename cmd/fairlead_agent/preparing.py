@@ -64,6 +64,8 @@ class Preparation:
             return
         try:
             self._stage(key, order, hands, stop)
+            if stop.is_set():
+                raise Interrupted
             self._begin(key)
             folder = hands.installation.folder(release.id)
             errand = Errand(

@@ -5,6 +5,7 @@ from reconciler.reasons import Reason
 CLEARS: dict[Reason, str] = {
     Reason.ROLLED_BACK: "a commit that sets another version, or `fairlead retry {fleet}`, tries again",
     Reason.QUARANTINED: "a commit that changes the fleet, a revert, or `fairlead retry {fleet}` lifts it",
+    Reason.BEFORE_IRREVERSIBLE: "a commit that mends the version, a revert, or `fairlead retry {fleet}` lifts it",
     Reason.PROGRESSING: "by itself, when the rollout ends",
     Reason.ROLLING_BACK: "by itself, when the last good version is back",
     Reason.HEALING: "by itself, when the drift is repaired",
@@ -24,6 +25,7 @@ CLEARS: dict[Reason, str] = {
     Reason.AWAITING_OBSERVATION: "by itself, with the first read of the account",
     Reason.MAX_UNAVAILABLE: "when the named units are healthy again, or by more `max_unavailable` in Git",
     Reason.HEALTH_CHECK_FAILED: "a commit that sets a version which gets healthy",
+    Reason.BEFORE_FAILED: "a commit that mends the before step, or `fairlead retry {fleet}`",
     Reason.PIPELINE_FAILED: "`fairlead retry {fleet}` once the pipeline is mended, or a commit with another version",
     Reason.DEADLINE_EXCEEDED: "`fairlead retry {fleet}`, or a commit that sets another version",
     Reason.UNHEALTHY: "when the units are healthy again, or by a commit that sets another version",

@@ -1,4 +1,4 @@
-"""The step before a version: one host runs it, by a signed order; what is made of its word and of its silence."""
+"""The step before a version: one host runs it, by a signed order; what its word and its silence mean."""
 
 from dataclasses import replace
 from typing import Any

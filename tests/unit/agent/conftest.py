@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ from fairlead_agent.returning import Refuge
 from fairlead_agent.service import Service
 from fairlead_sandbox.aws import Aws
 from tests.unit.agent.played import DRAIN, GROUP, PlayedGroups, PlayedHost
+
+HOST = f"i-{os.getpid()}"  # tests that run at once must not end each other's hooks
 
 
 class FolderS3:
@@ -258,7 +261,7 @@ class Field:
             service=Service(self.unit),
             health=HealthCheck(self.unit, {}),
             balancer=Balancer(lambda: self.groups, "i-1", "us-east-1", pause=0.0),
-            hooks=Hooks(run, self.fleet, "i-1"),
+            hooks=Hooks(run, self.fleet, HOST),
             folder=self.host.root / "current",
         )
         self.deploy = Deploy(self.fleet, self.journal, self.said, self._moved)

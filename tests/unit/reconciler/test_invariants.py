@@ -22,6 +22,7 @@ LIVE = {"RUNNING", "CANCELING", "STUCK"}
 WAITS_FOR_A_PERSON = {
     Reason.FIRST_SIGHT,
     Reason.QUARANTINED,
+    Reason.BEFORE_IRREVERSIBLE,
     Reason.DRIFT_RECURS,
     Reason.SUSPENDED,
     Reason.INVALID_SPEC,
@@ -31,6 +32,8 @@ PROBLEM = Problem(file="environments/prod/checkout.yaml", line=1, column=1, mess
 
 class Life:
     """One fleet through a random life. `story` is what happened, for whoever reads a failure."""
+
+    deploys = DEPLOYS
 
     def __init__(self, rig, build, seed):
         self.rig, self.build, self.random = rig, build, Random(seed)
@@ -84,7 +87,7 @@ class Life:
             self.fleet, self.setting = fleet, keeps or commit
 
     def a_bump_is_merged(self):
-        version, policy, deploy = self.pick(VERSIONS), self.pick(POLICIES), self.pick(DEPLOYS)
+        version, policy, deploy = self.pick(VERSIONS), self.pick(POLICIES), self.pick(self.deploys)
         if not self.present or version != self.fleet.version:
             self.merge(self.build.fleet(version, policy=policy, deploy=deploy))
 
@@ -95,7 +98,7 @@ class Life:
             self.merge(fleet, reverts=(self.setting,))
 
     def the_way_there_changes(self):
-        spec, deploy = self.pick(("", "other")), self.pick(DEPLOYS)
+        spec, deploy = self.pick(("", "other")), self.pick(self.deploys)
         if self.present:
             changed = self.build.fleet(self.fleet.version, spec=spec, policy=self.fleet.policy, deploy=deploy)
             self.merge(changed, keeps=self.setting)
