@@ -48,7 +48,7 @@ class Observed:
     upkeep: bool = (
         False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
     )
-    joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet: in no wave, no budget and no share
+    joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

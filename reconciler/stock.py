@@ -38,11 +38,11 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
 
     Raises `ValueError` for a record without a desired spec: there is nothing to compare with.
     """
+    sight = replace(sight, observed=of_the_fleet(sight.record.memory, sight.observed))
     record = sight.record
     if record.desired is None or record.setting is None:
         raise ValueError(f"{record.name} never had a sound spec")
     desired = Release(fleet=record.desired, setting_commit=record.setting.commit)
-    sight = replace(sight, observed=with_joiners(sight.observed, record.memory))
     lacks = deployers[desired.fleet.deploy_type].lacks
     work = stamped(record, (settle_unknown(outcome, now) for outcome in sight.work), now)
     memory = learn(desired, sight, work, deployers, now)
@@ -61,13 +61,6 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
         observe_only=observe_only or bool(lacks),
         lacks="" if observe_only else lacks,
     )
-
-
-def with_joiners(observed: Observed, memory: Memory) -> Observed:
-    """Without a last good release nobody tells joiners what to run but a wave: they are units as all others."""
-    if memory.last_good is not None or not observed.joining:
-        return observed
-    return replace(observed, units=(*observed.units, *observed.joining), joining=())
 
 
 def learn(
@@ -92,6 +85,13 @@ def learn(
     memory = make_room(take_over(memory, target, record.setting, now), target, in_flight)
     memory = well_again(memory, target, sight.observed)
     return memory if in_flight else settle_in_sync(memory, target, sight.observed, now)
+
+
+def of_the_fleet(memory: Memory, observed: Observed) -> Observed:
+    """Units that still boot are ordinary ones only where there is no good release that they could run by themselves."""
+    if memory.last_good is not None or not observed.joining:
+        return observed
+    return replace(observed, units=(*observed.units, *observed.joining), joining=())
 
 
 def settle_unknown(outcome: Outcome, now: datetime) -> Outcome:
