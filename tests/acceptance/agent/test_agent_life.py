@@ -11,6 +11,7 @@ import pytest
 from fairlead_sandbox.builds import Behaviour
 from fairlead_sandbox.hosts import AGENT, Host
 from tests.acceptance.agent.conftest import FLEET, REGION, Bench
+from tests.acceptance.agent.test_agent_footprint import MOST_WITH_HOOKS, resident
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_a_launched_instance_serves_when_it_runs_the_last_good_release(bench: Be
     assert (bench.first.version, True) == (host.version(), host.healthy())
     assert (1, 1) == (asked(bench, "CompleteLifecycleAction"), asked(bench, "RecordLifecycleActionHeartbeat"))
     assert 1 == len(bench.events("hook-completed", host))
+    assert resident(host.agent_pid) < MOST_WITH_HOOKS
     host.kill_agent()
     host.start_agent()
     bench.wait(lambda: len(bench.events("begins", host)) == 2 and bench.reports(host)[-1]["healthy"], "its next agent")

@@ -62,6 +62,9 @@ def test_before_any_host_reported_nothing_is_concluded(rig: Any) -> None:
 def test_one_host_that_never_reported_beside_others_is_a_unit_that_is_not_well(rig: Any) -> None:
     rig.launch()
     (mute,) = rig.launch(1, silent=True)
+    assert [mute.id] == [unit.id for unit in rig.observed().joining]  # it may still be booting
+
+    rig.pass_time(minutes=11)
 
     assert (rig.observed().missing, rig.unit(mute)) == (
         (),
