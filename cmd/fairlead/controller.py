@@ -27,7 +27,7 @@ from reconciler.record import Record
 from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
-FEEDS = ("inventory", "executions", "reports")
+FEEDS = ("inventory", "plumbing", "executions", "reports")
 REPORTERS = ("rollup", "statuses")
 ORDER = ("repository", *FEEDS, "fleet", *REPORTERS)
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -171,7 +171,8 @@ class Controller:
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
-            Family(name="inventory", run=parts.inventories.run, workers=2, lease=lease, heartbeat=True),
+            Family(name="inventory", run=self._read_inventory, workers=2, lease=lease, heartbeat=True),
+            Family(name="plumbing", run=self._keep_plumbing, workers=2, lease=lease),
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
@@ -195,6 +196,20 @@ class Controller:
         again_at = self._parts.repositories.run(name, lease)
         self._tell_trouble(f"repository/{name}")
         self._feed_head(name)
+        return again_at
+
+    def _read_inventory(self, name: str, lease: Lease) -> datetime | None:
+        """Where the instances of fleets changed, their queues are looked at."""
+        again_at = self._parts.inventories.run(name, lease)
+        if changed := self._parts.inventories.changed(name):
+            records = self._parts.ledger.some(changed)
+            fleets = [record.desired for record in records if record.desired is not None]
+            self._parts.ledger.add(sorted({f"plumbing:{kept}" for kept in self._parts.plumbing.names(fleets)}))
+        return again_at
+
+    def _keep_plumbing(self, name: str, lease: Lease) -> datetime | None:
+        again_at = self._parts.plumbing.run(name, lease)
+        self._tell_trouble(f"plumbing/{name}")
         return again_at
 
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
@@ -236,7 +251,7 @@ class Controller:
     def _rouse_feeds(self) -> None:
         """A feed that ended while no fleet was there is due again, whichever process saw the fleet come back."""
         self._wake_feeds()
-        feeds = sorted(feed for feed in self._known_feeds if feed.startswith(("inventory:", "reports:")))
+        feeds = sorted(feed for feed in self._known_feeds if feed.startswith(("inventory:", "plumbing:", "reports:")))
         self._parts.ledger.add(feeds, due=self._parts.world.clock.now() + self._settings.inventory_interval)
 
     def _is_restless(self, record: Record) -> bool:
@@ -307,6 +322,7 @@ def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:
         if url := fleet.environment.spinnaker.get("url"):
             yield f"executions:{url}"
         yield from (f"reports:{name}" for name in wiring.reports_of(fleet))
+        yield from (f"plumbing:{name}" for name in wiring.plumbing_of(fleet))
 
 
 def configure_logs() -> None:
