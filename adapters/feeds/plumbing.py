@@ -5,6 +5,7 @@ fleets changed and every hour. Agents look by themselves: while a queue is missi
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -47,6 +48,7 @@ class Plumbing:
         self._kept: dict[tuple[str, str | None], Upkeep] = {}
         self._well: set[str] = set()  # names without trouble, as far as this process knows
         self._told: set[str] = set()
+        self.did: Counter[str] = Counter()  # "queue_made", "subscription_removed": by this process, so far
 
     def names(self, fleets: Iterable[Fleet]) -> Iterator[str]:
         """The names that these fleets belong to."""
@@ -81,8 +83,10 @@ class Plumbing:
         return self._pacing.failed(name)
 
     def _tell(self, name: str, done: Tended) -> None:
-        if done.did or done.is_cut:
-            self._log.info("plumbing", name=name, to_be_continued=done.is_cut, **_words(done.did))
+        did = {what.replace(" ", "_"): number for what, number in sorted(done.did.items())}
+        self.did.update(did)
+        if did or done.is_cut:
+            self._log.info("plumbing", name=name, to_be_continued=done.is_cut, **did)
         for note in sorted(done.notes - self._told):
             self._log.warning("left as it is", name=name, why=note)
         self._told |= done.notes
@@ -142,7 +146,3 @@ def _listeners(members: Mapping[FleetName, frozenset[str]], environment: str) ->
         for host in members[name]:
             found.setdefault(host, ([], []))[is_other].append(name)
     return {host: Listener(host=host, mine=mine, others=others) for host, (mine, others) in found.items() if mine}
-
-
-def _words(did: Mapping[str, int]) -> dict[str, int]:
-    return {what.replace(" ", "_"): number for what, number in sorted(did.items())}

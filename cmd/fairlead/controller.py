@@ -80,6 +80,8 @@ class Controller:
         self._names = [item.name for item in settings.repositories]
         clock = self._parts.world.clock
         self.metrics = Metrics(clock, (*ORDER, "sweep"), self._names)
+        self.metrics.reports_dropped.counts = self._parts.reports.dropped
+        self.metrics.plumbing_steps.counts = self._parts.plumbing.did
         families = [self.metrics.timed(family) for family in self._families()]
         self.loop = Loop(self._parts.ledger, families, clock, CountingLog(self._log, self.metrics))
 

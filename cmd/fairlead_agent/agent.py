@@ -20,6 +20,7 @@ from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
 from fairlead_agent.journal import Journal
+from fairlead_agent.keyring import Keyring
 from fairlead_agent.listening import Listener
 from fairlead_agent.log import Log
 from fairlead_agent.orders import Orders
@@ -68,6 +69,7 @@ class Agent:
             around.clock,
             around.log,
         )
+        self._keys = Keyring(settings.keys, around.cloud, around.clock, around.log)
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
 
     def _worker(self, fleet: str) -> Worker | Watcher:
@@ -80,7 +82,7 @@ class Agent:
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         ways = Ways(
-            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
+            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet),
             elsewhere=elsewhere,
