@@ -98,6 +98,9 @@ class TriggerKeys(FileModel):
     """What trigger deploys need in an environment."""
 
     bucket: Bucket = Field(description="The S3 bucket for orders")
+    queues: Literal["setup", "controller"] = Field(
+        "setup", description="Who keeps topics and queues: `fairlead trigger setup` or Terraform, or the controller"
+    )
 
 
 class EnvironmentFile(FileModel):

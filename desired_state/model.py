@@ -86,7 +86,7 @@ class Environment:
     regions: tuple[str, ...]
     role: str | None = None  # ARN to assume; None: the controller's own identity
     spinnaker: Mapping[str, str] = field(default_factory=dict)  # url, account
-    trigger: Mapping[str, str] = field(default_factory=dict)  # bucket
+    trigger: Mapping[str, str] = field(default_factory=dict)  # bucket, queues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ class Sources:
             regions=file.regions,
             role=file.role,
             spinnaker=file.spinnaker.model_dump() if file.spinnaker else {},
-            trigger=file.trigger.model_dump() if file.trigger else {},
+            trigger=file.trigger.model_dump(exclude_defaults=True) if file.trigger else {},
         )
 
     def _value(self, tree: Tree, path: str, model: type[V]) -> V:

@@ -26,3 +26,8 @@ def agent_queue_name(host: str) -> str:
 def reports_queue_name(environment: str) -> str:
     """The queue into which an environment's agents report, in each region."""
     return f"fairlead-reports-{environment}"
+
+
+def dead_reports_queue_name(environment: str) -> str:
+    """Where what nobody could read of the reports ends. No name holds `_`, so it is no environment's own queue."""
+    return f"{reports_queue_name(environment)}_dead"

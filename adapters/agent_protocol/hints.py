@@ -19,6 +19,7 @@ class Hint:
     sequence: int
     key: str  # of the object in the bucket
     sha256: str  # of the object's bytes
+    hosts: int = 0  # about how many hear it; 0: nobody knows
 
     def text(self) -> str:
         """The message, below 1 KiB."""
@@ -28,6 +29,7 @@ class Hint:
             "sequence": self.sequence,
             "key": self.key,
             "sha256": self.sha256,
+            **({"hosts": self.hosts} if self.hosts else {}),
         }
         return canonical(said).decode()
 
@@ -45,6 +47,7 @@ def read_hint(body: str) -> Hint | None:
             sequence=found.whole("sequence", 1),
             key=found.filled("key"),
             sha256=found.text("sha256", 64),
+            hosts=found.whole("hosts") if found.has("hosts") else 0,
         )
     except Malformed:
         return None

@@ -10,7 +10,7 @@ from reconciler.ports import Unreadable
 
 _FAMILIES = {
     "throttled": """
-        Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException SlowDown
+        Throttling ThrottlingException Throttled ThrottledException RequestThrottled RequestThrottledException SlowDown
         RequestLimitExceeded TooManyRequestsException PriorRequestNotComplete
         BandwidthLimitExceeded EC2ThrottledException
     """,
@@ -80,6 +80,11 @@ def code_of(error: Exception) -> str:
     if isinstance(error, boto.ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
+
+
+def is_throttled(error: Exception) -> bool:
+    """The service said *not so fast*; nothing was done."""
+    return _FAMILY_OF.get(code_of(error)) == "throttled"
 
 
 def sentence(error: Exception, what: str, service: str = "") -> str:

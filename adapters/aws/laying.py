@@ -6,6 +6,7 @@ Every method raises `Unreadable` where AWS refuses, with the sentence that says 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +17,7 @@ from reconciler.ports import Unreadable
 
 _NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
 _NO_TOPIC = frozenset({"NotFound", "NotFoundException"})
+_EXISTS = frozenset({"QueueAlreadyExists", "QueueNameExists"})  # with other attributes
 _TOO_SOON = frozenset({"AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"})
 
 
@@ -62,18 +64,22 @@ class Layer:
                     raise
                 return {}
 
-    def subscribe(self, topic: str, queue: str) -> Did:
-        """Raw, so that a hint arrives as it was sent; without a filter, of which an account has few."""
-        if self._acts:
-            with readable(f"the subscriptions of {topic} (to add one)", "sns"):
-                self._sns.subscribe(
-                    TopicArn=topic,
-                    Protocol="sqs",
-                    Endpoint=queue,
-                    Attributes={"RawMessageDelivery": "true"},
-                    ReturnSubscriptionArn=True,
-                )
-        return Did.MADE
+    def subscribe(self, topic: str, queue: str) -> str:
+        """Raw, so that a hint arrives as it was sent; without a filter, of which an account has few.
+
+        Gives the subscription's address. One that is there is kept: SNS knows it by topic, protocol and endpoint.
+        """
+        if not self._acts:
+            return ""
+        with readable(f"the subscriptions of {topic} (to add one)", "sns"):
+            made = self._sns.subscribe(
+                TopicArn=topic,
+                Protocol="sqs",
+                Endpoint=queue,
+                Attributes={"RawMessageDelivery": "true"},
+                ReturnSubscriptionArn=True,
+            )
+        return str(made["SubscriptionArn"])
 
     def unsubscribe(self, subscription: str) -> Did:
         """It goes."""
@@ -90,27 +96,60 @@ class Layer:
         policy: Mapping[str, Any] | None = None,
         *,
         mark: tuple[str, str],
+        is_new: bool = False,
     ) -> tuple[Did, str]:
         """A queue with these attributes and this policy.
 
         Of one that is there and has the tag `mark`, what differs is set. Of another a sentence tells it: its maker
-        looks after it.
+        looks after it. `is_new`: there is none as far as is known, so it is made without a look first.
         """
         wanted = {**attributes, **({"Policy": json.dumps(policy)} if policy is not None else {})}
         with self._making(name):
+            if is_new and self._make(name, wanted, tags):
+                return Did.MADE, ""
             url = self._url(name)
             if url is None:
-                if self._acts:
-                    encrypted = {**wanted, "SqsManagedSseEnabled": "true"}
-                    self._sqs.create_queue(QueueName=name, Attributes=encrypted, tags=dict(tags))
+                self._make(name, wanted, tags)
                 return Did.MADE, ""
-            asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=sorted(wanted))
-            other = {key: wanted[key] for key in wanted if not _same(key, wanted[key], asked.get("Attributes", {}))}
-            if other and self.tags(url).get(mark[0]) != mark[1]:
-                return Did.KEPT, _left(name, mark, other)
-            if other and self._acts:
-                self._sqs.set_queue_attributes(QueueUrl=url, Attributes=other)
+            return self._mend(name, url, wanted, mark)
+
+    def _make(self, name: str, wanted: Mapping[str, str], tags: Mapping[str, str]) -> bool:
+        """False where there is one that is not so."""
+        if not self._acts:
+            return True
+        try:
+            encrypted = {**wanted, "SqsManagedSseEnabled": "true"}
+            self._sqs.create_queue(QueueName=name, Attributes=encrypted, tags=dict(tags))
+        except ClientError as error:
+            if code_of(error) not in _EXISTS:
+                raise
+            return False
+        return True
+
+    def _mend(self, name: str, url: str, wanted: Mapping[str, str], mark: tuple[str, str]) -> tuple[Did, str]:
+        asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=sorted(wanted))
+        other = {key: wanted[key] for key in wanted if not _same(key, wanted[key], asked.get("Attributes", {}))}
+        if other and self.tags(url).get(mark[0]) != mark[1]:
+            return Did.KEPT, _left(name, mark, other)
+        if other and self._acts:
+            self._sqs.set_queue_attributes(QueueUrl=url, Attributes=other)
         return (Did.CHANGED if other else Did.KEPT), ""
+
+    def made_at(self, url: str) -> datetime | None:
+        """When the queue was made, by SQS's clock; None where it has gone meanwhile."""
+        with readable(f"the queue {url.rpartition('/')[2]}", "sqs"):
+            try:
+                asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])
+            except ClientError as error:
+                if code_of(error) not in _NO_QUEUE:
+                    raise
+                return None
+        return datetime.fromtimestamp(float(asked["Attributes"]["CreatedTimestamp"]), UTC)
+
+    def address(self, name: str) -> str | None:
+        """The queue's address; None where there is none."""
+        with readable(f"the queue {name}", "sqs"):
+            return self._url(name)
 
     def policy(self, name: str) -> Mapping[str, Any]:
         """Who may send to the queue, as its policy says; empty where there is none, or no queue."""
@@ -179,6 +218,12 @@ def _left(name: str, mark: tuple[str, str], other: Mapping[str, str]) -> str:
 
 
 def _same(key: str, wanted: str, has: Mapping[str, str]) -> bool:
-    if key != "Policy":
-        return has.get(key) == wanted
-    return bool(json.loads(has.get(key) or "{}") == json.loads(wanted))
+    if key == "Policy":
+        return bool(json.loads(has.get(key) or "{}") == json.loads(wanted))
+    if key == "RedrivePolicy":  # SQS gives numbers as they were written, which may have been as text
+        return _texts(has.get(key) or "{}") == _texts(wanted)
+    return has.get(key) == wanted
+
+
+def _texts(document: str) -> dict[str, str]:
+    return {key: str(value) for key, value in json.loads(document).items()}

@@ -33,6 +33,7 @@ class Message:
     sender: str
     sent: datetime  # by the queue's clock, to the millisecond
     receipt: str
+    received: int = 1  # how often, this time among them; about
 
     @property
     def session(self) -> str:
@@ -116,7 +117,7 @@ class SqsQueue:
                 MaxNumberOfMessages=BATCH,
                 WaitTimeSeconds=int(wait.total_seconds()),
                 VisibilityTimeout=int(HIDDEN.total_seconds()),
-                MessageSystemAttributeNames=["SenderId", "SentTimestamp"],
+                MessageSystemAttributeNames=["SenderId", "SentTimestamp", "ApproximateReceiveCount"],
             )
         return [_message(each) for each in answer.get("Messages", ())]
 
@@ -163,4 +164,5 @@ def _message(said: Mapping[str, Any]) -> Message:
         sender=attributes["SenderId"],
         sent=datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC),
         receipt=said["ReceiptHandle"],
+        received=int(attributes.get("ApproximateReceiveCount", 1)),
     )

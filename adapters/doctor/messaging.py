@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from adapters.agent_protocol.addresses import order_key, reports_queue_name, topic_name
+from adapters.agent_protocol.addresses import dead_reports_queue_name, order_key, reports_queue_name, topic_name
 from adapters.aws.errors import READ_ERRORS, code_of, sentence
 from adapters.aws.sessions import Sessions
 from adapters.aws.topics import topic_arn
@@ -35,6 +35,7 @@ class MessagingLook:
         """Topics and queue; the bucket with the environment's first region, where setup makes it."""
         yield from self._looked(self._topics)
         yield from self._looked(self._reports)
+        yield from self._looked(self._dead)
         if self._region == self._environment.regions[0]:
             yield from self._looked(self._orders)
             yield from self._looked(self._bucket)
@@ -87,6 +88,25 @@ class MessagingLook:
             yield self._about.warning(f"{waiting} reports wait in {name}", "see that a controller runs and reads them")
         else:
             yield self._about.ok(f"{name} is there, and {waiting} reports wait in it")
+
+    def _dead(self) -> Iterator[Finding]:
+        """Where what nobody can read of the reports ends."""
+        sqs, name = self._client("sqs"), dead_reports_queue_name(self._environment.name)
+        try:
+            url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        except ClientError as error:
+            if code_of(error) not in _NOT_THERE:
+                raise
+            yield self._about.warning(f"no queue {name}: reports that nobody can read are lost", MAKE)
+            return
+        if waiting := int(answer["Attributes"]["ApproximateNumberOfMessages"]):
+            fix = (
+                "look at them in the AWS console: what sent them, and which version of the agent; then purge the queue"
+            )
+            yield self._about.warning(f"{waiting} messages that nobody can read lie in {name}", fix)
+        else:
+            yield self._about.ok(f"{name} is there and empty: every report can be read")
 
     def _orders(self) -> Iterator[Finding]:
         """One is asked for. No answer but a refusal is trouble: an order, or a bucket, may not be there yet."""

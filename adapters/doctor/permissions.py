@@ -6,7 +6,13 @@ The same actions as `deploy/terraform/iam`, cut down to what these fleets need; 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from adapters.agent_protocol.addresses import agent_queue_name, order_key, reports_queue_name, topic_name
+from adapters.agent_protocol.addresses import (
+    agent_queue_name,
+    dead_reports_queue_name,
+    order_key,
+    reports_queue_name,
+    topic_name,
+)
 from adapters.aws.topics import partition_of, queue_arn, topic_arn
 from adapters.trigger.settings import settings_of
 from desired_state.model import Environment, Fleet
@@ -21,6 +27,17 @@ READS = (
     "ec2:DescribeLaunchTemplateVersions",
 )
 READS_OF_TARGETS = "elasticloadbalancing:DescribeTargetHealth"
+KEEPS_TOPICS = ("sns:CreateTopic", "sns:GetTopicAttributes", "sns:TagResource", "sns:Subscribe")
+KEEPS_SUBSCRIPTIONS = ("sns:ListSubscriptionsByTopic", "sns:Unsubscribe")  # IAM takes no name for these
+KEEPS_QUEUES = (
+    "sqs:CreateQueue",
+    "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+    "sqs:SetQueueAttributes",
+    "sqs:ListQueueTags",
+    "sqs:TagQueue",
+    "sqs:DeleteQueue",
+)
 READS_A_QUEUE = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage")
 
 
@@ -40,6 +57,7 @@ def acting(fleets: Sequence[Fleet]) -> Policy:
     """What acting needs on top of reading. It is empty for Spinnaker fleets without configuration: Gate acts."""
     agents = with_agents(fleets)
     configured = [fleet for fleet in fleets if fleet.deploy_type != "trigger" and fleet.config is not None]
+    kept = [fleet for fleet in agents if fleet.environment.trigger.get("queues") == "controller"]
     return _policy(
         _statement("Orders", ["s3:PutObject"], _orders(agents)),
         _statement("ArtifactsForTheirChecksums", ["s3:GetObject"], artifacts(agents)),
@@ -49,7 +67,17 @@ def acting(fleets: Sequence[Fleet]) -> Policy:
             ["s3:PutObject"],
             [_object(fleet, f"config/{fleet.service}/*") for fleet in configured if fleet.environment.trigger],
         ),
+        *_keeping(kept),
     )
+
+
+def _keeping(fleets: Sequence[Fleet]) -> Iterator[Policy | None]:
+    """Where topics and queues are left to the controller."""
+    agents = [arn for fleet in fleets for arn in _each_region(fleet, queue_arn, agent_queue_name("*"))]
+    yield _statement("KeepTopics", KEEPS_TOPICS, _topics(fleets))
+    yield _statement("KeepSubscriptions", KEEPS_SUBSCRIPTIONS, ["*"] if fleets else [])
+    yield _statement("KeepQueues", KEEPS_QUEUES, [*agents, *_reports(fleets), *_dead_reports(fleets)])
+    yield _statement("WhichQueues", ["sqs:ListQueues"], ["*"] if fleets else [])
 
 
 def looking(fleets: Sequence[Fleet], principals: Collection[str]) -> Policy:
@@ -58,6 +86,7 @@ def looking(fleets: Sequence[Fleet], principals: Collection[str]) -> Policy:
     return _policy(
         _statement("AskWhatIsAllowed", ["iam:SimulatePrincipalPolicy"], principals),
         _statement("IsTheTopicThere", ["sns:GetTopicAttributes"], _topics(agents)),
+        _statement("IsAnythingUnreadable", ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"], _dead_reports(agents)),
         _statement("DoesTheBucketKeepVersions", ["s3:GetBucketVersioning"], [_object(fleet) for fleet in agents]),
     )
 
@@ -172,6 +201,11 @@ def _secret_arn(account: str, region: str, name: str) -> str:
 
 def _reports(fleets: Iterable[Fleet]) -> list[str]:
     found = [_each_region(fleet, queue_arn, reports_queue_name(fleet.environment.name)) for fleet in fleets]
+    return [arn for arns in found for arn in arns]
+
+
+def _dead_reports(fleets: Iterable[Fleet]) -> list[str]:
+    found = [_each_region(fleet, queue_arn, dead_reports_queue_name(fleet.environment.name)) for fleet in fleets]
     return [arn for arns in found for arn in arns]
 
 

@@ -47,6 +47,11 @@ class Inventories:
         self._clock = clock
         self._known: dict[Place, Instances] = defaultdict(partial(Instances, clock))
         self._pacing = Pacing(clock, interval)
+        self._changed: dict[str, tuple[FleetName, ...]] = {}
+
+    def changed(self, name: str) -> tuple[FleetName, ...]:
+        """The fleets whose part the last `run` of this process found changed."""
+        return self._changed.get(name, ())
 
     def names(self) -> frozenset[str]:
         """Every `<account>/<region>` in which a known fleet lives."""
@@ -59,6 +64,7 @@ class Inventories:
         A role that does not work harms the fleets that are read by it and no others. Raises `LeaseLost`.
         """
         account, _, region = name.partition("/")
+        self._changed[name] = ()
         feed = inventory_feed(account, region)
         by_role = self._by_role(account, region)
         if not by_role:
@@ -73,7 +79,7 @@ class Inventories:
             except Unreadable as trouble:
                 troubles.append(str(trouble))
         if parts:  # before the trouble: storing parts clears it
-            self._ledger.record_snapshots(lease, feed, parts, read_at)
+            self._changed[name] = self._ledger.record_snapshots(lease, feed, parts, read_at)
         if not troubles:
             return self._pacing.succeeded(name)
         self._ledger.record_trouble(lease, feed, "; ".join(troubles))

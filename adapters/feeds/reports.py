@@ -2,11 +2,12 @@
 
 The feed `reports/<account>/<region>/<environment>` holds for each trigger fleet the newest report of every host. A
 report counts only where SQS says that the instance which it speaks of sent it. Messages are deleted when the ledger has
-them: a crash between the two brings them again, and twice is once.
+them: a crash between the two brings them again, and twice is once. What nobody can read stays, until SQS moves it to
+the queue for that (`agent_protocol.addresses.dead_reports_queue_name`); without one it goes after as many reads.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +18,9 @@ from adapters.agent_protocol.addresses import reports_queue_name
 from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.plain_text import one_line
 from adapters.agent_protocol.reports import Report, read_report
+from adapters.aws.host_queues import READ_AT_MOST
 from adapters.aws.inventory import inventory_feed
-from adapters.aws.queues import Message, SqsQueue
+from adapters.aws.queues import Look, Message, SqsQueue
 from adapters.aws.sessions import Sessions
 from adapters.feeds.pacing import Pacing
 from adapters.ledger.reports import HostReport
@@ -108,6 +110,7 @@ class Reports:
         self._pacing = Pacing(clock, max(wait, SHORTEST_WAIT), longest=LONGEST_WAIT)
         self._queues: dict[tuple[Place, str | None], SqsQueue] = {}
         self._told: set[tuple[str, str]] = set()
+        self.dropped: Counter[str] = Counter()  # messages that did not count, by why
         self._tidied: dict[Place, float] = {}
         self._census: Census | None = None
         self._counting = Lock()
@@ -140,10 +143,19 @@ class Reports:
         """False where nothing was in it."""
         queue = self._queue(place, min((fleet.environment.role for fleet in fleets), key=str))
         look = queue.look(self._wait, self._clock)
-        said = list(self._believed(look.messages, silence))
-        self._ledger.record_reports(lease, place.feed, said, silence, look.until)
-        queue.delete(look.messages)
+        read = [(message, self._read(message)) for message in look.messages]
+        said = list(self._believed(read, silence))
+        self._ledger.record_reports(lease, place.feed, said, silence, _known_until(look, read))
+        queue.delete([message for message, report in read if report is not None or message.received > READ_AT_MOST])
         return bool(look.messages)
+
+    def _read(self, message: Message) -> Report | None:
+        """None where nobody can: it stays, and SQS puts it aside when it was received too often."""
+        try:
+            return read_report(message.body)
+        except Malformed as trouble:
+            self._drop("report malformed", message, why=str(trouble))
+            return None
 
     def _queue(self, place: Place, role: str | None) -> SqsQueue:
         if (place, role) not in self._queues:
@@ -156,12 +168,9 @@ class Reports:
             self._queues[place, role] = SqsQueue(client, name, missing)
         return self._queues[place, role]
 
-    def _believed(self, messages: Iterable[Message], silence: Silence) -> Iterator[HostReport]:
-        for message in messages:
-            try:
-                report = read_report(message.body)
-            except Malformed as trouble:
-                self._drop("report malformed", message, why=str(trouble))
+    def _believed(self, read: Iterable[tuple[Message, Report | None]], silence: Silence) -> Iterator[HostReport]:
+        for message, report in read:
+            if report is None:
                 continue
             if message.session != report.host:
                 self._drop("report of another host", message, host=report.host, fleet=report.fleet)
@@ -172,6 +181,7 @@ class Reports:
 
     def _drop(self, said: str, message: Message, **context: str) -> None:
         """Told once for each sender: one that goes on does not fill the log."""
+        self.dropped[said.replace(" ", "_")] += 1
         if (said, message.sender) in self._told:
             return
         if len(self._told) >= TOLD_AT_MOST:
@@ -216,6 +226,13 @@ class Reports:
         if known is None or known[0] is not fleet:
             known = self._silences[fleet.name] = (fleet, settings_of(fleet).silent_after)
         return known[1]
+
+
+def _known_until(look: Look, read: Sequence[tuple[Message, Report | None]]) -> datetime | None:
+    """What nobody can read comes again and again, and says nothing of how far the others were read."""
+    if all(report is not None for _, report in read):
+        return look.until
+    return min((message.sent for message, report in read if report is not None), default=None)
 
 
 def names_of(fleet: Fleet) -> Iterator[str]:

@@ -48,6 +48,7 @@ class Published:
     sha256: str = ""  # of the object's bytes; empty: it lay there before
     replaced: str = ""  # what was wrong with what lay there
     said: tuple[str, ...] = ()
+    hosts: int = 0  # that report: as many will look
 
 
 class Publisher:
@@ -111,6 +112,7 @@ class Publisher:
             sequence=published.order.sequence,
             key=spot_of(fleet).key,
             sha256=published.sha256,
+            hosts=published.hosts,
         ).text()
         try:
             lease.check()
@@ -184,7 +186,7 @@ class Publisher:
             lost = str(trouble)
         if lost:
             order, digest = self._found(fleet, order, lost)
-        return Published(order=order, sha256=digest, replaced=placed.trouble, said=said)
+        return Published(order=order, sha256=digest, replaced=placed.trouble, said=said, hosts=len(reported))
 
     def _stands(self, known: Order, order: Order, reported: Sequence[int]) -> bool:
         """It says so already, hosts do not think it old, and it has long to live."""

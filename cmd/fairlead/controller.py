@@ -27,7 +27,7 @@ from reconciler.record import Record
 from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
-FEEDS = ("inventory", "executions", "reports")
+FEEDS = ("inventory", "plumbing", "executions", "reports")
 REPORTERS = ("rollup", "statuses")
 ORDER = ("repository", *FEEDS, "fleet", *REPORTERS)
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -80,6 +80,8 @@ class Controller:
         self._names = [item.name for item in settings.repositories]
         clock = self._parts.world.clock
         self.metrics = Metrics(clock, (*ORDER, "sweep"), self._names)
+        self.metrics.reports_dropped.counts = self._parts.reports.dropped
+        self.metrics.plumbing_steps.counts = self._parts.plumbing.did
         families = [self.metrics.timed(family) for family in self._families()]
         self.loop = Loop(self._parts.ledger, families, clock, CountingLog(self._log, self.metrics))
 
@@ -172,6 +174,7 @@ class Controller:
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
             Family(name="inventory", run=self._read_inventory, workers=2, lease=lease, heartbeat=True),
+            Family(name="plumbing", run=self._keep_plumbing, workers=2, lease=lease),
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
@@ -198,9 +201,19 @@ class Controller:
         return again_at
 
     def _read_inventory(self, name: str, lease: Lease) -> datetime | None:
+        """Where the instances of fleets changed, their queues are looked at."""
         again_at = self._parts.inventories.run(name, lease)
+        if changed := self._parts.inventories.changed(name):
+            records = self._parts.ledger.some(changed)
+            fleets = [record.desired for record in records if record.desired is not None]
+            self._parts.ledger.add(sorted({f"plumbing:{kept}" for kept in self._parts.plumbing.names(fleets)}))
         if again_at is None:
             self._forget_feed(f"inventory:{name}")
+        return again_at
+
+    def _keep_plumbing(self, name: str, lease: Lease) -> datetime | None:
+        again_at = self._parts.plumbing.run(name, lease)
+        self._tell_trouble(f"plumbing/{name}")
         return again_at
 
     def _read_reports(self, name: str, lease: Lease) -> datetime | None:
@@ -248,7 +261,7 @@ class Controller:
     def _rouse_feeds(self) -> None:
         """A feed that ended while no fleet was there is due again, whichever process saw the fleet come back."""
         self._wake_feeds()
-        feeds = sorted(feed for feed in self._known_feeds if feed.startswith(("inventory:", "reports:")))
+        feeds = sorted(feed for feed in self._known_feeds if feed.startswith(("inventory:", "plumbing:", "reports:")))
         self._parts.ledger.add(feeds, due=self._parts.world.clock.now() + self._settings.inventory_interval)
 
     def _is_restless(self, record: Record) -> bool:
@@ -319,6 +332,7 @@ def feeds_of(fleets: Iterable[Fleet]) -> Iterable[str]:
         if url := fleet.environment.spinnaker.get("url"):
             yield f"executions:{url}"
         yield from (f"reports:{name}" for name in wiring.reports_of(fleet))
+        yield from (f"plumbing:{name}" for name in wiring.plumbing_of(fleet))
 
 
 def configure_logs() -> None:

@@ -4,7 +4,7 @@ Each controller has a registry of its own. Labels take few values: families, out
 never a fleet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +19,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from fairlead.metrics_ledger import LedgerCollector
 from reconciler.loop import Family, Log
@@ -85,6 +87,12 @@ class Metrics:
         self._requests = Counter(
             "fairlead_http_requests", "Answers of this server.", ["route", "code"], registry=self.registry
         )
+        self.reports_dropped = Tally(
+            "fairlead_reports_dropped", "Messages of the reports queues that did not count.", "why"
+        )
+        self.plumbing_steps = Tally("fairlead_plumbing_steps", "What was made, changed and removed of queues.", "step")
+        self.registry.register(self.reports_dropped)
+        self.registry.register(self.plumbing_steps)
         for name in self.repositories:
             for result in POLLS:
                 self._polls.labels(name, result)
@@ -149,6 +157,21 @@ class Metrics:
     def counted(self, repository: str, forge: Forge) -> Forge:
         """The forge with its writes counted."""
         return CountedForge(repository, forge, self._writes)
+
+
+class Tally(Collector):
+    """A counter whose figures another object keeps, by the value of its one label."""
+
+    def __init__(self, name: str, meaning: str, label: str) -> None:
+        self.counts: Mapping[str, int] = {}
+        self._name, self._meaning, self._label = name, meaning, label
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """As Prometheus asks."""
+        family = CounterMetricFamily(self._name, self._meaning, labels=[self._label])
+        for value, count in sorted(dict(self.counts).items()):
+            family.add_metric([value], count)
+        yield family
 
 
 class CountedForge:

@@ -1,6 +1,7 @@
 """The controller's settings: one frozen object, read once, from `fairlead.toml` and `FAIRLEAD_*`.
 
-Secrets are named, never written: `env:NAME` or `file:/path`. They are looked up where they are used and never printed.
+Secrets are named, never written: `env:NAME`, `file:/path` or `aws-sm:name`. They are looked up where they are
+used and never printed.
 """
 
 import os
@@ -28,13 +29,17 @@ class _Part(BaseModel):
 
 
 class SecretReference(str):
-    """`env:NAME` or `file:/path`: where a secret is, not what it is."""
+    """`env:NAME`, `file:/path` or `aws-sm:name`: where a secret is, not what it is."""
 
     __slots__ = ()
 
     def reveal(self) -> str:
         """The secret's value. Raises `SettingsError` where it is not to be had."""
         kind, _, name = self.partition(":")
+        if kind == "aws-sm":
+            from fairlead.wiring.storing import stored
+
+            return stored(name).strip()
         if kind == "env" and name in os.environ:
             return os.environ[name].strip()
         try:
@@ -55,8 +60,8 @@ class SecretReference(str):
 
 
 def _reference(value: object) -> object:
-    if not isinstance(value, str) or value.partition(":")[0] not in {"env", "file"}:
-        raise ValueError("a secret is a reference, `env:NAME` or `file:/path`, never the value itself")
+    if not isinstance(value, str) or value.partition(":")[0] not in {"env", "file", "aws-sm"}:
+        raise ValueError("a secret is a reference, `env:NAME`, `file:/path` or `aws-sm:name`, never the value itself")
     return SecretReference(value)
 
 
@@ -66,7 +71,7 @@ def _long_poll(value: timedelta) -> timedelta:
     return value
 
 
-Secret = Annotated[str, Field(description="`env:NAME` or `file:/path`")]
+Secret = Annotated[str, Field(description="`env:NAME`, `file:/path` or `aws-sm:name`")]
 
 
 class RepositoryAuth(_Part):

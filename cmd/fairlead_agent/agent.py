@@ -22,6 +22,7 @@ from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
 from fairlead_agent.itself import Itself
 from fairlead_agent.journal import Journal
+from fairlead_agent.keyring import Keyring
 from fairlead_agent.life import LOOK, Life, Means
 from fairlead_agent.listening import Listener
 from fairlead_agent.log import Log
@@ -75,6 +76,7 @@ class Agent:
             around.log,
             around.itself.was_heard,
         )
+        self._keys = Keyring(settings.keys, around.cloud, around.clock, around.log)
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
         self.taken = ""  # why it ended by itself: another instance uses its state
         self._life = Life(
@@ -101,7 +103,7 @@ class Agent:
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         ways = Ways(
-            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
+            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from fairlead_agent.streams import pieces
 from fairlead_agent.trouble import Interrupted, Trouble, on_disk
 
 TRIES = 3  # of a download that broke off
-PAUSE = 1.0  # seconds before the second try, twice that before the third
+PAUSE = 1.0  # seconds before the second try on average, twice that before the third: hosts fail together
 APT_WITHIN = 600.0  # seconds
 _GONE = frozenset({"NoSuchKey", "NoSuchBucket", "404", "AccessDenied", "403", "InvalidObjectState"})
 _APT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
@@ -81,7 +82,7 @@ def _download(s3: Callable[[], Any], source: str, partial: Path, stop: Event) ->
         except _BrokenOff:
             if attempt == TRIES:
                 raise
-        if stop.wait(PAUSE * attempt):
+        if stop.wait(random.uniform(0.0, 2 * PAUSE * attempt)):
             break
     raise Interrupted
 

@@ -9,6 +9,7 @@ from adapters.agent_protocol.addresses import agent_queue_name, order_key, repor
 from fairlead_agent.clock import Clock
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
+from fairlead_agent.keyring import Keyring
 from fairlead_agent.orders import Orders
 from fairlead_agent.settings import Settings
 
@@ -18,17 +19,28 @@ Finding = tuple[bool, str]  # whether it is well, and what was found
 def findings(settings: Settings, identity: Identity, cloud: Cloud, clock: Clock) -> Iterator[Finding]:
     """What was found, one by one."""
     yield True, f"this host is {identity.host} in {identity.region}"
+    troubles: list[str] = []
+
+    def told(event: str, **facts: Any) -> None:
+        troubles.append(f"{event}: {facts['why']}")
+
+    keys = Keyring(settings.keys, cloud, clock, told)
+    known = sorted(keys())
+    yield (
+        bool(known) and not troubles,
+        "; ".join([f"orders may be signed by {', '.join(known) or 'nobody'}", *troubles]),
+    )
     for fleet in settings.fleets:
-        yield _order(fleet, settings, cloud, clock)
+        yield _order(fleet, settings, keys, cloud, clock)
     yield _queue(agent_queue_name(identity.host), cloud, "hints come at once", "without it the order is only polled")
     for environment in sorted({fleet.partition("/")[0] for fleet in settings.fleets}):
         name = reports_queue_name(environment)
         yield _queue(name, cloud, "reports go there", "without it the host is silent to the controller")
 
 
-def _order(fleet: str, settings: Settings, cloud: Cloud, clock: Clock) -> Finding:
+def _order(fleet: str, settings: Settings, keys: Keyring, cloud: Cloud, clock: Clock) -> Finding:
     address = f"s3://{settings.bucket}/{order_key(fleet)}"
-    found = Orders(lambda: cloud.client("s3"), settings.bucket, fleet, settings.keys).look(clock.now(), 0, "")
+    found = Orders(lambda: cloud.client("s3"), settings.bucket, fleet, keys).look(clock.now(), 0, "")
     if found.order is not None:
         return True, f"{address}: order {found.order.sequence} is sound, version {found.order.target.version}"
     if found.refused is not None:

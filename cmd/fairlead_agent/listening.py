@@ -4,6 +4,7 @@ Orders are also read without any hint, every `poll` seconds: a queue that is gon
 longer than that.
 """
 
+import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from threading import Event
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from adapters.agent_protocol.addresses import agent_queue_name
-from adapters.agent_protocol.hints import read_hint
+from adapters.agent_protocol.hints import Hint, read_hint
 from fairlead_agent.clock import Clock, jittered
 from fairlead_agent.cloud import LONG_POLL, code_of
 from fairlead_agent.log import Log
 
 AT_ONCE = 10  # messages, the most that SQS gives
-PAUSE = 2.0  # seconds after a queue that could not be read; twice that each further time, until `poll`
+PAUSE = 2.0  # seconds on average after a queue that could not be read; twice that each further time, until `poll`
+READS = 5000  # of one order a second, all hosts together: S3 gives at least 5,500 under one prefix (its guidelines)
+LONGEST_SPREAD = 2.0  # seconds: a hint is believed by nobody, and delays nobody for longer
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
@@ -54,12 +57,21 @@ class Listener:
         try:
             messages = self._receive()
             hints = [read_hint(str(message.get("Body", ""))) for message in messages]
-            self._look({hint.fleet for hint in hints if hint is not None})
+            self._heed([hint for hint in hints if hint is not None], len(messages), ending)
             self._delete(messages)
         except (ClientError, BotoCoreError) as error:
             self._deaf(error, ending)
             return
         self._pause, self._failing = PAUSE, ""
+
+    def _heed(self, hints: Collection[Hint], messages: int, ending: Event) -> None:
+        """Thousands hear the same hint at once: each waits for a moment of its own."""
+        if len(hints) < messages:
+            self._log("hint-unreadable", messages=messages - len(hints), queue=self._name)
+        spread = min(LONGEST_SPREAD, max((hint.hosts for hint in hints), default=0) / READS)
+        if spread:
+            ending.wait(random.uniform(0.0, spread))
+        self._look({hint.fleet for hint in hints})
 
     def _look(self, fleets: Collection[str]) -> None:
         """Read the orders of these; the others keep their time."""
@@ -94,5 +106,5 @@ class Listener:
             self._log("deaf", why=said, poll=f"{self._poll:g}s")
         self._failing, self._url = said, ""
         left = max(0.1, self._due - self._clock.monotonic())
-        ending.wait(min(left, jittered(self._pause)))
+        ending.wait(min(left, random.uniform(0.1, 2 * self._pause)))  # all of them, where it is SQS itself
         self._pause = min(2 * self._pause, self._poll)

@@ -22,6 +22,9 @@ _SAME = frozenset({"304", "NotModified"})
 _ABSENT = frozenset({"NoSuchKey", "404"})
 
 
+_Known = tuple[bytes, int, str, Mapping[str, str]]  # which bytes, after what was accepted, and the keys of that time
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What a look at S3 showed: an order to follow, or a refusal, or why neither is known."""
@@ -39,23 +42,29 @@ class _NoOrder(Trouble):
 class Orders:
     """One fleet's order. Not for two threads at once."""
 
-    def __init__(self, client: Callable[[], Any], bucket: str, fleet: str, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: Callable[[], Any], bucket: str, fleet: str, keys: Callable[[], Mapping[str, str]]
+    ) -> None:
         self._client = client
         self._bucket = bucket
         self._key = order_key(fleet)
-        self._trust = Trust(fleet=fleet, keys=keys)
+        self._fleet = fleet
+        self._keys = keys
         self._etag = ""
         self._body = b""
-        self._believed: tuple[tuple[bytes, int, str], Order] | None = None  # of which bytes, after what was accepted
+        self._believed: tuple[_Known, Order] | None = None
 
     def look(self, now: datetime, at_least: int, known_meaning: str) -> Look:
         """Read it and check it against what was accepted before. Raises nothing that S3 or the order could cause."""
         try:
             body = self._read()
-            known = (body, at_least, known_meaning)
+            keys = self._keys()
+            known = (body, at_least, known_meaning, keys)
             order = self._again(known, now)
             if order is None:
-                order = read_order(body, self._trust, now, at_least=at_least, known_meaning=known_meaning)
+                order = read_order(
+                    body, Trust(fleet=self._fleet, keys=keys), now, at_least=at_least, known_meaning=known_meaning
+                )
         except Refused as refused:
             said = Refusal(reason=refused.reason, message=str(refused), sequence=refused.sequence)
             return Look(refused=said)
@@ -64,7 +73,7 @@ class Orders:
         self._believed = (known, order)
         return Look(order=order)
 
-    def _again(self, known: tuple[bytes, int, str], now: datetime) -> Order | None:
+    def _again(self, known: _Known, now: datetime) -> Order | None:
         """The order that was believed of the same bytes, as long as its time lasts: to verify a large one is work."""
         if self._believed is None or self._believed[0] != known:
             return None

@@ -19,6 +19,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DAY = 86_400  # seconds
 _COMPONENT = re.compile(r"package/[A-Za-z0-9][A-Za-z0-9.+_-]{0,199}")
 _PORT = re.compile(r"[0-9]{1,5}")
+_REFERENCE = re.compile(r"file:/.+|env:[A-Za-z_][A-Za-z0-9_]*|aws-sm:.+")
 _LARGEST = 1 << 20  # bytes
 _KNOWN = (
     *("bucket", "keys", "fleets", "state", "poll", "heartbeat", "report_only", "host", "rehearsal"),
@@ -53,7 +54,7 @@ class Settings:
     """What the file says. Intervals in seconds."""
 
     bucket: str
-    keys: Mapping[str, str]  # base64 public keys by key id
+    keys: Mapping[str, str] | str  # base64 public keys or references by key id, or a reference to all; see `keyring`
     fleets: Mapping[str, Observe]  # by name
     state: Path = Path(STATE)
     poll: float = 60.0
@@ -108,11 +109,17 @@ def _parsed(path: Path) -> Any:
         raise BadSettings(f"{path}:{mark.line + 1 if mark else 1}: this is no YAML: {said}") from None
 
 
-def _keys(top: "_Map") -> Mapping[str, str]:
+def _keys(top: "_Map") -> Mapping[str, str] | str:
+    if top.is_value("keys"):
+        return top.text(
+            "keys", _REFERENCE, "a map of public keys by key id, or file:, env: or aws-sm: and where that is"
+        )
     keys = top.map("keys", None)
     found = {}
     for key_id in keys.names:
         found[key_id] = keys.text(key_id, None, "a public key")
+        if _REFERENCE.fullmatch(found[key_id]):
+            continue
         try:
             public_key(found[key_id])
         except BadKey as error:
@@ -210,6 +217,11 @@ class _Map:
         if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
             raise self.wrong(name, "must be one value")
         return str(node.value)
+
+    def is_value(self, name: str) -> bool:
+        """It is there, and is one value."""
+        node, _ = self._nodes.get(name, (None, 0))
+        return isinstance(node, yaml.ScalarNode) and not _is_null(node)
 
     def path(self, name: str) -> Path | None:
         """A path from the root of the disk on."""

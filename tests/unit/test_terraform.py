@@ -11,7 +11,7 @@ import pytest
 from botocore import xform_name
 
 from adapters.agent_protocol import addresses
-from adapters.aws import buckets, plumbing
+from adapters.aws import buckets, host_queues
 from fairlead_agent.clock import SPREAD
 from fairlead_agent.waiting import BEAT
 
@@ -77,6 +77,7 @@ def test_names_are_those_that_controller_and_agents_derive() -> None:
     assert addresses.topic_name("<environment>/<service>") == local("topic_names")
     assert addresses.agent_queue_name("<host>") == local("agent_queues")
     assert addresses.reports_queue_name("<environment>") == local("reports_queue")
+    assert addresses.dead_reports_queue_name("<environment>") == local("dead_reports")
     assert addresses.order_key("<environment>/x").startswith(local("order_prefix"))
 
 
@@ -194,18 +195,20 @@ def test_the_hooks_wait_longer_than_an_agent_is_quiet_and_let_nobody_unready_ser
 def test_setup_makes_the_same_queues() -> None:
     queue, account, topics = VALUES["queue_arn"], VALUES["account"], VALUES["topics"]
     text = (TRIGGER / "main.tf").read_text()
-    agent, reports = (
-        text[text.index(f'"aws_sqs_queue" "{name}"') :].partition("\n}")[0] for name in ("agent", "reports")
+    agent, reports, dead = (
+        text[text.index(f'"aws_sqs_queue" "{name}"') :].partition("\n}")[0] for name in ("agent", "reports", "dead")
     )
 
-    assert rendered(TRIGGER / "agent-queue.json.tftpl") == plumbing.queue_policy(queue, account, topics)
-    for made, attributes in ((agent, plumbing.FOR_AGENTS), (reports, plumbing.FOR_REPORTS)):
+    assert rendered(TRIGGER / "agent-queue.json.tftpl") == host_queues.queue_policy(queue, account, topics)
+    for made, attributes in ((agent, host_queues.FOR_AGENTS), (reports, host_queues.FOR_REPORTS)):
         assert f"message_retention_seconds = {attributes['MessageRetentionPeriod']}" in made
         assert f"receive_wait_time_seconds = {attributes['ReceiveMessageWaitTimeSeconds']}" in made
+    assert f"message_retention_seconds = {host_queues.FOR_THE_DEAD['MessageRetentionPeriod']}" in dead
+    assert f"maxReceiveCount     = {host_queues.READ_AT_MOST}" in reports
     assert f"noncurrent_days = {buckets.KEPT_DAYS}" in text
-    assert plumbing.OURS not in re.findall(r'"fairlead:managed" += "(\w+)"', (TRIGGER / "names.tf").read_text())
+    assert host_queues.OURS not in re.findall(r'"fairlead:managed" += "(\w+)"', (TRIGGER / "names.tf").read_text())
     tags = set(re.findall(r'"(fairlead:\w+)"', text + (TRIGGER / "names.tf").read_text()))
-    assert tags == {plumbing.MANAGED, plumbing.ENVIRONMENT, plumbing.FLEET, plumbing.HOST}
+    assert tags == {host_queues.MANAGED, host_queues.ENVIRONMENT, host_queues.FLEET, host_queues.HOST}
 
 
 def test_the_bucket_is_private_and_keeps_what_it_held() -> None:
@@ -279,7 +282,15 @@ def test_the_controller_and_setup_may_make_every_call_that_they_make() -> None:
 
     assert any(where.endswith("put_object") for where in called)
     only_import = {where: called.pop(where) for where in [*called] if where.endswith("change_message_visibility_batch")}
-    assert [] == forbidden(called, [policies / "controller.json.tftpl", policies / "setup.json.tftpl"])
+    made_of = {path.stem.partition(".")[0]: path for path in policies.iterdir()}
+    stored = {where: called.pop(where) for where in [*called] if where.endswith("get_secret_value")}
+    assert ["adapters/aws/stored_secrets.py: get_secret_value"] == [*stored], (
+        "its own: nobody's policy but the person's"
+    )
+    assert [] == forbidden(called, [made_of["controller"], made_of["controller-queues"], made_of["setup"]])
+    by_setup = ("buckets.py", "plumbing.py")
+    own = {where: names for where, names in called.items() if not where.partition(":")[0].endswith(by_setup)}
+    assert [] == forbidden(own, [made_of["controller"], made_of["controller-queues"]])
     assert len(only_import) == 1
     assert [] == forbidden(only_import, [policies / "import.json.tftpl"])
 

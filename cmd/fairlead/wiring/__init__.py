@@ -11,12 +11,14 @@ import structlog
 from pydantic import BaseModel
 
 from adapters.agent_protocol.signing import BadKey, SigningKey, new_key, signing_key
-from adapters.aws.plumbing import Served, Step, ensure
+from adapters.aws.host_queues import Step
+from adapters.aws.plumbing import Served, ensure
 from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
 from adapters.deployers.means import Means
 from adapters.feeds.executions import Executions
 from adapters.feeds.inventories import Inventories
+from adapters.feeds.plumbing import Plumbing, is_kept
 from adapters.feeds.reports import DEPLOY_TYPE as AGENTS
 from adapters.feeds.reports import Reports, names_of
 from adapters.feeds.repositories import Repositories, Source
@@ -97,6 +99,11 @@ def reports_of(fleet: Fleet) -> Iterable[str]:
     return names_of(fleet)
 
 
+def plumbing_of(fleet: Fleet) -> Iterable[str]:
+    """Where the controller keeps the fleet's topic and queues; nothing where others do."""
+    return names_of(fleet) if is_kept(fleet.environment) else ()
+
+
 def reporting(fleets: Iterable[Fleet]) -> Iterator[Fleet]:
     """Those of them whose hosts run agents."""
     return (fleet for fleet in fleets if fleet.deploy_type == AGENTS)
@@ -125,7 +132,7 @@ def lay(fleets: Sequence[Fleet], environments: Collection[str], as_controller: b
         Served(name=fleet.name, environment=fleet.environment, tags=agent_settings(fleet).select.tags)
         for fleet in fleets
     ]
-    return ensure(Sessions(), served, environments, as_controller=as_controller, dry_run=dry_run)
+    return ensure(Sessions(), served, environments, SystemClock(), as_controller=as_controller, dry_run=dry_run)
 
 
 def read_world(settings: Settings, accounts: Sequence[Account], rules: Rules) -> Imported:
@@ -176,6 +183,7 @@ class Parts:
     world: World
     repositories: Repositories
     inventories: Inventories
+    plumbing: Plumbing
     executions: Executions
     reports: Reports
     forges: Mapping[str, Forge]
@@ -220,6 +228,14 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         world=world,
         repositories=Repositories(store, sources, clock, settings.sweep_interval),
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
+        plumbing=Plumbing(
+            store,
+            means.sessions,
+            clock,
+            structlog.get_logger("fairlead"),
+            within=settings.lease / 2,
+            acts=not (observe_only or settings.observe_only),
+        ),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},

@@ -24,7 +24,8 @@ from fairlead_sandbox import images
 from fairlead_sandbox.aws import ACCOUNT, REGIONS
 from fairlead_sandbox.bulk.compute import ACTIONS
 from fairlead_sandbox.bulk.estate import Estate, Group, Image
-from fairlead_sandbox.bulk.identities import Identities
+from fairlead_sandbox.bulk.identities import Caller, Identities
+from fairlead_sandbox.bulk.keeping import Keeping, Limits
 from fairlead_sandbox.bulk.objects import Objects
 from fairlead_sandbox.bulk.queues import Queue, Queues
 from fairlead_sandbox.bulk.server import Server
@@ -60,6 +61,7 @@ class BulkAws:
         self.objects = Objects(self.clock)
         self.queues = Queues(self.clock, lambda: self.endpoint_url)
         self.topics = Topics(self.clock, self.queues)
+        self.keeping, self.limits = Keeping(self.queues, self.topics), Limits()
         self.target_groups = TargetGroups()
         self.sick_images: set[str] = set()  # instances that launch from these are unhealthy
         self._estates: dict[tuple[str, str], Estate] = {}
@@ -179,6 +181,7 @@ class BulkAws:
             time.sleep(self.latency)
         try:
             self._count(f"{asked.service or 'unsigned'}:{asked.action}")
+            self.limits.take(f"{asked.service}:{asked.action}")
             return self._answer(asked, connection)
         except Fault as fault:
             return fault_answer(asked, fault)
@@ -200,15 +203,20 @@ class BulkAws:
             return known(self.estate(asked.region, caller.account), asked)
         if asked.service == "s3":
             return self.objects.answer(asked, caller)
-        if asked.service == "sqs":
-            return self.queues.answer(asked, caller, lambda: _is_gone(connection))
-        if asked.service == "sns":
-            return self.topics.answer(asked, caller)
+        if asked.service in {"sns", "sqs"}:
+            return self._answer_messaging(asked, caller, connection)
         if asked.service == "sts":
             return self.identities.answer(asked)
         if asked.service == "elasticloadbalancing":
             return self.target_groups.answer(asked)
         raise Fault("InvalidAction", f"The action {asked.action} is not valid for this web service.")
+
+    def _answer_messaging(self, asked: Asked, caller: Caller, connection: socket.socket) -> Answer:
+        if (kept := self.keeping.answer(asked, caller)) is not None:
+            return kept
+        if asked.service == "sns":
+            return self.topics.answer(asked, caller)
+        return self.queues.answer(asked, caller, lambda: _is_gone(connection))
 
 
 def environment(endpoint: str) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Queue:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.attributes: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
         self.listener: Callable[[], None] | None = None
         self._visible: deque[Message] = deque()
         self._hidden: dict[str, Message] = {}  # by receipt
@@ -149,16 +151,20 @@ class Queues:
 
     def answer(self, asked: Asked, caller: Caller, gone: Callable[[], bool]) -> Answer:
         """The actions of senders and readers. Raises `Fault`."""
-        if asked.action == "CreateQueue":
-            return json_answer({"QueueUrl": self.make(caller.account, asked.region, asked.said["QueueName"]).url})
-        queue = self._asked_for(asked, caller)
+        queue = self.asked_for(asked, caller)
         if asked.action == "GetQueueUrl":
             return json_answer({"QueueUrl": queue.url})
         if asked.action not in self._actions:
             raise Fault("UnsupportedOperation", f"this SQS does not know {asked.action}")
         return json_answer(self._actions[asked.action](queue, asked, caller, gone))
 
-    def _asked_for(self, asked: Asked, caller: Caller) -> Queue:
+    def named(self, account: str, region: str, prefix: str) -> list[Queue]:
+        """Those whose name begins so, by name."""
+        known = sorted(key for key in list(self._all) if key[:2] == (account, region) and key[2].startswith(prefix))
+        return [self._all[key] for key in known]
+
+    def asked_for(self, asked: Asked, caller: Caller) -> Queue:
+        """The queue that a request is about. Raises `Fault`."""
         account, name = caller.account, asked.said.get("QueueName", "")
         if not name:
             _, account, name = asked.said["QueueUrl"].rsplit("/", 2)
@@ -194,8 +200,9 @@ class Queues:
         return {"Successful": [{"Id": entry["Id"]} for entry in asked.said["Entries"]], "Failed": []}
 
     def _attributes(self, queue: Queue, asked: Asked, caller: Caller, gone: Callable[[], bool]) -> Mapping[str, Any]:
-        del asked, caller, gone
-        return {"Attributes": {"ApproximateNumberOfMessages": str(len(queue))}}
+        del caller, gone
+        told = {"ApproximateNumberOfMessages": str(len(queue)), "CreatedTimestamp": "1732406400", **queue.attributes}
+        return {"Attributes": {name: told[name] for name in asked.said.get("AttributeNames", ()) if name in told}}
 
 
 def _shown(receipt: str, message: Message) -> dict[str, Any]:

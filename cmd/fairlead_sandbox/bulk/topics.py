@@ -9,7 +9,7 @@ from fairlead_sandbox.bulk.queues import Queue, Queues
 from fairlead_sandbox.bulk.wire import Answer, Asked, Fault, query_answer, xml
 from reconciler.ports import Clock
 
-_SNS = "http://sns.amazonaws.com/doc/2010-03-31/"
+SNS = "http://sns.amazonaws.com/doc/2010-03-31/"
 _ELB = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
 _SENDER = "AIDAITIUMAMKE7S6WTJQ4"  # of SNS itself, as a queue sees it
 
@@ -32,16 +32,29 @@ class Topics:
         self.deaf = False  # True: what is published reaches nobody
         self._clock = clock
         self._queues = queues
-        self._listening: dict[str, list[Queue]] = {}
+        self._listening: dict[str, dict[str, Queue]] = {}  # by what they are called, in the order in which they came
 
     def make(self, arn: str) -> None:
         """A topic, where there is none."""
-        self._listening.setdefault(arn, [])
+        self._listening.setdefault(arn, {})
 
-    def subscribe(self, arn: str, queue: Queue) -> None:
-        """What is published goes to the queue from now on, raw."""
-        if queue not in self._listening[arn]:
-            self._listening[arn].append(queue)
+    def has(self, arn: str) -> bool:
+        """There is such a topic."""
+        return arn in self._listening
+
+    def subscribe(self, arn: str, queue: Queue, endpoint: str = "") -> None:
+        """What is published goes to the queue from now on, raw. Once, however often it is said."""
+        self._listening[arn][endpoint or queue.url] = queue
+
+    def subscriptions(self, arn: str) -> list[tuple[str, str]]:
+        """Their ARNs, and where they lead to."""
+        return [(f"{arn}:{end.rpartition(':')[2]}", end) for end in list(self._listening[arn])]
+
+    def unsubscribe(self, subscription: str) -> None:
+        """It goes, where there is one."""
+        arn, _, name = subscription.rpartition(":")
+        for end in [end for end in self._listening.get(arn, {}) if end.rpartition(":")[2] == name]:
+            del self._listening[arn][end]
 
     def answer(self, asked: Asked, caller: Caller) -> Answer:
         """Publish. Raises `Fault`."""
@@ -51,9 +64,9 @@ class Topics:
         if arn not in self._listening:
             raise Fault("NotFound", "Topic does not exist", 404)
         self.published.append(Published(topic=arn, text=text, at=self._clock.now(), publisher=caller))
-        for queue in () if self.deaf else list(self._listening[arn]):
+        for queue in () if self.deaf else list(self._listening[arn].values()):
             self._queues.put(queue, text, _SENDER)
-        return query_answer(asked, _SNS, f"<MessageId>{len(self.published):036d}</MessageId>")
+        return query_answer(asked, SNS, f"<MessageId>{len(self.published):036d}</MessageId>")
 
 
 class TargetGroups:

@@ -26,6 +26,13 @@ resource "aws_iam_policy" "controller" {
   policy      = templatefile("${path.module}/policies/controller.json.tftpl", local.values)
 }
 
+resource "aws_iam_policy" "controller_queues" {
+  count       = var.controller_keeps_queues ? 1 : 0
+  name        = "fairlead-controller-queues-${var.environment}"
+  description = "What the controller needs on top where it keeps topics and queues itself"
+  policy      = templatefile("${path.module}/policies/controller-queues.json.tftpl", local.values)
+}
+
 resource "aws_iam_policy" "setup" {
   name        = "fairlead-setup-${var.environment}"
   description = "What a person who runs fairlead trigger setup needs, on top of nothing else"

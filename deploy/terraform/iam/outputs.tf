@@ -3,6 +3,11 @@ output "controller_policy_arn" {
   value       = aws_iam_policy.controller.arn
 }
 
+output "controller_queues_policy_arn" {
+  description = "Attach it beside the controller's where environment.yaml says `trigger: {queues: controller}`; null where it is not made."
+  value       = one(aws_iam_policy.controller_queues[*].arn)
+}
+
 output "setup_policy_arn" {
   description = "Attach it to whoever runs `fairlead trigger setup`; nobody needs it where this module made everything."
   value       = aws_iam_policy.setup.arn

@@ -57,3 +57,9 @@ variable "own_queue" {
     error_message = "own_queue must be name or tag."
   }
 }
+
+variable "controller_keeps_queues" {
+  description = "environment.yaml says `trigger: {queues: controller}`: make the policy for that too."
+  type        = bool
+  default     = false
+}

@@ -88,4 +88,17 @@ resource "aws_sqs_queue" "reports" {
   receive_wait_time_seconds = 20
   sqs_managed_sse_enabled   = true
   tags                      = local.tags
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    maxReceiveCount     = 5
+  })
+}
+
+# What nobody can read of the reports, kept for as long as SQS does: for people to look at.
+resource "aws_sqs_queue" "dead" {
+  name                      = local.dead_reports
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+  tags                      = local.tags
 }

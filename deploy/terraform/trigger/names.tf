@@ -4,6 +4,7 @@ locals {
   topic_names   = { for service in var.services : service => "fairlead-${var.environment}_${service}" }
   agent_queues  = { for host in keys(var.hosts) : host => "fairlead-agent-${host}" }
   reports_queue = "fairlead-reports-${var.environment}"
+  dead_reports  = "fairlead-reports-${var.environment}_dead"
 
   tags = merge(var.tags, {
     "fairlead:managed"     = "terraform" # `fairlead trigger setup` removes only what it made itself

@@ -238,7 +238,7 @@ def test_what_setup_has_not_made_is_named_with_the_command_that_makes_it(site: S
 
     site.setup()
 
-    assert ["ok", "ok", "ok"] == site.verdicts("messaging")
+    assert ["ok", "ok", "ok", "ok"] == site.verdicts("messaging")
 
 
 def test_an_identity_of_another_account_is_trouble_and_nothing_else_is_asked(site: Site) -> None:

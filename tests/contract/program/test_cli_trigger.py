@@ -141,13 +141,19 @@ def test_setup_makes_what_the_fleets_need(site: Site) -> None:
         ("made", "bucket", BUCKET, EAST),
         ("made", "queue", "fairlead-reports-games", EAST),
         ("made", "queue", "fairlead-reports-games", WEST),
+        ("made", "queue", "fairlead-reports-games_dead", EAST),
+        ("made", "queue", "fairlead-reports-games_dead", WEST),
         ("made", "queue", f"fairlead-agent-{host}", EAST),
         ("made", "subscription", f"fairlead-games_mm to fairlead-agent-{host}", EAST),
         ("made", "queue", f"fairlead-agent-{both}", WEST),
         ("made", "subscription", f"fairlead-games_lobby to fairlead-agent-{both}", WEST),
     }
     assert {f"fairlead-agent-{host}": {"fairlead-games_mm"}} == site.subscriptions()
-    assert {"fairlead-reports-games", f"fairlead-agent-{host}"} == site.queues()
+    reports = {"fairlead-reports-games", "fairlead-reports-games_dead"}
+    assert reports | {f"fairlead-agent-{host}"} == site.queues()
+    redrive = json.loads(site.queue("fairlead-reports-games")["RedrivePolicy"])
+    assert "fairlead-reports-games_dead" == redrive["deadLetterTargetArn"].rpartition(":")[2]
+    assert 5 == int(redrive["maxReceiveCount"])
 
 
 def test_what_is_made_is_tagged_and_closed(site: Site) -> None:
@@ -194,7 +200,7 @@ def test_setup_twice_changes_nothing(site: Site) -> None:
 
     done = site.run()
 
-    assert (0, "12 things: 12 kept\n") == (done.exit_code, done.stdout)
+    assert (0, "15 things: 15 kept\n") == (done.exit_code, done.stdout)
     assert before == site.everything()
 
 

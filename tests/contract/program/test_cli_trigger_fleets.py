@@ -48,17 +48,21 @@ class Site:
 
     def __init__(self, aws: Aws, config: Path) -> None:
         self.aws, self.config = aws, config
-        image = images.register(aws, EAST, "mm", "1.0.0", wiring.clock().now())
-        made = aws.client("ec2").run_instances(
-            ImageId=image.id,
+        self.image = images.register(aws, EAST, "mm", "1.0.0", wiring.clock().now())
+        self.host = self.launch()
+        aws.client("s3").create_bucket(Bucket="builds")
+        for version in ("1.0.0", "1.1.0"):
+            aws.client("s3").put_object(Bucket="builds", Key=f"mm/{version}.jar", Body=version.encode())
+
+    def launch(self) -> str:
+        """An instance of the fleet; gives its id."""
+        made = self.aws.client("ec2").run_instances(
+            ImageId=self.image.id,
             MinCount=1,
             MaxCount=1,
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "service", "Value": "mm"}]}],
         )
-        self.host = made["Instances"][0]["InstanceId"]
-        aws.client("s3").create_bucket(Bucket="builds")
-        for version in ("1.0.0", "1.1.0"):
-            aws.client("s3").put_object(Bucket="builds", Key=f"mm/{version}.jar", Body=version.encode())
+        return str(made["Instances"][0]["InstanceId"])
 
     def run(self, *args: str) -> Result:
         return CliRunner().invoke(app, [*args, "--config", str(self.config)])
@@ -279,3 +283,35 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert clock.monotonic() < until, "it did not happen"
         Event().wait(0.02)
+
+
+def test_a_controller_that_keeps_the_queues_needs_no_setup_but_for_the_bucket(site: Site, desired: Any) -> None:
+    kept = FILES["environments/prod/environment.yaml"].replace(f"{BUCKET}", f"{BUCKET}, queues: controller")
+    desired.change({"environments/prod/environment.yaml": kept})
+    site.aws.client("s3").create_bucket(Bucket=BUCKET)
+    site.run("once")
+    site.says()
+
+    done = site.run("once")
+
+    assert 0 == done.exit_code, done.output
+    topic = f"arn:aws:sns:{EAST}:{ACCOUNT}:fairlead-prod_mm"
+    (one,) = site.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert f"fairlead-agent-{site.host}" == one["Endpoint"].rpartition(":")[2]
+
+
+def test_a_new_instance_makes_the_keeping_of_queues_due(site: Site, desired: Any) -> None:
+    kept = FILES["environments/prod/environment.yaml"].replace(f"{BUCKET}", f"{BUCKET}, queues: controller")
+    desired.change({"environments/prod/environment.yaml": kept})
+    site.run("once")
+    controller, store = Controller(load(site.config)), wiring.ledger(load(site.config))
+    assert [] == store.claim("plumbing", 10, timedelta(seconds=9))
+    joined = site.launch()
+
+    store.add([f"inventory:{ACCOUNT}/{EAST}"])
+    controller.loop.drain(("inventory", "plumbing"))
+
+    store.close()
+    controller.close()
+    urls = site.aws.client("sqs").list_queues(QueueNamePrefix="fairlead-agent-")["QueueUrls"]
+    assert {site.host, joined} == {url.rpartition("fairlead-agent-")[2] for url in urls}

@@ -105,6 +105,8 @@ def exercised(metrics: Metrics, ledger: Store) -> bytes:
     CountingLog(Nobody(), metrics).exception("failed", what="give back")
     metrics.hooked("queued")
     metrics.answered("/healthz", 200)
+    metrics.reports_dropped.counts = {"report_malformed": 1}
+    metrics.plumbing_steps.counts = {"queue_made": 2}
     return metrics.text(LedgerCollector(FIGURES, metrics.families, metrics.repositories))
 
 

@@ -1,5 +1,6 @@
 """What agents report, from a real queue into a real ledger: whose word counts, what is news, what is never lost."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -137,14 +138,51 @@ def test_who_is_no_session_of_a_role_has_no_say(bench: Any, build: Any) -> None:
 @pytest.mark.parametrize(
     "body", ["", "hello", "{}", "[]", '{"format": "fairlead/report/v2"}', '{"a": 1, "a": 2}', "[" * 9000, "null"]
 )
-def test_what_is_no_report_is_dropped(bench: Any, build: Any, body: str) -> None:
+def test_what_is_no_report_keeps_nobody_from_being_heard(bench: Any, build: Any, body: str) -> None:
     bench.send(body or " ", bench.report())
 
     assert {"prod/mm"} == bench.run()
 
     assert ["report malformed"] == bench.told()
     assert {build.host: "1.0.0"} == bench.versions()
+    assert 1 == bench.left(), "for SQS to put aside"
+
+
+@pytest.fixture
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read and not deleted can be read again."""
+    monkeypatch.setattr(queues, "HIDDEN", timedelta(0))
+
+
+@pytest.mark.usefixtures("seen_at_once")
+def test_what_nobody_can_read_ends_in_the_queue_for_it(bench: Any, build: Any) -> None:
+    sqs = bench.aws.client("sqs")
+    dead = sqs.create_queue(QueueName=f"{build.queue}_dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    sqs.set_queue_attributes(QueueUrl=bench.address, Attributes={"RedrivePolicy": redrive})
+    bench.send("no report", bench.report())
+
+    for _ in range(8):
+        bench.run()
+
     assert 0 == bench.left()
+    assert ["no report"] == [each["Body"] for each in sqs.receive_message(QueueUrl=dead)["Messages"]]
+    assert {build.host: "1.0.0"} == bench.versions()
+
+
+@pytest.mark.usefixtures("seen_at_once")
+def test_without_such_a_queue_it_goes_after_as_many_reads(bench: Any) -> None:
+    bench.send("no report")
+
+    left = []
+    for _ in range(7):
+        bench.run()
+        left.append(bench.left())
+
+    assert [1, 1, 1, 1, 1, 0, 0] == left
+    assert ["report malformed"] == bench.told()
+    assert 6 == bench.feed.dropped["report_malformed"]
 
 
 @pytest.mark.parametrize("name", ["nonsense", "prod/../mm", "prod/mm/x", "PROD/mm", "prod/mm\n"])
@@ -156,7 +194,7 @@ def test_a_report_of_what_no_fleet_can_be_called_is_dropped(bench: Any, build: A
     assert [("report malformed", "report.fleet must be environment and service, like prod/matchmaker")] == [
         (event, values["why"]) for event, values in bench.log.lines
     ]
-    assert 0 == bench.left()
+    assert 1 == bench.left()
 
 
 @pytest.mark.parametrize("name", ["prod/unknown", "staging/mm", "prod/checkout"])

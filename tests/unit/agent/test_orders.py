@@ -34,7 +34,7 @@ def put(aws: Aws, key: SigningKey) -> Callable[..., None]:
 
 @pytest.fixture
 def orders(aws: Aws, key: SigningKey) -> Orders:
-    return Orders(lambda: aws.client("s3"), BUCKET, FLEET, {key.key_id: key.public})
+    return Orders(lambda: aws.client("s3"), BUCKET, FLEET, lambda: {key.key_id: key.public})
 
 
 @pytest.fixture
@@ -151,11 +151,11 @@ def test_an_order_of_an_unknown_key_or_another_fleet(
     put: Any, aws: Aws, key: SigningKey, order: Order, clock: Any
 ) -> None:
     put(order)
-    stranger = Orders(lambda: aws.client("s3"), BUCKET, FLEET, {"other": key.public})
+    stranger = Orders(lambda: aws.client("s3"), BUCKET, FLEET, lambda: {"other": key.public})
     assert "OrderKeyUnknown" == stranger.look(clock.now(), 0, "").refused.reason  # type: ignore[union-attr]
     aws.client("s3").copy_object(Bucket=BUCKET, Key="orders/prod/lobby.json", CopySource=f"{BUCKET}/{KEY}")
 
-    neighbour = Orders(lambda: aws.client("s3"), BUCKET, "prod/lobby", {key.key_id: key.public})
+    neighbour = Orders(lambda: aws.client("s3"), BUCKET, "prod/lobby", lambda: {key.key_id: key.public})
 
     assert "OrderMisaddressed" == neighbour.look(clock.now(), 0, "").refused.reason  # type: ignore[union-attr]
 
@@ -188,7 +188,7 @@ def test_where_s3_is_down(put: Any, orders: Orders, order: Order, aws: Aws, cloc
     aws._server.server_close()  # type: ignore[union-attr]
     client.close()
 
-    found = Orders(lambda: client, BUCKET, FLEET, {}).look(clock.now(), 0, "")
+    found = Orders(lambda: client, BUCKET, FLEET, dict).look(clock.now(), 0, "")
 
     assert (None, None) == (found.order, found.refused)
     assert found.trouble.startswith(f"cannot read s3://{BUCKET}/{KEY}: ")
@@ -224,7 +224,7 @@ def test_a_body_that_breaks_off_is_the_road(key: SigningKey, clock: Any, error: 
             return {"ContentLength": 100, "ETag": '"1"', "Body": StreamingBody(self.raw, 100)}
 
     client = S3()
-    orders = Orders(lambda: client, BUCKET, FLEET, {key.key_id: key.public})
+    orders = Orders(lambda: client, BUCKET, FLEET, lambda: {key.key_id: key.public})
 
     found = orders.look(clock.now(), 0, "")
 
@@ -236,7 +236,7 @@ def test_where_there_are_no_credentials(key: SigningKey, clock: Any) -> None:
     def nobody() -> Any:
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
 
-    found = Orders(nobody, BUCKET, FLEET, {}).look(clock.now(), 0, "")
+    found = Orders(nobody, BUCKET, FLEET, dict).look(clock.now(), 0, "")
 
     assert "127.0.0.1:9" in found.trouble
 
@@ -245,3 +245,19 @@ def test_spaces_do_not_matter(put: Any, orders: Orders, order: Order, key: Signi
     put(json.dumps(key.sign(order.document()), indent=2).encode())
 
     assert orders.look(clock.now(), 0, "").order is not None
+
+
+def test_an_order_whose_key_was_taken_away_is_refused_at_the_next_look(
+    put: Any, aws: Aws, key: SigningKey, order: Order, clock: Any
+) -> None:
+    """Though its bytes are the same that were believed before."""
+    keys = {key.key_id: key.public}
+    orders = Orders(lambda: aws.client("s3"), BUCKET, FLEET, lambda: dict(keys))
+    put(order)
+    assert orders.look(clock.now(), 0, "").order is not None
+
+    keys.clear()
+
+    refused = orders.look(clock.now(), 0, "").refused
+    assert refused is not None
+    assert "OrderKeyUnknown" == refused.reason

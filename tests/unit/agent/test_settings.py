@@ -215,3 +215,19 @@ def test_what_yaml_writes_is_read(path: Path) -> None:
     said = {"bucket": "abc", "keys": {"2026-11": KEY}, "fleets": {"a/b": {}}, "rehearsal": {"ports": {8080: 9090}}}
 
     assert {8080: 9090} == read(path, yaml.safe_dump(said)).rehearsal.ports
+
+
+def test_keys_may_be_named_by_where_they_are(path: Path) -> None:
+    path.write_text("bucket: abc\nkeys: file:/etc/fairlead/keys.yaml\nfleets: {a/b: {}}\n")
+    assert "file:/etc/fairlead/keys.yaml" == read_settings(path).keys
+
+    path.write_text("bucket: abc\nkeys: {k: 'aws-sm:prod/keys#k', l: 'env:KEY'}\nfleets: {a/b: {}}\n")
+    assert {"k": "aws-sm:prod/keys#k", "l": "env:KEY"} == read_settings(path).keys
+
+
+@pytest.mark.parametrize("keys", ["file:keys.yaml", "env:", "vault:x", "words", "aws-sm:"])
+def test_keys_that_are_nowhere_are_refused(path: Path, keys: str) -> None:
+    path.write_text(f"bucket: abc\nkeys: '{keys}'\nfleets: {{a/b: {{}}}}\n")
+
+    with pytest.raises(BadSettings, match=r"agent\.yaml:2: keys: must be a map of public keys by key id, or file:"):
+        read_settings(path)

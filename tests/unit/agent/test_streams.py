@@ -90,7 +90,7 @@ def test_what_comes_in_too_slowly_is_trouble_of_the_road(trickle: Any) -> None:
 def test_an_order_that_trickles_holds_nobody_up(trickle: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fairlead_agent.orders.WITHIN", 0.1)
     found: list[str] = []
-    orders = Orders(lambda: trickle, "b-1", "prod/mm", {})
+    orders = Orders(lambda: trickle, "b-1", "prod/mm", dict)
 
     assert [] == ended(lambda: found.append(orders.look(clock.now(), 0, "").trouble))
     assert ["cannot read s3://b-1/orders/prod/mm.json: it comes in at less than 65536 bytes in 0.1 s"] == found
