@@ -11,6 +11,7 @@ from tests.benchmarks.reading import committing, polling
 from tests.benchmarks.replicas import replicas
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.starting import starting
+from tests.benchmarks.waves import waves
 
 Row = Callable[[Scale, Path], Iterable[Measurement]]
 
@@ -22,4 +23,5 @@ ROWS: Mapping[str, Row] = {
     "push": pushing,
     "start": starting,
     "replicas": replicas,
+    "agents": waves,
 }

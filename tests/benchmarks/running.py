@@ -66,9 +66,13 @@ class Running:
 
     def passes(self, family: str) -> list[Mapping[str, Any]]:
         """The canonical lines of a family's passes, oldest first."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self.log().splitlines()
         said = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
         return [each for each in said if each.get("event") == "pass" and each.get("family") == family]
+
+    def log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text(errors="replace")
 
     def memory(self) -> tuple[float, float]:
         """MiB: resident now, and at most so far. Raises RuntimeError where it ended."""

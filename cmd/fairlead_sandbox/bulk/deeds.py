@@ -40,6 +40,10 @@ class Deeds:
         """The instance ids of a fleet's hosts."""
         return sorted(self._world.hosts.versions(fleet))
 
+    def launched(self, fleet: str) -> list[str]:
+        """The instance ids that the world was made with, whoever lives there."""
+        return self._world.launched[fleet]
+
     def calls(self) -> dict[str, int]:
         """AWS's calls by action."""
         return dict(self._world.aws.calls)
