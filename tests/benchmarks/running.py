@@ -127,6 +127,11 @@ class Watch:
         with self._engine.connect() as connection:
             return int(connection.execute(text(query), values).scalar_one() or 0)
 
+    def numbers(self, query: str, **values: object) -> list[int]:
+        """The first column of what a query gives."""
+        with self._engine.connect() as connection:
+            return [int(each) for each in connection.execute(text(query), values).scalars()]
+
     def ready(self, version: str = "") -> int:
         """Fleets that are ready; at a version, where one is given."""
         at = " AND target_version = :version" if version else ""

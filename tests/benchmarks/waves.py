@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 
+from adapters.clock import SystemClock
 from fairlead_sandbox.bulk.fleets import FIRST, BulkFleets
 from fairlead_sandbox.bulk.process import BulkProcess
 from fairlead_sandbox.bulk.world import BulkSettings
@@ -19,6 +21,7 @@ PATIENCE = 900.0  # seconds; hundreds of processes start on two cores
 WAVES = {"one wave": (1.0,), "four waves": (0.25, 0.5, 0.75, 1.0)}
 LOOK = 0.01  # seconds between two looks at the ledger
 TRIALS = 3
+REPORTED = "FROM reports WHERE body LIKE :said"
 BUDGET = 2.0  # DESIGN 8, for one wave
 
 
@@ -28,11 +31,17 @@ class Times:
     def __init__(self) -> None:
         self.half: list[float] = []
         self.all: list[float] = []
+        self.steps: list[tuple[float, float, float]] = []  # order in S3, half of the reports sent, all of them
 
     def add(self, came: Sequence[float]) -> None:
         """When each host reported, in order."""
         self.half.append(came[(len(came) - 1) // 2])
         self.all.append(came[-1])
+
+    def on_the_way(self) -> dict[str, float]:
+        """Where the time of the median trial went."""
+        names = ("s to the order", "s to 50 % sent", "s to 100 % sent")
+        return {name: median(each) for name, each in zip(names, zip(*self.steps, strict=True), strict=False)}
 
 
 def waves(scale: Scale, folder: Path) -> Iterable[Measurement]:
@@ -76,7 +85,7 @@ def _ours(
             before = (processor(pids), controller.cpu(), len(controller.passes("fleet")))
             world.ask("reset_calls")
             for trial in range(TRIALS):
-                times[name].add(_rollout(world, controller, watch, f"1.{number + 1}.{trial}", len(pids)))
+                _rollout(world, controller, watch, f"1.{number + 1}.{trial}", times[name])
             after = (processor(pids), controller.cpu(), len(controller.passes("fleet")))
             calls = world.ask("calls")
             about[name] = {
@@ -87,17 +96,16 @@ def _ours(
                 "messages sent, a host": calls.get("sqs:SendMessage", 0) / TRIALS / len(pids),
                 "MiB of an agent": median(resident(pids)),
             }
-            print(name, calls)
         watch.close()
     return times, about
 
 
-def _rollout(world: BulkProcess, controller: Running, watch: Watch, version: str, count: int) -> list[float]:
-    """Seconds from the webhook until the ledger knew that each host is healthy at the version; then wait for rest."""
+def _rollout(world: BulkProcess, controller: Running, watch: Watch, version: str, times: Times) -> None:
+    """Until the ledger knows that each host is healthy at the version; then wait for rest."""
     wait_until(controller.is_idle, "an idle controller", PATIENCE)
-    head = world.bump([FLEET], version)
-    came: list[float] = []
-    began = time.perf_counter()
+    head, before = world.bump([FLEET], version), len(world.ask("writes"))
+    count, came = len(world.ask("launched", fleet=FLEET)), list[float]()
+    at, began = SystemClock().now().timestamp(), time.perf_counter()
     controller.hint(head)
     while len(came) < count:
         there, now = _there(watch, version), time.perf_counter() - began
@@ -105,13 +113,19 @@ def _rollout(world: BulkProcess, controller: Running, watch: Watch, version: str
         if now > PATIENCE:
             raise RuntimeError(f"{there} of {count} hosts are at {version} after {now:.0f} s")
         time.sleep(LOOK)
+    times.add(came)
+    sent = [each / 1_000_000 - at for each in watch.numbers(f"SELECT sent {REPORTED} ORDER BY sent", said=_said(version))]
+    order = datetime.fromisoformat(world.ask("writes", after=before)[0]["at"]).timestamp() - at
+    times.steps.append((order, sent[(count - 1) // 2], sent[-1]))
     wait_until(lambda: watch.ready(version) == 1, f"a fleet at {version}", PATIENCE)
-    return came
 
 
 def _there(watch: Watch, version: str) -> int:
-    said = f'%"package/mm-0001":"{version}"%"healthy":true%'
-    return watch.number("SELECT count(*) FROM reports WHERE body LIKE :said", said=said)
+    return watch.number(f"SELECT count(*) {REPORTED}", said=_said(version))
+
+
+def _said(version: str) -> str:
+    return f'%"package/mm-0001":"{version}"%"healthy":true%'
 
 
 def _service(fleets: BulkFleets, shares: Sequence[float]) -> Iterable[tuple[str, str]]:
@@ -133,6 +147,7 @@ def _measured(name: str, scale: Scale, ours: Times, theirs: Times, about: dict[s
             "floor: s to 50 %": median(theirs.half),
             "floor: s to 100 %": median(theirs.all),
             "times the floor": ratio,
+            **ours.on_the_way(),
             **about,
         },
         limits=(Limit(value="times the floor", most=BUDGET, ratio=True),) if name == "one wave" else (),
