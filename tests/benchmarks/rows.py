@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from tests.benchmarks.crowd import crowd
 from tests.benchmarks.growing import growing
 from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.pushing import pushing
@@ -24,4 +25,5 @@ ROWS: Mapping[str, Row] = {
     "start": starting,
     "replicas": replicas,
     "agents": waves,
+    "inprocess": crowd,
 }

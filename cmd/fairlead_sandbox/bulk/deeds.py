@@ -92,6 +92,10 @@ class Deeds:
         """What runs on these hosts fails its health, or is well again."""
         self._world.hosts.sicken(hosts, healthy=healthy)
 
+    def beat(self) -> None:
+        """Every host says now what it would say at its next heartbeat."""
+        self._world.hosts.beat()
+
     def terminate(self, hosts: Sequence[str]) -> None:
         """These instances are gone."""
         for host in hosts:

@@ -14,6 +14,7 @@ from typing import Any
 from adapters.agent_protocol.addresses import agent_queue_name
 from fairlead_sandbox.builds import Behaviour
 from fairlead_sandbox.hosts import Host
+from fairlead_sandbox.surroundings import inherited
 from fairlead_sandbox.world import World
 
 FAIRLEAD = str(Path(sys.executable).parent / "fairlead")
@@ -112,7 +113,7 @@ class Soak:
     def set_up(self) -> None:
         """`fairlead trigger setup`, and what CI had uploaded."""
         command = [FAIRLEAD, "trigger", "setup", "--config", str(self.world.config)]
-        environment = {**self._environment, **self.world.environment}
+        environment = {**inherited(), **self.world.environment}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=SETUP_WITHIN, check=False
         )
@@ -218,10 +219,6 @@ class Soak:
         self._later = [(at, do) for at, do in self._later if at > now]
         for do in due:
             do()
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {"PATH": "/usr/bin:/bin", "HOME": str(self.world.folder), "NO_PROXY": "127.0.0.1,localhost"}
 
     def _write(self, said: str, kind: str = "") -> None:
         self.acts[kind or said.split(":")[0]] += 1
