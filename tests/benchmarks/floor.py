@@ -1,4 +1,4 @@
-"""The floor of a deploy: the AWS calls that it cannot do without, made by as many processes with no logic around them."""
+"""The floor of a deploy: the AWS calls that it cannot do without, by as many processes, with no logic around them."""
 
 import json
 import sys

@@ -20,7 +20,15 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(  # to try the rows themselves
-        sizes=(100, 300), fleets=300, cold=40, bumped=20, processes=(1, 2), agents=6, reporters=60, trials=3, patience=120
+        sizes=(100, 300),
+        fleets=300,
+        cold=40,
+        bumped=20,
+        processes=(1, 2),
+        agents=6,
+        reporters=60,
+        trials=3,
+        patience=120,
     ),
     "small": Scale(
         sizes=(1_000, 2_000, 4_000),

@@ -1,4 +1,4 @@
-"""Rollouts over real agent processes, started and idle, beside the floor: the same AWS calls with no logic around them."""
+"""Rollouts over real agent processes, started and idle, beside the floor: the same AWS calls, no logic around them."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -68,9 +68,7 @@ def waves(scale: Scale, folder: Path) -> Iterable[Measurement]:
         yield _measured(name, scale, ours[name], theirs[name], about[name])
 
 
-def _ours(
-    world: BulkProcess, fleets: BulkFleets, folder: Path
-) -> tuple[dict[str, Times], dict[str, dict[str, float]]]:
+def _ours(world: BulkProcess, fleets: BulkFleets, folder: Path) -> tuple[dict[str, Times], dict[str, dict[str, float]]]:
     times, about = {}, {}
     commands = agents(world, FLEET, fleets.bucket("prod"), folder / "hosts")
     with running(world, folder / "agents-controller") as controller, processes(commands, folder / "agent-logs") as pids:
@@ -114,7 +112,9 @@ def _rollout(world: BulkProcess, controller: Running, watch: Watch, version: str
             raise RuntimeError(f"{there} of {count} hosts are at {version} after {now:.0f} s")
         time.sleep(LOOK)
     times.add(came)
-    sent = [each / 1_000_000 - at for each in watch.numbers(f"SELECT sent {REPORTED} ORDER BY sent", said=_said(version))]
+    sent = [
+        each / 1_000_000 - at for each in watch.numbers(f"SELECT sent {REPORTED} ORDER BY sent", said=_said(version))
+    ]
     order = datetime.fromisoformat(world.ask("writes", after=before)[0]["at"]).timestamp() - at
     times.steps.append((order, sent[(count - 1) // 2], sent[-1]))
     wait_until(lambda: watch.ready(version) == 1, f"a fleet at {version}", PATIENCE)
@@ -152,8 +152,7 @@ def _measured(name: str, scale: Scale, ours: Times, theirs: Times, about: dict[s
         },
         limits=(Limit(value="times the floor", most=BUDGET, ratio=True),) if name == "one wave" else (),
         notes=(
-            "the floor: as many processes that receive, get the order, get the artifact, write it and report, and a "
-            "publisher that reads the reports; same servers, no logic",
-            f"the median of {TRIALS}; the service itself is nothing: a command that ends at once, a port that accepts",
+            "the floor: as many processes that receive, get order and artifact, write it, report; and one who reads that",
+            f"the median of {TRIALS}; the service is a command that ends at once and a port that accepts",
         ),
     )

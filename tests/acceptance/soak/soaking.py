@@ -1,4 +1,4 @@
-"""A world under random faults from a seeded plan: what people do in it, what befalls it, and what is written down of it."""
+"""A world under random faults from a seeded plan: what people do, what befalls it, and what is written down of it."""
 
 import random
 import re
@@ -21,7 +21,7 @@ FAIRLEAD = str(Path(sys.executable).parent / "fairlead")
 LOST = ("s3", "sns", "sqs")  # what a restart of AWS loses; the instances themselves are there still
 SPARED = 4  # agents that are never killed, so that their memory can be watched
 KILLS_UNTIL = 0.25  # of the time: from then on one controller lives, so that its memory can be watched
-SETUP_WITHIN = 120.0  # seconds; it is a program on a busy machine
+CLI_WITHIN = 120.0  # seconds; it is a program on a busy machine
 
 
 class Soak:
@@ -111,13 +111,19 @@ class Soak:
         self._commit(f"revert {head[:7]}", lambda: self.world.revert(head))
 
     def set_up(self) -> None:
-        """`fairlead trigger setup`, and what CI had uploaded."""
-        command = [FAIRLEAD, "trigger", "setup", "--config", str(self.world.config)]
+        """What a person does where a queue or a topic is missing."""
+        self._fairlead("trigger", "setup")
+
+    def retry(self, fleet: str) -> None:
+        """What the status of a fleet asks for whose artifact was not there, once it is there again."""
+        self._fairlead("retry", fleet)
+
+    def _fairlead(self, *words: str) -> None:
+        command = [FAIRLEAD, *words, "--config", str(self.world.config)]
         environment = {**inherited(), **self.world.environment}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=SETUP_WITHIN, check=False
-        )
-        self._write("trigger setup" if done.returncode == 0 else f"trigger setup failed: {done.stderr[-300:]}")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CLI_WITHIN, check=False)
+        said, kind = " ".join(words), f"fairlead {words[0]}" + (" failed" if done.returncode else "")
+        self._write(f"{kind}: {said} {done.stderr[-300:] if done.returncode else ''}".rstrip(), kind=kind)
 
     def wanted(self, fleet: str) -> str:
         """The version that Git says."""
@@ -136,7 +142,7 @@ class Soak:
     def _commit(self, said: str, do: Callable[[], str]) -> None:
         commit = do()
         self.commits.append(commit)
-        self._write(f"{said} as {commit[:7]}", kind=said.split(":")[0].split(" ")[0])
+        self._write(f"{said} as {commit[:7]}", kind=said.partition(":")[0].partition(" ")[0])
 
     def _version(self) -> str:
         self._next += 1
@@ -221,6 +227,6 @@ class Soak:
             do()
 
     def _write(self, said: str, kind: str = "") -> None:
-        self.acts[kind or said.split(":")[0]] += 1
+        self.acts[kind or said.partition(":")[0]] += 1
         with self._log.open("a", encoding="utf-8") as log:
             log.write(f"{self.age:8.1f} {said}\n")
