@@ -119,14 +119,7 @@ class Deploy:
             return
         self._give_up(trouble, self._memory.release, hands, stop, refuge)
 
-    def _give_up(
-        self,
-        failure: Trouble,
-        failed: Release,
-        hands: Hands,
-        stop: Event,
-        refuge: Refuge,
-    ) -> None:
+    def _give_up(self, failure: Trouble, failed: Release, hands: Hands, stop: Event, refuge: Refuge) -> None:
         if self._memory.touched:
             self._go_back(failure, failed, hands, stop, refuge)
             return
@@ -140,8 +133,9 @@ class Deploy:
             self._install(release, hands, stop)
         with self._at(CHECKING, release):
             self._check(release, hands, stop)
-        with self._at(REGISTERING, release):
-            self._enter(release, hands, stop)
+        if release.lifecycle.drain is not None or self._memory.left:
+            with self._at(REGISTERING, release):
+                self._enter(release, hands, stop)
 
     def _runs(self, release: Release, hands: Hands) -> bool:
         """It was restarted with this release, in this boot: what runs is that process, or one that came after it."""
@@ -156,8 +150,9 @@ class Deploy:
         if self._stage not in TOUCHED or release.id not in hands.installation.held():
             with self._at(STAGING, release):
                 hands.installation.stage(release, stop)
-            with self._at(DRAINING, release):
-                self._leave(release, hands, stop)
+            if release.lifecycle.drain is not None:
+                with self._at(DRAINING, release):
+                    self._leave(release, hands, stop)
         with self._at(ACTIVATING, release):
             hands.installation.activate(release.id)
         with self._at(RESTARTING, release):

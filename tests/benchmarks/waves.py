@@ -152,7 +152,7 @@ def _measured(name: str, scale: Scale, ours: Times, theirs: Times, about: dict[s
         },
         limits=(Limit(value="times the floor", most=BUDGET, ratio=True),) if name == "one wave" else (),
         notes=(
-            "the floor: as many processes that receive, get order and artifact, write it, report; and one who reads that",
+            "the floor: as many processes that receive, get order and artifact, write it, report; and their reader",
             f"the median of {TRIALS}; the service is a command that ends at once and a port that accepts",
         ),
     )
