@@ -31,6 +31,8 @@ def sha256(value: Any) -> str:
 
 def _plain(value: Any, left: int) -> Any:
     """Mappings and sequences of any kind as dict and list."""
+    if value is None or isinstance(value, str | int | float):  # most of it; to ask for a Mapping takes long
+        return value
     if not isinstance(value, Mapping | list | tuple):
         return value
     if left == 0:

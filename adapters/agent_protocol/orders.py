@@ -7,6 +7,7 @@ the same order again. An order says what shall be, never what to do: a host comp
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from adapters.agent_protocol.canonical import sha256
@@ -105,9 +106,14 @@ class Release:
     @property
     def id(self) -> str:
         """Names the release's folder on a host: 16 characters over everything that is put into it."""
-        pins = [[one.name, one.version, one.format, one.to, one.sha256] for one in self.artifacts]
-        config = [self.config.to, self.config.format, self.config.digest] if self.config else None
-        return sha256({"digest": self.digest, "artifacts": pins, "config": config})[:16]
+        config = (self.config.to, self.config.format, self.config.digest) if self.config else None
+        return _release_id(self.digest, self.artifacts, config)
+
+
+@lru_cache(maxsize=256)  # it is asked again and again, and a process knows few releases
+def _release_id(digest: str, artifacts: tuple[Artifact, ...], config: tuple[str, str, str] | None) -> str:
+    pins = [[one.name, one.version, one.format, one.to, one.sha256] for one in artifacts]
+    return sha256({"digest": digest, "artifacts": pins, "config": config})[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ class Agent:
         until = self._around.clock.monotonic() + LEAVE
         for thread in threads:
             thread.join(max(0.0, until - self._around.clock.monotonic()))
-        last = Thread(target=self._sender.send_due, daemon=True)  # AWS may be away
+        last = Thread(target=lambda: self._sender.send_due(last=True), daemon=True)  # AWS may be away
         last.start()
         last.join(LAST_WORD)
         self._around.log("ends", version=agent_version())
@@ -138,7 +138,7 @@ class Agent:
         for worker in self.workers:
             worker.look()
             worker.work()
-        self._sender.send_due()
+        self._sender.send_due(last=True)
         return not ending.is_set() and all(worker.is_settled for worker in self.workers)
 
     def _end_workers(self, ending: Event) -> None:

@@ -18,7 +18,7 @@ from adapters.agent_protocol.fields import Fields, Malformed, moment_text
 from adapters.agent_protocol.orders import Release, release_document
 from adapters.agent_protocol.reading import read_release
 from adapters.agent_protocol.reports import Blame, Step, Work, WorkState, read_step
-from fairlead_agent.durable import is_folder, remove, sync_folder, write_whole
+from fairlead_agent.durable import is_folder, remove, write_whole
 from fairlead_agent.running import Ran
 from fairlead_agent.trouble import on_disk
 
@@ -107,8 +107,7 @@ class Journal:
         if is_folder(self._before):
             self._set_aside(self._before)
         os.link(self._path, spare)
-        spare.replace(self._before)
-        sync_folder(self._path.parent)
+        spare.replace(self._before)  # on the disk with what comes next: renames in one folder keep their order
 
     def _set_aside(self, path: Path) -> None:
         """For people. It may be a folder, which no file can take the place of."""

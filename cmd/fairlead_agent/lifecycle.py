@@ -132,16 +132,18 @@ class Deploy:
             self._touch.check(release, hands, stop)
         if begun_at != REGISTERING:  # else it ended well before the agent did
             self._hook(POST_HOOK, release.lifecycle.post, release, hands, stop)
-        with self._steps.at(REGISTERING, release):
-            self._touch.enter(release, hands, stop)
+        if release.lifecycle.drain is not None or self._memory.left:
+            with self._steps.at(REGISTERING, release):
+                self._touch.enter(release, hands, stop)
 
     def _install(self, release: Release, hands: Hands, stop: Event) -> None:
         if self._steps.stage not in TOUCHED or release.id not in hands.installation.held():
             with self._steps.at(STAGING, release):
                 hands.installation.stage(release, stop)
             self._hook(PRE_HOOK, release.lifecycle.pre, release, hands, stop)
-            with self._steps.at(DRAINING, release):
-                self._touch.leave(release, hands, stop)
+            if release.lifecycle.drain is not None:
+                with self._steps.at(DRAINING, release):
+                    self._touch.leave(release, hands, stop)
         with self._steps.at(ACTIVATING, release):
             hands.installation.activate(release.id)
         with self._steps.at(RESTARTING, release):

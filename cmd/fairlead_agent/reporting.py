@@ -3,6 +3,9 @@
 A report that cannot be sent holds nothing up and is not kept: a newer one is the better one. While a fleet's thread is
 at work the last report is sent again as a heartbeat, so that a long download is not taken for silence. Of a fleet that
 rests nothing is sent again: if its thread hangs, the controller shall hear the silence.
+
+How a work ended goes at once. A step of it goes when it has lasted: thousands of hosts that each tell of every step of
+a deploy of a moment would keep the controller from hearing how it ended.
 """
 
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from fairlead_agent.log import Log
 
 RETRY = 2.0  # seconds until what was not sent is tried again; twice that each further time
 RARELY = 60.0  # seconds, the most
+STEP = 0.5  # seconds that a step of work is kept back, and is not told where the next word comes meanwhile
 LATE = 1.25  # a heartbeat that is this much overdue is sent by the sender itself
 _AHEAD = 1000  # numbers that are reserved on the disk at once
 _LARGEST = 2**52  # of a number that a file may claim: what is above is no number of ours, and no reader takes 2**53
@@ -82,11 +86,16 @@ class Sender:
         self._failing: dict[str, str] = {}  # by fleet: why
         self._retry: dict[str, float] = {}  # by fleet: seconds
         self._not_before: dict[str, float] = {}  # by fleet: its next try
+        self._steps: dict[str, float] = {}  # by fleet: when the oldest step that was not told yet is told
 
     def post(self, report: Report) -> None:
-        """Send this soon, in place of an older one of the same fleet."""
+        """Send this soon, in place of an older one of the same fleet. A step of work waits for `STEP` seconds."""
         with self._wake:
             self._posted[report.fleet] = self._last[report.fleet] = report
+            if _is_at_work(report):
+                self._steps.setdefault(report.fleet, self._clock.monotonic() + STEP)
+            else:
+                self._steps.pop(report.fleet, None)
             self._wake.notify()
 
     def say_of_all(self, leaving: str, aside: str) -> None:
@@ -110,22 +119,32 @@ class Sender:
         """Return when there may be something to send."""
         with self._wake:
             now = self._clock.monotonic()
-            left = [self._not_before.get(fleet, now) - now for fleet in self._posted]
+            left = [self._at(fleet, now) - now for fleet in self._posted]
             longest = min([*left, self._heartbeat / 2])
             if longest > 0:
                 self._wake.wait(longest)
 
-    def send_due(self) -> None:
-        """Send what was posted and what is overdue. What could not be sent is due again after a while."""
+    def _at(self, fleet: str, now: float) -> float:
+        """When something of it may be sent."""
+        return max(self._not_before.get(fleet, now), self._steps.get(fleet, now))
+
+    def send_due(self, *, last: bool = False) -> None:
+        """Send what was posted and what is overdue, steps too if it is the last time.
+
+        What could not be sent is due again after a while.
+        """
         now = self._clock.monotonic()
         with self._wake:
+            if last:
+                self._steps.clear()
             due = {**self._overdue(now), **self._posted}
-            due = {fleet: report for fleet, report in due.items() if self._not_before.get(fleet, now) <= now}
+            due = {fleet: report for fleet, report in due.items() if self._at(fleet, now) <= now}
             self._posted = {**due, **self._posted}  # one that meets a surprise must not take the others with it
         for fleet, report in due.items():
             with self._wake:
                 if self._posted.get(fleet) is report:
                     del self._posted[fleet]
+                    self._steps.pop(fleet, None)
             said = "something that nobody thought of"
             try:
                 said = self._send(report)

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 
 import boto3
 from botocore.config import Config
+from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -51,6 +52,11 @@ class _QuietHandler(MotoRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         del code, size
 
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Also where it was this side that cut it: nothing more is read from it."""
+        del error, environ
+        self.close_connection = True
+
 
 class Aws:
     """A moto server on 127.0.0.1 and a free port. Use it as a context manager, or call `start` and `stop`."""
@@ -59,6 +65,7 @@ class Aws:
         self.state = AwsState(boot_seconds=boot_seconds)
         self.calls: Counter[str] = Counter()  # "autoscaling:DescribeAutoScalingGroups" -> how often
         self.fetched: Counter[tuple[str, str]] = Counter()  # access key, "s3://bucket/key" -> how often it was read
+        self._away = False
         self._server: BaseWSGIServer | None = None
         self._thread: Thread | None = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -152,7 +159,27 @@ class Aws:
         """Count from nothing again."""
         self.calls.clear()
 
+    def go_away(self) -> None:
+        """Every connection is cut, also of those who wait for messages, until `come_back`."""
+        self._away = True
+        with self.state.arrived:
+            self.state.arrived.notify_all()
+
+    def come_back(self, *, lost: Iterable[str] = ()) -> None:
+        """It answers again. What these services held ("s3", "sqs") is lost."""
+        with state_in_use(self.state):
+            for service in lost:
+                self.state.backends.pop(get_backend(service)._id, None)  # type: ignore[call-overload]
+                if service == "s3":
+                    self.state.buckets.clear()
+        self._away = False
+
+    def _cut_if_away(self) -> None:
+        if self._away:
+            raise ConnectionResetError("this AWS is away")
+
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self._cut_if_away()
         body = _body(environ)
         action = _action(environ, body)
         self.calls[action] += 1
@@ -181,13 +208,16 @@ class Aws:
                 start_response(said.status, said.headers)
                 return parts
             self._wait(asked, before[asked.queue], min(left, asked.next_visible or left))
+            self._cut_if_away()
             if _is_gone(environ):
                 start_response("200 OK", [])
                 return []
 
     def _wait(self, asked: Asked, seen: int, seconds: float) -> None:
         with self.state.arrived:
-            self.state.arrived.wait_for(lambda: self.state.closed or self.state.arrivals[asked.queue] != seen, seconds)
+            self.state.arrived.wait_for(
+                lambda: self.state.closed or self._away or self.state.arrivals[asked.queue] != seen, seconds
+            )
 
 
 class _Said:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from tests.benchmarks.crowd import crowd
 from tests.benchmarks.growing import growing
 from tests.benchmarks.measurement import Measurement
 from tests.benchmarks.pushing import pushing
@@ -11,6 +12,7 @@ from tests.benchmarks.reading import committing, polling
 from tests.benchmarks.replicas import replicas
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.starting import starting
+from tests.benchmarks.waves import waves
 
 Row = Callable[[Scale, Path], Iterable[Measurement]]
 
@@ -22,4 +24,6 @@ ROWS: Mapping[str, Row] = {
     "push": pushing,
     "start": starting,
     "replicas": replicas,
+    "agents": waves,
+    "inprocess": crowd,
 }

@@ -66,9 +66,13 @@ class Running:
 
     def passes(self, family: str) -> list[Mapping[str, Any]]:
         """The canonical lines of a family's passes, oldest first."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self.log().splitlines()
         said = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
         return [each for each in said if each.get("event") == "pass" and each.get("family") == family]
+
+    def log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text(errors="replace")
 
     def memory(self) -> tuple[float, float]:
         """MiB: resident now, and at most so far. Raises RuntimeError where it ended."""
@@ -122,6 +126,11 @@ class Watch:
         """The one number that a query gives."""
         with self._engine.connect() as connection:
             return int(connection.execute(text(query), values).scalar_one() or 0)
+
+    def numbers(self, query: str, **values: object) -> list[int]:
+        """The first column of what a query gives."""
+        with self._engine.connect() as connection:
+            return [int(each) for each in connection.execute(text(query), values).scalars()]
 
     def ready(self, version: str = "") -> int:
         """Fleets that are ready; at a version, where one is given."""

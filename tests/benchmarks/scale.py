@@ -12,16 +12,34 @@ class Scale:
     cold: int  # fleets of a cold start
     bumped: int  # fleets that one commit bumps, for several controllers
     processes: tuple[int, ...]  # of them
+    agents: int  # real processes
+    reporters: int  # agents in one thread
     trials: int
     patience: float  # seconds for one step of a row
 
 
 SCALES = {
     "tiny": Scale(  # to try the rows themselves
-        sizes=(100, 300), fleets=300, cold=40, bumped=20, processes=(1, 2), trials=3, patience=120
+        sizes=(100, 300),
+        fleets=300,
+        cold=40,
+        bumped=20,
+        processes=(1, 2),
+        agents=6,
+        reporters=60,
+        trials=3,
+        patience=120,
     ),
     "small": Scale(
-        sizes=(1_000, 2_000, 4_000), fleets=10_000, cold=300, bumped=100, processes=(1, 2, 4), trials=20, patience=300
+        sizes=(1_000, 2_000, 4_000),
+        fleets=10_000,
+        cold=300,
+        bumped=100,
+        processes=(1, 2, 4),
+        agents=40,
+        reporters=1_000,
+        trials=20,
+        patience=300,
     ),
     "full": Scale(
         sizes=(1_000, 10_000, 100_000),
@@ -29,6 +47,8 @@ SCALES = {
         cold=10_000,
         bumped=500,
         processes=(1, 2, 4),
+        agents=200,
+        reporters=10_000,
         trials=100,
         patience=1800,
     ),

@@ -311,8 +311,29 @@ def test_a_world_in_its_own_process_is_the_same(tmp_path: Path) -> None:
         assert 4 == len(world.versions("prod/mm-0001"))
         assert 40 == len(commit)
         assert [] == world.ask("trouble")
-        with pytest.raises(RuntimeError, match="there is no deed dance; there is: bump"):
+        with pytest.raises(RuntimeError, match="there is no deed dance; there is: beat, bump"):
             world.ask("dance")
+
+
+def test_hosts_that_nobody_plays_are_there_for_real_agents(tmp_path: Path) -> None:
+    settings = BulkSettings(fleets=BulkFleets(spinnaker=0, trigger=1), hosts_each=2, played=False)
+    with process.BulkProcess(tmp_path, settings) as world:
+        launched = world.ask("launched", fleet="prod/mm-0001")
+
+        assert (2, {}) == (len(launched), world.versions("prod/mm-0001"))
+
+
+def test_everybody_reports_at_once(tmp_path: Path) -> None:
+    pace = HostPace(poll=3600.0, heartbeat=3600.0)
+    with BulkWorld(tmp_path, BulkSettings(fleets=BulkFleets(spinnaker=0, trigger=1), hosts_each=3, pace=pace)) as world:
+        queue = world.aws.make_queue(EAST, "fairlead-reports-prod")
+        world.hosts.beat()
+        until = time.monotonic() + 30
+        while len(queue) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+
+        said = [read_report(message.body) for _, message in queue.take(10)]
+        assert set(world.launched["prod/mm-0001"]) == {report.host for report in said}
 
 
 def test_settings_go_to_another_process_and_are_the_same() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from adapters.clock import SystemClock
 from fairlead_sandbox import images
@@ -639,3 +639,32 @@ def test_a_stopped_metadata_service_listens_no_more(aws: Aws) -> None:
 
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_an_aws_that_is_away_answers_nobody_and_cuts_who_waits(aws: Aws, queue: str) -> None:
+    sqs = aws.client("sqs")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=20)
+        while not aws.calls["sqs:ReceiveMessage"]:
+            time.sleep(0.01)
+        aws.go_away()
+        with pytest.raises(BotoCoreError):
+            waiting.result(10)
+        with pytest.raises(BotoCoreError):
+            sqs.send_message(QueueUrl=queue, MessageBody="hello")
+    aws.come_back()
+
+    assert "MessageId" in sqs.send_message(QueueUrl=queue, MessageBody="hello")
+
+
+def test_an_aws_that_lost_a_service_has_the_others_still(aws: Aws, queue: str) -> None:
+    aws.client("s3").create_bucket(Bucket="kept")
+    aws.client("s3").put_object(Bucket="kept", Key="order", Body=b"1")
+    image = images.register(aws, REGION, "fairlead-agent", "1", SystemClock().now())
+    aws.go_away()
+    aws.come_back(lost=["s3", "sqs"])
+
+    assert [] == aws.client("s3").list_buckets()["Buckets"]
+    with pytest.raises(ClientError, match="does not exist"):
+        aws.client("sqs").send_message(QueueUrl=queue, MessageBody="hello")
+    assert image.id == images.by_id(aws, REGION, image.id).id

@@ -40,6 +40,10 @@ class Deeds:
         """The instance ids of a fleet's hosts."""
         return sorted(self._world.hosts.versions(fleet))
 
+    def launched(self, fleet: str) -> list[str]:
+        """The instance ids that the world was made with, whoever lives there."""
+        return self._world.launched[fleet]
+
     def calls(self) -> dict[str, int]:
         """AWS's calls by action."""
         return dict(self._world.aws.calls)
@@ -87,6 +91,10 @@ class Deeds:
     def sicken(self, hosts: Sequence[str], healthy: bool = False) -> None:
         """What runs on these hosts fails its health, or is well again."""
         self._world.hosts.sicken(hosts, healthy=healthy)
+
+    def beat(self) -> None:
+        """Every host says now what it would say at its next heartbeat."""
+        self._world.hosts.beat()
 
     def terminate(self, hosts: Sequence[str]) -> None:
         """These instances are gone."""

@@ -29,6 +29,8 @@ class BulkFleets:
     defaults: str = "{on_failure: rollback, heal: repair, adopt: ask}"
     role: str = ROLE  # empty: the controller's own identity
     more: str = ""  # further lines of every service's `deploy`, such as "silent_after: 10s"
+    run: str = ""  # of every trigger service, as YAML; empty: a systemd unit of its name
+    health: str = '{http: "http://localhost:8080/health", within: 5s}'
 
     def spinnaker_names(self) -> list[str]:
         """`prod/svc-0001`, ..."""
@@ -112,8 +114,8 @@ class BulkFleets:
             f'packages:\n  {service}: {{format: file, from: "{source}", to: {service}.jar}}\n'
             f"deploy:\n  type: trigger\n  root: /srv/{service}\n"
             f'  select: {{tags: {{service: {service}, environment: "{{environment}}"}}}}\n'
-            f"  run: {{unit: {service}.service, stop_within: 5s}}\n"
-            f'  health: {{http: "http://localhost:8080/health", within: 5s}}\n  waves: {self.trigger_waves}\n'
+            f"  run: {self.run or f'{{unit: {service}.service, stop_within: 5s}}'}\n"
+            f"  health: {self.health}\n  waves: {self.trigger_waves}\n"
         )
 
 

@@ -143,6 +143,12 @@ class PlayedHosts:
             for member in host.members.values():
                 self.timeline.after(0, partial(self._set_health, member, healthy))
 
+    def beat(self) -> None:
+        """Everybody reports at once, as after an outage."""
+        for host in list(self.hosts.values()):
+            for member in host.members.values():
+                self.timeline.after(0, partial(self._report, member))
+
     def terminate(self, host: str) -> None:
         """The instance is gone. Its queue stays, as after a crash."""
         gone = self.hosts.pop(host)

@@ -58,6 +58,7 @@ class BulkSettings:
     gate: GateSettings = QUICK_GATE
     pace: HostPace = field(default_factory=HostPace)
     latency: float = 0.0  # seconds, before each of AWS's answers
+    played: bool = True  # hosts live; False: instances and their queues are there, and agents are whoever comes
     serve: Callable[[Path], Server] = GitServer
 
 
@@ -80,6 +81,7 @@ class BulkWorld:
         self.hosts: PlayedHosts
         self.git: Server
         self.head = ""
+        self.launched: dict[str, list[str]] = {}  # instance ids by trigger fleet
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -227,8 +229,10 @@ class BulkWorld:
                 tags = {"Name": name, **fleet.tags}
                 one = self.aws.estate(region).add_host(image, tags, number, self.aws.clock.now())
                 self.aws.make_queue(region, agent_queue_name(one.id), topics=(topic,))
-                self.hosts.add(one.id, region, {name: bucket})
-                self.hosts.install(one.id, name, release)
+                self.launched.setdefault(name, []).append(one.id)
+                if self.settings.played:
+                    self.hosts.add(one.id, region, {name: bucket})
+                    self.hosts.install(one.id, name, release)
 
     def _first_orders(self) -> dict[str, bytes]:
         names = self.fleets.trigger_names()

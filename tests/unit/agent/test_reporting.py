@@ -12,14 +12,15 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from adapters.agent_protocol.reports import Report, Work, WorkState, read_report
-from fairlead_agent.reporting import LATE, RARELY, RETRY, Numbers, Sender
+from fairlead_agent.reporting import LATE, RARELY, RETRY, STEP, Numbers, Sender
 from fairlead_sandbox.aws import Aws
 
 HEARTBEAT = 60.0
 REPORT = Report(
     host="i-1", fleet="prod/matchmaker", agent="1", number=0, at=datetime(1970, 1, 1, tzinfo=UTC), message="first"
 )
-WORKING = replace(REPORT, work=Work(key="k", version="1", attempt=1, state=WorkState.WORKING))
+WORK = Work(key="k", version="1", attempt=1, state=WorkState.WORKING)
+WORKING = replace(REPORT, work=WORK)
 LOBBY = replace(REPORT, fleet="prod/lobby")
 STAGING = replace(REPORT, fleet="staging/lobby")
 
@@ -217,7 +218,7 @@ def test_while_a_fleet_is_at_work_its_last_report_is_a_heartbeat(sender: Sender,
     clock.advance(HEARTBEAT)
     sender.send_due()
     assert [1] == [each.number for each in sent()]
-    clock.advance(LATE * HEARTBEAT)
+    clock.advance(LATE * HEARTBEAT + 1)
     sender.send_due()
     sender.send_due()
 
@@ -244,6 +245,42 @@ def test_a_fleet_that_met_a_surprise_at_work_is_silent(sender: Sender, sent: Any
     sender.send_due()
 
     assert 1 == len(sent())
+
+
+def test_steps_of_a_moment_are_not_told(sender: Sender, sent: Any, clock: Any) -> None:
+    sent()
+    for message in ("staging", "activating"):
+        sender.post(replace(WORKING, message=message))
+        sender.send_due()
+        clock.advance(STEP / 4)
+    sender.post(replace(WORKING, message="done", work=replace(WORK, state=WorkState.DONE)))
+    sender.send_due()
+    clock.advance(2 * STEP)
+    sender.send_due()
+
+    assert ["done"] == [each.message for each in sent()]
+
+
+def test_a_step_that_lasts_is_told_and_steps_that_go_on_and_on_are_not_kept_back_for_ever(
+    sender: Sender, sent: Any, clock: Any
+) -> None:
+    sent()
+    for number in range(6):
+        sender.post(replace(WORKING, message=str(number)))
+        clock.advance(STEP / 2)
+        sender.send_due()
+
+    assert ["1", "3", "5"] == [each.message for each in sent()]
+
+
+def test_who_ends_tells_the_step_it_is_at(sender: Sender, sent: Any) -> None:
+    sent()
+    sender.post(WORKING)
+    sender.send_due()
+    assert [] == sent()
+    sender.send_due(last=True)
+
+    assert ["first"] == [each.message for each in sent()]
 
 
 def test_a_post_wakes_who_waits(sender: Sender) -> None:
