@@ -82,6 +82,7 @@ class Agent:
         journal = _journal(settings.state / "fleets", fleet)
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
+        around.itself.others[fleet] = lambda: journal.memory.unfinished
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, settings.keys),
             journal=journal,

@@ -231,6 +231,28 @@ def test_on_a_clean_debian_it_installs_deploys_upgrades_and_leaves_nothing_but_w
     assert (debian.root / "srv/matchmaker/current/matchmaker.jar").is_file()
 
 
+def test_with_systemd_the_unit_is_started_begun_anew_and_ended_and_nothing_else_is(
+    debian: Debian, packages: list[Path]
+) -> None:
+    """A played systemctl that writes down what it is asked."""
+    (debian.root / "run/systemd/system").mkdir(parents=True)
+    said = debian.root / "srv/asked"
+    systemctl = debian.root / "usr/bin/systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$@" >> /srv/asked\n')
+    systemctl.chmod(0o755)
+
+    def asked(*command: str) -> list[str]:
+        said.unlink(missing_ok=True)
+        debian.run(*command) if command[0] == "dpkg" else debian.install(Path(command[0]))
+        return [line.removesuffix(" fairlead-agent.service") for line in said.read_text().splitlines()]
+
+    assert ["daemon-reload", "enable", "start"] == asked(str(packages[0]))
+    assert ["daemon-reload", "is-enabled --quiet", "restart"] == asked(str(packages[1]))
+    assert ["stop", "daemon-reload"] == asked("dpkg", "--remove", "fairlead-agent")
+    assert ["daemon-reload", "is-enabled --quiet", "restart"] == asked(str(packages[1]))
+    assert ["stop", "daemon-reload", "daemon-reload"] == asked("dpkg", "--purge", "fairlead-agent")
+
+
 def test_dpkg_can_be_asked_twice_for_everything(debian: Debian, packages: list[Path]) -> None:
     before = debian.files()
     for each in (packages[0], packages[0], packages[1]):
