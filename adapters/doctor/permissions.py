@@ -38,7 +38,8 @@ KEEPS_QUEUES = (
     "sqs:TagQueue",
     "sqs:DeleteQueue",
 )
-READS_A_QUEUE = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage")
+TAKES_FROM_A_QUEUE = ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage")
+READS_A_QUEUE = (*TAKES_FROM_A_QUEUE, "sqs:GetQueueAttributes")
 
 
 def reading(fleets: Sequence[Fleet]) -> Policy:
@@ -110,7 +111,7 @@ def hosts(fleets: Sequence[Fleet]) -> Policy:
         _statement("TellMissingFromForbidden", ["s3:ListBucket"], [_object(fleet) for fleet in agents]),
         _statement("Artifacts", ["s3:GetObject"], artifacts(agents)),
         _statement("Report", ["sqs:GetQueueUrl", "sqs:SendMessage"], _reports(agents)),
-        _statement("AgentQueues", READS_A_QUEUE, [arn for arns in queues for arn in arns]),
+        _statement("AgentQueues", TAKES_FROM_A_QUEUE, [arn for arns in queues for arn in arns]),
         _statement(
             "FindTargetGroups",
             ["elasticloadbalancing:DescribeTargetGroups", READS_OF_TARGETS],

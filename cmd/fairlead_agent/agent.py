@@ -102,6 +102,7 @@ class Agent:
         journal.lost = journal.lost or around.begun_anew
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
+        around.itself.others[fleet] = lambda: journal.memory.unfinished
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
             journal=journal,

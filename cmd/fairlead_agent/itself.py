@@ -8,10 +8,11 @@ The agent before it then finds why in `went-back.json`, and says so as the failu
 
 import json
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from time import monotonic
 
 from adapters.agent_protocol.orders import Release, Run
 from adapters.agent_protocol.reports import Blame
@@ -26,7 +27,8 @@ UNIT = "fairlead-agent.service"
 PROGRAM = "fairlead-agent.pyz"
 _HEARD, _WENT_BACK = "heard", "went-back.json"
 _NO_LAUNCHER = "no launcher started this agent, so it cannot upgrade itself; install its package"
-_PAUSE = 0.5  # seconds between two looks whether it was heard
+_PAUSE = 0.5  # seconds between two looks whether it was heard, and whether others are at work
+_OTHERS = 900.0  # seconds that the deploys of other fleets may take before they are interrupted, and resumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Itself:
     release: str = ""  # that this process is; empty: the one of the package
     leaving: Event = field(default_factory=Event)
     heard: Event = field(default_factory=Event)
+    others: dict[str, Callable[[], bool]] = field(default_factory=dict)  # by fleet: whether it is at work
 
     def was_heard(self) -> None:
         """SQS took a report: this release needs no launcher any more. Raises OSError, and may be called again."""
@@ -91,9 +94,10 @@ def launched(environment: MutableMapping[str, str], version: str) -> Itself:
 class OwnService(Service):
     """Services, this agent among them."""
 
-    def __init__(self, run: Runner, itself: Itself, log: Log) -> None:
+    def __init__(self, run: Runner, itself: Itself, fleet: str, log: Log) -> None:
         super().__init__(run)
         self._itself = itself
+        self._fleet = fleet
         self._log = log
 
     def restart(self, how: Run, folder: Path, stop: Event, within: float = 0.0) -> None:
@@ -109,13 +113,24 @@ class OwnService(Service):
         if wanted != itself.release:
             if why := itself.went_back(wanted):
                 raise Trouble(Blame.UNHEALTHY, f"the new agent {why}")
-            self._log("hands-over", release=wanted)
+            self._let_others_end(stop)
+            self._log("hands-over", fleet=self._fleet, release=wanted)
             itself.leaving.set()
             raise Interrupted
         while not itself.is_known and not itself.heard.wait(_PAUSE):  # what takes too long is ended by the launcher
             if stop.is_set():
                 raise Interrupted
         itself.forget()
+
+    def _let_others_end(self, stop: Event) -> None:
+        """A deploy of another fleet is not cut in two for this one. Raises `Interrupted`."""
+        until, others = (
+            monotonic() + _OTHERS,
+            [each for name, each in self._itself.others.items() if name != self._fleet],
+        )
+        while any(is_at_work() for is_at_work in others) and monotonic() < until:
+            if stop.wait(_PAUSE):
+                raise Interrupted
 
     def beneath(self, how: Run, folder: Path) -> str:
         """The agent of the package, where this is that one: nothing of ours is active then."""

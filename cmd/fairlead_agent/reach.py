@@ -57,7 +57,7 @@ class Reach:
             installation.claim()
         return Hands(
             installation=installation,
-            service=OwnService(run_child, self._itself, self._log),
+            service=OwnService(run_child, self._itself, self._fleet, self._log),
             health=HealthCheck(run_child, rehearsal.ports),
             balancer=Balancer(lambda: cloud.client("elbv2"), self._identity.host, self._identity.region),
             hooks=Hooks(run_child, self._fleet, self._identity.host),

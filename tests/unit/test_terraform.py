@@ -1,7 +1,10 @@
 """The Terraform modules make what controller and agents look for, and allow the calls that they make."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -300,3 +303,33 @@ def test_a_host_may_make_every_call_that_the_agent_makes() -> None:
 
     assert any(where.endswith("get_object") for where in called)
     assert [] == forbidden(called, [path for path in TEMPLATES if path.name.startswith("host")])
+
+
+@pytest.mark.parametrize(
+    ("folders", "granted"),
+    [
+        (["cmd/fairlead_agent"], "host"),
+        (["adapters/aws", "adapters/trigger", "adapters/deployers", "adapters/feeds"], "controller"),
+    ],
+    ids=["host", "controller"],
+)
+def test_nothing_is_allowed_that_is_not_called(folders: list[str], granted: str) -> None:
+    """Least privilege is also this: an action that no line of code needs is not granted."""
+    needed = set().union(*calls(*folders).values()) | {"s3:ListBucket"}  # tells a missing object from a forbidden one
+    templates = [each for each in TEMPLATES if each.name.startswith(granted)]
+
+    assert templates
+    assert set() == {action for template in templates for action in actions(template)} - needed
+
+
+@pytest.mark.skipif(
+    shutil.which("terraform") is None, reason="there is no terraform here: nothing but text was checked"
+)
+def test_terraform_reads_every_file_and_finds_it_well_formed() -> None:
+    """`fmt` parses; `validate` would need the AWS provider, which comes from a registry and is not fetched."""
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "CHECKPOINT_DISABLE": "1"}
+    command = ["terraform", f"-chdir={FOLDER}", "fmt", "-check", "-recursive", "-no-color"]
+
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (ended.returncode, ended.stdout), ended.stderr

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,9 +125,12 @@ def debian(clean_root: Path, tmp_path: Path) -> Debian:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The package as `make agent` builds it, in two versions."""
+    """The package in two versions; bookworm's Python is 3.11."""
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-    return [build(tmp_path_factory.mktemp("dist"), each, architecture)[1] for each in ("1.0.0", "1.0.1")]
+    return [
+        build(tmp_path_factory.mktemp("dist"), each, architecture, here=sys.version_info[:2] == (3, 11))[1]
+        for each in ("1.0.0", "1.0.1")
+    ]
 
 
 class Life:
@@ -175,6 +179,8 @@ def life(debian: Debian, bench: Any) -> Iterator[Life]:
     made = Life(debian, bench)
     yield made
     made.end()
+    for log in (debian.root / "srv").glob("mm.log"):
+        print(log.read_text())
 
 
 def lifecycle_of(port: int) -> dict[str, Any]:
@@ -182,7 +188,7 @@ def lifecycle_of(port: int) -> dict[str, Any]:
     serve = f"python3 matchmaker.jar --port {port} --config matchmaker.yaml"
     command = "[ ! -f /srv/mm.pid ] || kill -9 $(cat /srv/mm.pid) || true\n"
     command += f"{serve} >/srv/mm.log 2>&1 & echo $! >/srv/mm.pid"
-    health = Health(http=f"http://localhost:{port}/health", within=30.0)
+    health = Health(http=f"http://127.0.0.1:{port}/health", within=20.0)
     return {"run": Run(command=command), "health": health, "drain": None}
 
 
@@ -223,6 +229,28 @@ def test_on_a_clean_debian_it_installs_deploys_upgrades_and_leaves_nothing_but_w
     assert set() == debian.files() - before
     assert "2.4.1" in served(port)
     assert (debian.root / "srv/matchmaker/current/matchmaker.jar").is_file()
+
+
+def test_with_systemd_the_unit_is_started_begun_anew_and_ended_and_nothing_else_is(
+    debian: Debian, packages: list[Path]
+) -> None:
+    """A played systemctl that writes down what it is asked."""
+    (debian.root / "run/systemd/system").mkdir(parents=True)
+    said = debian.root / "srv/asked"
+    systemctl = debian.root / "usr/bin/systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$@" >> /srv/asked\n')
+    systemctl.chmod(0o755)
+
+    def asked(*command: str) -> list[str]:
+        said.unlink(missing_ok=True)
+        debian.run(*command) if command[0] == "dpkg" else debian.install(Path(command[0]))
+        return [line.removesuffix(" fairlead-agent.service") for line in said.read_text().splitlines()]
+
+    assert ["daemon-reload", "enable", "start"] == asked(str(packages[0]))
+    assert ["daemon-reload", "is-enabled --quiet", "restart"] == asked(str(packages[1]))
+    assert ["stop", "daemon-reload"] == asked("dpkg", "--remove", "fairlead-agent")
+    assert ["daemon-reload", "is-enabled --quiet", "restart"] == asked(str(packages[1]))
+    assert ["stop", "daemon-reload", "daemon-reload"] == asked("dpkg", "--purge", "fairlead-agent")
 
 
 def test_dpkg_can_be_asked_twice_for_everything(debian: Debian, packages: list[Path]) -> None:

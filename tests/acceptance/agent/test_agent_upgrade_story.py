@@ -11,7 +11,7 @@ from fairlead_agent.itself import UNIT
 from tests.acceptance.agent.launched import SELF, Packages, Unit
 
 OWN, HOSTS = "prod/fairlead-agent", 4
-PATIENCE = 180.0
+PATIENCE = 300.0
 FILES = {
     "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [prod]\ndefaults: {retries: 0, adopt: auto}\n",
     "environments/prod/environment.yaml": (
@@ -27,8 +27,8 @@ deploy:
   root: {SELF}
   select: {{tags: {{role: host, environment: "{{environment}}"}}}}
   run: {{unit: {UNIT}}}
-  health: {{command: "true", within: 20s}}
-  silent_after: 30s
+  health: {{command: "true", within: 2m}}
+  silent_after: 1m
   max_unavailable: 50%
   waves: [{{hosts: 1}}, {{hosts: 100%}}]
 """,
