@@ -64,8 +64,6 @@ class Preparation:
             return
         try:
             self._stage(key, order, hands, stop)
-            if stop.is_set():
-                raise Interrupted
             self._begin(key)
             folder = hands.installation.folder(release.id)
             errand = Errand(
@@ -88,6 +86,8 @@ class Preparation:
         self._now = Step(key=key, state=WorkState.WORKING, message=STAGING)
         self._moved()
         hands.installation.stage(order.target, stop)
+        if stop.is_set():
+            raise Interrupted
 
     def _begin(self, key: str) -> None:
         """Raises `Trouble` where it cannot be written down: then it is not run."""
