@@ -45,8 +45,7 @@ def _work(situation: Situation, work: Iterable[Outcome]) -> Iterable[Line]:
 
 
 def _sentence(outcome: Outcome) -> str:
-    intent = outcome.intent
-    what = f"{intent.kind} {intent.fleet.version} on {intent.unit}, wave {intent.wave}, attempt {intent.attempt}"
+    what = outcome.intent.told
     ticket = f" [{outcome.ticket}]" if outcome.ticket else ""
     return f"{what}{ticket}" + (f": {outcome.message}" if outcome.message else "")
 

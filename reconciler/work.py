@@ -86,6 +86,13 @@ class Intent:
         """Whether it is the step before a version, which runs on behalf of all units; see `before`."""
         return self.unit == BEFORE
 
+    @property
+    def told(self) -> str:
+        """For people: `deploy 1.4.2 on i-1, wave 1, attempt 2`."""
+        if self.is_before:
+            return f"before step of {self.fleet.version}, attempt {self.attempt}"
+        return f"{self.kind} {self.fleet.version} on {self.unit}, wave {self.wave}, attempt {self.attempt}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -90,8 +90,9 @@ class Hooks:
 
 
 def _bearers(mark: bytes) -> Iterator[int]:
-    """Processes that were begun with the mark and have not ended."""
+    """Processes that were begun with the mark and have not ended. A hook may have begun this agent itself."""
     for path in _PROCESSES.glob("[0-9]*/environ"):
+        process = int(path.parent.name)
         with suppress(OSError):  # it has ended, or is another user's
-            if mark in path.read_bytes().split(b"\0"):
-                yield int(path.parent.name)
+            if process != os.getpid() and mark in path.read_bytes().split(b"\0"):
+                yield process

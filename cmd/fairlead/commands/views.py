@@ -132,11 +132,8 @@ def chain(record: Record) -> list[tuple[Reason, str]]:
 
 def work_sentence(outcome: Outcome) -> str:
     """One piece of work in flight, with the other system's id of it."""
-    intent = outcome.intent
     ticket = f" [{outcome.ticket}]" if outcome.ticket else ""
-    text = (
-        f"{intent.kind} {intent.fleet.version} on {intent.unit}, wave {intent.wave}, attempt {intent.attempt}{ticket}"
-    )
+    text = f"{outcome.intent.told}{ticket}"
     return f"{text}: {outcome.phase}" + (f", {outcome.message}" if outcome.message else "")
 
 

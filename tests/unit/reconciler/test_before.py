@@ -35,6 +35,9 @@ def test_the_step_runs_alone_and_the_waves_begin_when_it_has_succeeded(rig, buil
 
     rig.world_of_units.finish()
     rig.settle()
+    told = [event.message for event in rig.ledger.history("prod/checkout", 100) if "before step" in event.message]
+    assert all(message.startswith("before step of 1.4.2, attempt 1") for message in told)
+    assert 2 <= len(told)
     assert ["before:w0:a1", "eu-west-1:w1:a1", "us-east-1:w1:a1"] == units(rig)
     assert rig.world_of_units.standing.before is None
     assert {"eu-west-1", "us-east-1"} == rig.world_of_units.standing.admitted
