@@ -10,8 +10,11 @@ from fairlead_agent.clock import Clock
 from fairlead_agent.cloud import Cloud
 from fairlead_agent.identity import Identity
 from fairlead_agent.keyring import Keyring
+from fairlead_agent.metadata import Metadata
+from fairlead_agent.notices import group_of
 from fairlead_agent.orders import Orders
 from fairlead_agent.settings import Settings
+from fairlead_agent.waiting import waits_for_nothing
 
 Finding = tuple[bool, str]  # whether it is well, and what was found
 
@@ -36,6 +39,8 @@ def findings(settings: Settings, identity: Identity, cloud: Cloud, clock: Clock)
     for environment in sorted({fleet.partition("/")[0] for fleet in settings.fleets}):
         name = reports_queue_name(environment)
         yield _queue(name, cloud, "reports go there", "without it the host is silent to the controller")
+    for hook in filter(None, (settings.launch_hook, settings.terminating_hook)):
+        yield _hook(hook, settings, identity, cloud)
 
 
 def _order(fleet: str, settings: Settings, keys: Keyring, cloud: Cloud, clock: Clock) -> Finding:
@@ -47,6 +52,21 @@ def _order(fleet: str, settings: Settings, keys: Keyring, cloud: Cloud, clock: C
         return False, f"{address}: {found.refused.reason}: {found.refused.message}"
     absent = "there is no order yet" in found.trouble
     return absent, f"{found.trouble}; the controller writes it" if absent else found.trouble
+
+
+def _hook(hook: str, settings: Settings, identity: Identity, cloud: Cloud) -> Finding:
+    """By a heartbeat, which at most gives an instance that waits more time."""
+    group, why = group_of(settings, Metadata())
+    if not group:
+        return False, f"the hook {hook} cannot be answered: {why}"
+    named = {"LifecycleHookName": hook, "AutoScalingGroupName": group, "InstanceId": identity.host}
+    try:
+        cloud.client("autoscaling").record_lifecycle_action_heartbeat(**named)
+    except (ClientError, BotoCoreError) as error:
+        if not waits_for_nothing(error):
+            return False, f"the hook {hook} of {group} cannot be answered: {' '.join(str(error).split())[:200]}"
+        return True, f"the hook {hook} of {group} may be answered; nothing waits for it"
+    return True, f"the hook {hook} of {group} may be answered, and this instance waits for it"
 
 
 def _queue(name: str, cloud: Cloud, well: str, otherwise: str) -> Finding:

@@ -16,7 +16,7 @@ from fairlead_agent.deciding import Readiness
 from fairlead_agent.durable import write_whole
 from fairlead_agent.log import Log
 from fairlead_agent.metadata import Metadata, Silent
-from fairlead_agent.notices import GROUP, Notice, read_notice
+from fairlead_agent.notices import Notice, group_of, read_notice
 from fairlead_agent.reporting import Sender
 from fairlead_agent.running import boot_id
 from fairlead_agent.settings import Settings
@@ -139,11 +139,7 @@ class Life:
 
     def _group(self) -> str | None:
         """The group's name: by the settings, else by the instance's tags, which costs no right."""
-        try:
-            found = self._means.settings.group or self._metadata.get(GROUP)
-            why = "the metadata service shows no tag aws:autoscaling:groupName; set `group`, or allow tags in metadata"
-        except Silent as silent:
-            found, why = None, str(silent)
+        found, why = group_of(self._means.settings, self._metadata)
         said = "" if found else f"no hook can be answered: {why}"
         if said and said != self._trouble:
             self._means.log("no-group", why=said)

@@ -7,7 +7,8 @@ rebalance recommendations" and "Retrieve the target lifecycle state through inst
 import json
 from dataclasses import dataclass
 
-from fairlead_agent.metadata import Metadata
+from fairlead_agent.metadata import Metadata, Silent
+from fairlead_agent.settings import Settings
 
 DATA = "latest/meta-data"
 SPOT = f"{DATA}/spot/instance-action"
@@ -43,6 +44,15 @@ def read_notice(metadata: Metadata) -> Notice:
         advice=_advice(advised) if advised is not None else "",
         target=target[:_SHOWN],
     )
+
+
+def group_of(settings: Settings, metadata: Metadata) -> tuple[str | None, str]:
+    """The name of the host's Auto Scaling group, by the settings, else by its tags; or why it is not known."""
+    try:
+        found = settings.group or metadata.get(GROUP)
+    except Silent as silent:
+        return None, str(silent)
+    return found, "the metadata service shows no tag aws:autoscaling:groupName; set `group`, or allow tags in metadata"
 
 
 def _spot(text: str) -> str:

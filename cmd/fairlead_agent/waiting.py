@@ -22,6 +22,11 @@ AGAIN = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)  # seconds: a group may be late w
 _NOTHING = "No active Lifecycle Action"
 
 
+def waits_for_nothing(error: Exception) -> bool:
+    """The group's answer where no hook keeps the instance."""
+    return code_of(error) == "ValidationError" and _NOTHING in str(error)
+
+
 class Action:
     """One action, tended by `tend` again and again until it is `over`. `lasting`: one surely comes."""
 
@@ -59,7 +64,7 @@ class Action:
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
-        is_nothing = code_of(error) == "ValidationError" and _NOTHING in str(error)
+        is_nothing = waits_for_nothing(error)
         if is_nothing and self._failures > len(AGAIN) and not self._lasting:
             self.over = True
             self._log("no-hook-waits", hook=self._named["LifecycleHookName"])

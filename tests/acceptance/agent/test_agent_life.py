@@ -30,6 +30,12 @@ def asked(bench: Bench, call: str) -> int:
     return bench.world.aws.calls[f"autoscaling:{call}"]
 
 
+def check(host: Host) -> str:
+    """What `fairlead-agent check` says there."""
+    command = [*AGENT[:-2], "check", "--config", str(host.config)]
+    return subprocess.run(command, env=dict(host.environment), capture_output=True, text=True, check=False).stdout
+
+
 def test_a_launched_instance_serves_when_it_runs_the_last_good_release(bench: Bench, group: str) -> None:
     newer = bench.release("2.4.0")
     bench.say(newer, base=bench.first, admitted=frozenset({bench.host.id}))
@@ -42,6 +48,7 @@ def test_a_launched_instance_serves_when_it_runs_the_last_good_release(bench: Be
     assert (bench.first.version, True) == (host.version(), host.healthy())
     assert (1, 1) == (asked(bench, "CompleteLifecycleAction"), asked(bench, "RecordLifecycleActionHeartbeat"))
     assert 1 == len(bench.events("hook-completed", host))
+    assert f"ok  the hook fairlead-launch of {group} may be answered; nothing waits for it" in check(host)
     assert resident(host.agent_pid) < MOST_WITH_HOOKS
     host.kill_agent()
     host.start_agent()

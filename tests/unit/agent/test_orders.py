@@ -96,7 +96,9 @@ def test_a_new_order_is_seen_at_the_next_look(put: Any, orders: Orders, host: An
 
 
 def test_where_there_is_no_order_yet(put: Any, orders: Orders, clock: Any) -> None:
-    assert Look(trouble=f"there is no order yet: s3://{BUCKET}/{KEY} is not there") == orders.look(clock.now(), 0, "")
+    said = f"there is no order yet: s3://{BUCKET}/{KEY} is not there"
+
+    assert Look(trouble=said, absent=True) == orders.look(clock.now(), 0, "")
 
 
 def test_where_there_is_no_bucket(orders: Orders, clock: Any) -> None:
