@@ -7,8 +7,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from adapters.aws import upkeep
+from adapters.aws.errors import is_throttled
 from adapters.aws.host_queues import queue_policy
+from adapters.doctor.permissions import acting
 from reconciler.ports import LeaseLost
+from tests.unit.test_terraform import IAM, listed, rendered
 
 
 def test_who_is_launched_gets_a_queue_that_hears_its_fleets(yard: Any, build: Any) -> None:
@@ -386,8 +389,17 @@ def test_a_policy_stays_small_however_many_fleets_a_host_has() -> None:
     assert len(str(twenty)) < 8192
 
 
-def test_a_client_error_that_is_none_of_ours_is_no_throttle() -> None:
-    from adapters.aws.errors import is_throttled
+def test_what_the_controller_needs_for_it_is_printed_as_terraform_has_it(build: Any) -> None:
+    said = {
+        queues: [(one["Sid"], sorted(one["Action"])) for one in acting([build.fleet(queues=queues)])["Statement"]]
+        for queues in ("setup", "controller")
+    }
+    template = rendered(IAM / "policies" / "controller-queues.json.tftpl")["Statement"]
 
+    more = [one for one in said["controller"] if one not in said["setup"]]
+    assert more == [(one["Sid"], sorted(listed(one["Action"]))) for one in template]
+
+
+def test_a_client_error_that_is_none_of_ours_is_no_throttle() -> None:
     assert is_throttled(ClientError({"Error": {"Code": "Throttled"}}, "Subscribe"))
     assert not is_throttled(ClientError({"Error": {"Code": "AccessDenied"}}, "Subscribe"))
