@@ -79,6 +79,15 @@ class HostQueues:
         self._subscribed[fleet] = self._layer.subscriptions(self._topic(fleet))
         return self._step(Kind.TOPIC, topic_name(fleet), did)
 
+    def remove_topics(self, environment: str, declared: Collection[FleetName]) -> list[Step]:
+        """Topics of ours in the environment that belong to none of these fleets, broken ones among them."""
+        wanted = {self._topic(fleet) for fleet in declared}
+        left = [arn for arn in self._layer.topics(environment) if arn not in wanted]
+        return [
+            self._step(Kind.TOPIC, arn.rpartition(":")[2], self._layer.remove_topic(arn, (MANAGED, OURS)))
+            for arn in left
+        ]
+
     def reports(self, environment: str) -> list[Step]:
         """The queue of reports, and the one before it where those end that nobody could read."""
         name, dead = reports_queue_name(environment), dead_reports_queue_name(environment)

@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from adapters.agent_protocol.addresses import topic_name
 from adapters.aws.errors import code_of, readable
 from reconciler.ports import Unreadable
 
@@ -52,6 +53,24 @@ class Layer:
             if self._acts:
                 self._sns.create_topic(Name=name, Tags=[{"Key": key, "Value": tags[key]} for key in sorted(tags)])
         return Did.MADE
+
+    def topics(self, environment: str) -> list[str]:
+        """The addresses of the environment's topics."""
+        with readable("the topics", "sns"):
+            pages = self._sns.get_paginator("list_topics").paginate()
+            found = [each["TopicArn"] for page in pages for each in page["Topics"]]
+        return sorted(arn for arn in found if arn.rpartition(":")[2].startswith(topic_name(f"{environment}/")))
+
+    def remove_topic(self, arn: str, mark: tuple[str, str]) -> Did:
+        """It goes, with its subscriptions, where it has the tag `mark`."""
+        name = arn.rpartition(":")[2]
+        with readable(f"the topic {name} (to remove it)", "sns"):
+            tags = {each["Key"]: each["Value"] for each in self._sns.list_tags_for_resource(ResourceArn=arn)["Tags"]}
+            if tags.get(mark[0]) != mark[1]:
+                return Did.KEPT
+            if self._acts:
+                self._sns.delete_topic(TopicArn=arn)
+        return Did.REMOVED
 
     def subscriptions(self, arn: str) -> dict[str, str]:
         """The subscriptions of a topic by where they lead to; none where there is no topic yet."""

@@ -41,18 +41,20 @@ def ensure(
     *,
     as_controller: bool = False,
     dry_run: bool = False,
+    declared: Collection[FleetName] | None = None,
 ) -> Iterator[Step]:
     """Make what these environments lack, and remove what their gone instances left; gives every step as it is done.
 
     `fleets` are all that are known, also those of other environments: an instance may be of both. `as_controller`: each
-    environment with its own role, else all with the identity that runs this. `dry_run`: only look. Raises `Unreadable`.
+    environment with its own role, else all with the identity that runs this. `dry_run`: only look.
+    `declared`: remove topics of ours that belong to none of these; None: leave them. Raises `Unreadable`.
     """
     for environment in {fleet.environment.name: fleet.environment for fleet in fleets}.values():
         if environment.name in environments:
             yield _bucket(sessions, environment, environment.role if as_controller else None, dry_run)
     for (account, region), those in sorted(_by_place(fleets).items()):
         for role, names in sorted(_by_role(those, environments, as_controller).items(), key=str):
-            yield from _Region(sessions, account, region, role, those, names, dry_run).ensure(clock)
+            yield from _Region(sessions, account, region, role, those, names, dry_run).ensure(clock, declared)
 
 
 def _by_place(fleets: Iterable[Served]) -> dict[tuple[str, str], list[Served]]:
@@ -105,7 +107,7 @@ class _Region:
         self._subscribed: Subscribed = {}
         self._queues = HostQueues(self._layer, account, region, self._subscribed)
 
-    def ensure(self, clock: Clock) -> Iterator[Step]:
+    def ensure(self, clock: Clock, declared: Collection[FleetName] | None) -> Iterator[Step]:
         """Topics and queues before subscriptions, which need both; removing comes last."""
         for fleet in self._fleets:
             if self._is_acted_on(fleet):
@@ -116,6 +118,8 @@ class _Region:
             for steps in pool.map(self._queues.lay, self._members):
                 yield from steps
         yield from self._remove_leftovers(clock)
+        for name in self._environments if declared is not None else ():
+            yield from self._queues.remove_topics(name, declared or ())
 
     @cached_property
     def _hosts(self) -> Hosts:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
 ENVIRONMENTS = typer.Option(None, "--env", metavar="ENV", help="Only this environment; may be repeated.")
 DRY_RUN = typer.Option(False, "--dry-run", help="Say what would be done, and do nothing.")
+REMOVE_TOPICS = typer.Option(
+    False, "--remove-topics", help="Remove the topics of fleets that no repository declares any more."
+)
 AS_CONTROLLER = typer.Option(
     False, "--as-controller", help="Assume the environments' roles, as the controller does; else you are yourself."
 )
@@ -37,21 +40,27 @@ def setup(
     env: list[str] | None = ENVIRONMENTS,
     dry_run: bool = DRY_RUN,
     as_controller: bool = AS_CONTROLLER,
+    remove_topics: bool = REMOVE_TOPICS,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
     """Make buckets, topics, queues and subscriptions of trigger fleets, where they are missing."""
     from fairlead import wiring
 
-    fleets = list(_trigger_fleets(settings_of(config)))
+    declared: set[str] = set()
+    fleets = list(_trigger_fleets(settings_of(config), declared))
     environments = _chosen(fleets, env or [])
+    gone_but = declared if remove_topics else None
     with progress("looking at what is there ..."), _reaching_aws():
-        steps = [asdict(step) for step in wiring.lay(fleets, environments, as_controller, dry_run)]
+        steps = [asdict(step) for step in wiring.lay(fleets, environments, as_controller, dry_run, gone_but)]
     _report(steps, dry_run, output)
 
 
-def _trigger_fleets(settings: "Settings") -> "Iterator[Fleet]":
-    """Those that are sound at the head of each repository; what is wrong with others is for `validate` to say."""
+def _trigger_fleets(settings: "Settings", declared: set[str]) -> "Iterator[Fleet]":
+    """Those that are sound at the head of each repository; what is wrong with others is for `validate` to say.
+
+    The names of all, of any type and broken or not, are added to `declared`.
+    """
     from fairlead import wiring
 
     if not settings.repositories:
@@ -59,6 +68,7 @@ def _trigger_fleets(settings: "Settings") -> "Iterator[Fleet]":
     for chosen in settings.repositories:
         with mirror_of(settings, chosen) as mirror, reaching_git(), progress(f"reading {chosen.name} ..."):
             desired = wiring.parser().parse(mirror.tree(mirror.fetch().sha).under(chosen.path))
+        declared |= desired.declared
         broken = sorted(desired.declared - set(desired.fleets))
         if broken:
             typer.echo(f"left out, because their files are wrong: {', '.join(broken)}", err=True)

@@ -33,7 +33,7 @@ from adapters.trigger.settings import settings_of as agent_settings
 from desired_state.git_command import GitAuth
 from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
-from desired_state.model import Fleet
+from desired_state.model import Fleet, FleetName
 from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
@@ -126,13 +126,27 @@ def room_of(fleet: Fleet, hosts: int) -> Room | None:
     return count(fleet, hosts) if count is not None else None
 
 
-def lay(fleets: Sequence[Fleet], environments: Collection[str], as_controller: bool, dry_run: bool) -> Iterator[Step]:
+def lay(
+    fleets: Sequence[Fleet],
+    environments: Collection[str],
+    as_controller: bool,
+    dry_run: bool,
+    declared: Collection[FleetName] | None = None,
+) -> Iterator[Step]:
     """Make what trigger fleets need in AWS; see `adapters.aws.plumbing.ensure`. Raises `Unreadable`."""
     served = [
         Served(name=fleet.name, environment=fleet.environment, tags=agent_settings(fleet).select.tags)
         for fleet in fleets
     ]
-    return ensure(Sessions(), served, environments, SystemClock(), as_controller=as_controller, dry_run=dry_run)
+    return ensure(
+        Sessions(),
+        served,
+        environments,
+        SystemClock(),
+        as_controller=as_controller,
+        dry_run=dry_run,
+        declared=declared,
+    )
 
 
 def read_world(settings: Settings, accounts: Sequence[Account], rules: Rules) -> Imported:

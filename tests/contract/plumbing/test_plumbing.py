@@ -7,8 +7,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from adapters.aws import upkeep
+from adapters.aws.errors import is_throttled
 from adapters.aws.host_queues import queue_policy
+from adapters.doctor.permissions import acting
 from reconciler.ports import LeaseLost
+from tests.unit.test_terraform import IAM, listed, rendered
 
 
 def test_who_is_launched_gets_a_queue_that_hears_its_fleets(yard: Any, build: Any) -> None:
@@ -75,7 +78,7 @@ def test_another_process_finds_everything_there(yard: Any, build: Any) -> None:
     assert before == yard.heard()
 
 
-@pytest.mark.parametrize("after", range(1, 9))
+@pytest.mark.parametrize("after", [1, 3, 5, 6, 8])
 def test_a_process_that_dies_after_any_call_leaves_what_the_next_one_ends(yard: Any, build: Any, after: int) -> None:
     yard.declare(build.fleet("prod/mm"), build.fleet("prod/lobby"))
     one, both = yard.launch(2)
@@ -362,6 +365,19 @@ def test_a_refusal_is_told_and_the_others_get_their_queues(yard: Any, build: Any
     assert {} == yard.troubles()
 
 
+def test_a_queue_whose_name_sqs_still_keeps_is_made_later(yard: Any, build: Any) -> None:
+    yard.declare(build.fleet())
+    (host,) = yard.launch()
+    yard.shows(mm=[host])
+    yard.fail("sqs:CreateQueue", "AWS.SimpleQueueService.QueueDeletedRecently", skip=2)
+
+    yard.run()
+    assert "SQS makes no new one for a minute" in yard.troubles()[f"plumbing/{build.name}"]
+
+    yard.run()
+    assert {host: ["prod/mm"]} == yard.heard()
+
+
 def test_a_policy_stays_small_however_many_fleets_a_host_has() -> None:
     topics = [f"arn:aws:sns:us-east-1:123456789012:fairlead-{'e' * 40}_{place:040}" for place in range(200)]
 
@@ -373,8 +389,17 @@ def test_a_policy_stays_small_however_many_fleets_a_host_has() -> None:
     assert len(str(twenty)) < 8192
 
 
-def test_a_client_error_that_is_none_of_ours_is_no_throttle() -> None:
-    from adapters.aws.errors import is_throttled
+def test_what_the_controller_needs_for_it_is_printed_as_terraform_has_it(build: Any) -> None:
+    said = {
+        queues: [(one["Sid"], sorted(one["Action"])) for one in acting([build.fleet(queues=queues)])["Statement"]]
+        for queues in ("setup", "controller")
+    }
+    template = rendered(IAM / "policies" / "controller-queues.json.tftpl")["Statement"]
 
+    more = [one for one in said["controller"] if one not in said["setup"]]
+    assert more == [(one["Sid"], sorted(listed(one["Action"]))) for one in template]
+
+
+def test_a_client_error_that_is_none_of_ours_is_no_throttle() -> None:
     assert is_throttled(ClientError({"Error": {"Code": "Throttled"}}, "Subscribe"))
     assert not is_throttled(ClientError({"Error": {"Code": "AccessDenied"}}, "Subscribe"))

@@ -1,13 +1,17 @@
 """Thousands of instances in an account that throttles: every queue and subscription once, by as few calls as can be."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.aws.host_queues import Listener
 from adapters.aws.sessions import Sessions
+from adapters.aws.upkeep import Upkeep, Wanted
 from adapters.clock import SystemClock
 from adapters.feeds.plumbing import Plumbing
 from fairlead_sandbox.bulk.aws import BulkAws
@@ -73,6 +77,31 @@ def test_an_account_that_takes_few_requests_gets_them_all_once(land: Land, build
     assert land.aws.limits.refused >= 1
     calls = land.aws.calls
     assert 2 * len(hosts) + 2 + land.aws.limits.refused == calls["sqs:CreateQueue"] + calls["sns:Subscribe"]
+
+
+def test_two_controllers_at_once_make_nothing_twice(land: Land, build: Any) -> None:
+    """One of them lost its lease and does not know yet."""
+    hosts = instances(60)
+    clock = SystemClock()
+    names = [f"prod/{service}" for service in ("mm", "lobby")]
+    listeners = {host: Listener(host=host, mine=names) for host in hosts}
+    wanted = Wanted(fleets=names, listeners=listeners, alive=frozenset(hosts), is_whole=True)
+    place = (build.account, build.region, "prod")
+    both = [Upkeep(Sessions.within_a_pass(clock, LEASE), clock, place, None, time.sleep) for _ in range(2)]
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        done = list(pool.map(lambda each: each.tend(wanted, Held(), timedelta(minutes=1)), both))
+
+    assert [set(), set()] == [each.troubles for each in done]
+    land.check(hosts, build.region, build.account)
+
+
+class Held:
+    """A lease that always holds."""
+
+    key = ""
+
+    def check(self) -> None: ...
 
 
 @pytest.mark.heavy

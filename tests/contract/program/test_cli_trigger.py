@@ -415,6 +415,22 @@ def test_a_broken_fleet_is_left_out_and_named(site: Site, desired: Any) -> None:
     assert "fairlead-games_lobby" not in done.stdout
 
 
+def test_topics_of_fleets_that_are_gone_stay_until_they_are_asked_away(site: Site, desired: Any) -> None:
+    probe = {"services/probe.yaml": SERVICE.format(name="probe"), "environments/games/probe.yaml": "version: 1.0.0\n"}
+    desired.change(probe)
+    site.steps("--env", "games")
+    site.aws.client("sns").create_topic(Name="fairlead-games_theirs")
+    desired.change({"environments/games/lobby.yaml": None, "environments/games/probe.yaml": "version: [1]\n"})
+    assert set() == site.steps("--env", "games")
+
+    told = site.steps("--env", "games", "--remove-topics", "--dry-run")
+    done = site.steps("--env", "games", "--remove-topics")
+
+    assert told == done == {("removed", "topic", "fairlead-games_lobby", region) for region in (EAST, WEST)}
+    left = {one["TopicArn"].rpartition(":")[2] for one in site.aws.client("sns").list_topics()["Topics"]}
+    assert {"fairlead-games_mm", "fairlead-games_probe", "fairlead-games_theirs"} == left, "one is broken, one not ours"
+
+
 # ── keys ──
 
 
