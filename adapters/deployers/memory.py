@@ -211,12 +211,8 @@ class InMemory:
         """Where the execution stands in the snapshot."""
         if FEED not in snapshots:
             return outcome
-        body, unit = snapshots[FEED].body, outcome.intent.unit
-        known = body["executions"].get(outcome.intent.key)
-        if known is None:
-            gone = unit not in body["units"]
-            return replace(outcome, phase=Phase.ABORTED, message=f"{unit} is gone") if gone else outcome
-        return _as_seen(outcome, known)
+        known = snapshots[FEED].body["executions"].get(outcome.intent.key)
+        return _unseen(outcome, snapshots[FEED], now) if known is None else _as_seen(outcome, known)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
@@ -242,6 +238,18 @@ class InMemory:
         if execution is not None and execution.status == "RUNNING":
             execution.status = "CANCELING"
         return replace(outcome, phase=Phase.ABORTING)
+
+
+def _unseen(outcome: Outcome, snapshot: Snapshot, now: datetime) -> Outcome:
+    """Nobody knows of it: of a unit that is gone nothing can come; past its deadline nothing is waited for."""
+    unit = outcome.intent.unit
+    if unit not in snapshot.body["units"]:
+        return replace(outcome, phase=Phase.ABORTED, message=f"{unit} is gone")
+    if outcome.phase is Phase.INTENDED and now >= outcome.intent.deadline:
+        said = f"nothing was started on {unit} before the deadline"
+        late = replace(outcome, phase=Phase.FAILED, failure=Failure.TRANSIENT, message=said)
+        return replace(late, reason=Reason.DEADLINE_EXCEEDED)
+    return outcome
 
 
 def _as_seen(outcome: Outcome, known: Mapping[str, Any]) -> Outcome:
