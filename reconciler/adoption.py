@@ -5,6 +5,7 @@ Pure: memory in, memory out.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from desired_state.digests import target_digest
 from desired_state.model import Adopt, Fleet
@@ -64,8 +65,12 @@ def approve(memory: Memory, desired: Release) -> Memory:
 
 
 def forgive(memory: Memory) -> Memory:
-    """`retry`: quarantines, failures and recurring drift are forgotten, the rollout begins again."""
-    return replace(memory, quarantines=(), rollout=None, repairs=(), rests=())
+    """`retry`: quarantines, failures and recurring drift are forgotten; the rollout goes on in its wave as if new."""
+    rollout = memory.rollout
+    if rollout is not None:
+        rollout = replace(rollout, failures={}, setbacks=0, retry_at=None, left_behind=(), unwell_since=None)
+        rollout = replace(rollout, idle=timedelta(0), idle_since=None)
+    return replace(memory, quarantines=(), rollout=rollout, repairs=(), rests=())
 
 
 def running_release(desired: Release, observed: Observed) -> Release | None:

@@ -1,6 +1,6 @@
 """How many units may be taken out of service at once, and which of them first: the rest waits its turn. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reconciler.drift import at_release
 from reconciler.memory import Rollout
@@ -71,6 +71,17 @@ def _way_out(situation: Situation, rollout: Rollout) -> tuple[Unit, ...]:
         return ()
     members = frozenset(rollout.members) | left_behind(rollout)
     return tuple(unit for unit in _behind(situation, rollout) if _is_broken(unit) and unit.id not in members)[:1]
+
+
+def repeatable(situation: Situation, rollout: Rollout, unanswered: Sequence[str]) -> frozenset[str]:
+    """Those of the units on which a start may be made again: others may have left service since it was first made."""
+    limit = at_once(situation, rollout)
+    if limit is None:
+        return frozenset(unanswered)
+    broken = {unit.id for unit in situation.observed.units if _is_broken(unit)}
+    serving = [unit for unit in unanswered if unit not in broken]
+    room = limit - len(out_of_service(situation) - frozenset(serving))
+    return frozenset(broken.intersection(unanswered) | set(serving[: max(0, room)]))
 
 
 def out_of_service(situation: Situation) -> frozenset[str]:

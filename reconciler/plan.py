@@ -13,7 +13,7 @@ from reconciler.guards import doomed, kind_of
 from reconciler.keys import attempts_key, base_key
 from reconciler.memory import Memory, Repair, Rollout
 from reconciler.observed import UnitId
-from reconciler.pacing import next_units
+from reconciler.pacing import next_units, repeatable
 from reconciler.reasons import Reason
 from reconciler.record import Situation
 from reconciler.rests import resting
@@ -49,7 +49,7 @@ def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     if hold is not None or memory.rollout is None:
         standing = standing_of(situation, memory, aborts)
         return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)
-    starts = (*repeated_starts(situation, pace), *new_starts(situation, memory, memory.rollout, pace))
+    starts = (*repeated_starts(situation, memory.rollout, pace), *new_starts(situation, memory, memory.rollout, pace))
     attempts = {**memory.attempts, **{attempts_key(intent): intent.attempt for intent in starts}}
     memory = replace(memory, attempts=attempts, rollout=_with_started(memory.rollout, starts))
     memory = noted(memory, starts, situation.before)
@@ -114,12 +114,18 @@ def _attempts_of(situation: Situation, memory: Memory) -> dict[str, int]:
     return {key: number for key, number in memory.attempts.items() if any(digest in key for digest in digests)}
 
 
-def repeated_starts(situation: Situation, pace: Pace) -> tuple[Intent, ...]:
-    """Intents whose fate stayed unknown past their deadline and settling time: the same key again."""
-    return tuple(
-        replace(outcome.intent, starts=outcome.intent.starts + 1, settle_at=situation.now + pace.settle)
+def repeated_starts(situation: Situation, rollout: Rollout, pace: Pace) -> tuple[Intent, ...]:
+    """Intents whose fate stayed unknown past their settling time: the same key again, where there is still room."""
+    unanswered = [
+        outcome.intent
         for outcome in situation.in_flight
         if outcome.phase is Phase.INTENDED and outcome.ticket is None and situation.now >= outcome.intent.settle_at
+    ]
+    units = repeatable(situation, rollout, [intent.unit for intent in unanswered])
+    return tuple(
+        replace(intent, starts=intent.starts + 1, settle_at=situation.now + pace.settle)
+        for intent in unanswered
+        if intent.unit in units or intent.is_before
     )
 
 

@@ -8,7 +8,7 @@ from random import Random
 from reconciler.chronicle import chronicle
 from reconciler.deadline import runs_out_at
 from reconciler.guards import failing_for
-from reconciler.memory import Condition, ConditionType, Memory, Status
+from reconciler.memory import Condition, ConditionType, Memory, Rollout, Status
 from reconciler.plan import Decision, Pace
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
@@ -89,7 +89,7 @@ def when_again(
         situation.now if any(outcome.phase.ended for outcome in work) else None,
         min(lifted, default=None),
         _rollout_calls(situation, memory, hold, soon) if rollout else None,
-        runs_out_at(rollout, situation.waves) if rollout else None,
+        _runs_out(situation, rollout) if rollout else None,
     ]
     return min((call for call in calls if call is not None), default=None)
 
@@ -105,6 +105,12 @@ def _rollout_calls(situation: Situation, memory: Memory, hold: Hold | None, soon
     if rollout is None or (hold is not None and hold.reason not in UNDER_WAY):
         return None
     return rollout.soak_until or rollout.retry_at if _later(rollout.soak_until or rollout.retry_at, situation) else soon
+
+
+def _runs_out(situation: Situation, rollout: Rollout) -> datetime | None:
+    """A deadline that is past, and something keeps from ending the rollout, calls for nothing."""
+    end = runs_out_at(rollout, situation.waves)
+    return end if _later(end, situation) else None
 
 
 def _later(moment: datetime | None, situation: Situation) -> bool:

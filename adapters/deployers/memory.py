@@ -219,12 +219,8 @@ class InMemory:
         """Where the execution stands in the snapshot."""
         if FEED not in snapshots:
             return outcome
-        body, intent = snapshots[FEED].body, outcome.intent
-        known = body["executions"].get(intent.key)
-        if known is not None:
-            return _as_seen(outcome, known)
-        gone = intent.unit not in body["units"] and not intent.is_before
-        return replace(outcome, phase=Phase.ABORTED, message=f"{intent.unit} is gone") if gone else outcome
+        known = snapshots[FEED].body["executions"].get(outcome.intent.key)
+        return _unseen(outcome, snapshots[FEED], now) if known is None else _as_seen(outcome, known)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
@@ -250,6 +246,18 @@ class InMemory:
         if execution is not None and execution.status == "RUNNING":
             execution.status = "CANCELING"
         return replace(outcome, phase=Phase.ABORTING)
+
+
+def _unseen(outcome: Outcome, snapshot: Snapshot, now: datetime) -> Outcome:
+    """Nobody knows of it: of a unit that is gone nothing can come; past its deadline nothing is waited for."""
+    unit = outcome.intent.unit
+    if unit not in snapshot.body["units"] and not outcome.intent.is_before:
+        return replace(outcome, phase=Phase.ABORTED, message=f"{unit} is gone")
+    if outcome.phase is Phase.INTENDED and now >= outcome.intent.deadline:
+        said = f"nothing was started on {unit} before the deadline"
+        late = replace(outcome, phase=Phase.FAILED, failure=Failure.TRANSIENT, message=said)
+        return replace(late, reason=Reason.DEADLINE_EXCEEDED)
+    return outcome
 
 
 def _as_seen(outcome: Outcome, known: Mapping[str, Any]) -> Outcome:

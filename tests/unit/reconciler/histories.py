@@ -392,7 +392,8 @@ class Watch:
         deploy, moved = before.release.fleet.deploy, members & set(before.moved)
         assert members - good <= lost, f"wave {before.wave}: {sorted(members - good - lost)} not there"
         assert len(lost - good) <= tolerated(deploy, len(units)), f"lost {sorted(lost)}"
-        assert good or not members, f"wave {before.wave} came to nobody"
+        there = any(place.healthy and place.components == wanted for place in units.values())
+        assert there or not members, f"wave {before.wave} came to nobody"
         passed = range(before.wave, now.wave if went_on else before.wave + 1)
         soaks = [soak_of(deploy, wave) for wave in passed][:1] if moved else []
         assert not soaks or not soaks[0] or (since and clock - since >= soaks[0]), f"wave {before.wave} did not soak"
@@ -403,7 +404,8 @@ class Watch:
             return
         units = self.units()
         if self.rollout != rollout.started_at:
-            self.rollout, self.first, self.lost, self.most = rollout.started_at, set(), set(), 0
+            # what an earlier rollout left under way goes on beside it
+            self.rollout, self.first, self.lost, self.most = rollout.started_at, set(), set(self.busy), 0
         self.most = max(self.most, len(units))
         self.first |= {intent.unit for intent in new if units[intent.unit].healthy}
         self.lost |= {entry.unit for entry in rollout.left_behind} | (self.first - units.keys())

@@ -12,7 +12,7 @@ from desired_state.model import Suspension
 from reconciler.memory import ConditionType
 from reconciler.plan import Pace
 from reconciler.reasons import Reason
-from reconciler.record import State
+from reconciler.record import Ask, State
 
 HOSTS = [f"i-{number}" for number in range(6)]
 OLD, NEW = {"package/checkout": "1.4.1"}, {"package/checkout": "1.4.2"}
@@ -268,3 +268,15 @@ def test_where_all_units_still_boot_nothing_is_finished(hosts, build):
     ready = hosts.record.memory.status.condition(ConditionType.READY)
     assert ready is not None
     assert ready.status is False
+
+
+def test_a_retry_in_mid_rollout_forgets_failures_and_neither_the_wave_nor_its_soak(hosts, build):
+    bump(hosts, build, at_once=6, soak="5m")
+    hosts.world_of_units.finish()
+    hosts.settle()
+    soaks = hosts.record.memory.rollout.soak_until
+    hosts.ask(Ask.RETRY)
+    hosts.settle()
+
+    assert hosts.record.memory.rollout.soak_until == soaks
+    assert hosts.said(hosts.setting).state is State.PENDING

@@ -141,6 +141,22 @@ def test_after_a_failure_nobody_more_is_taken_until_that_unit_is_there(hosts, bu
     assert units_started(hosts)[4:] == ["i-3", "i-4", "i-5"]
 
 
+def test_a_start_that_nobody_answered_is_not_made_again_where_others_went_out_meanwhile(hosts, build):
+    hosts.world_of_units.unreachable = "S3 does not answer"
+    bump(hosts, build, at_once=2)
+    hosts.world_of_units.unreachable = ""
+    for host in HOSTS[4:]:
+        hosts.world_of_units.run(host, {"package/checkout": "1.4.1"}, healthy=False, unheard=True)
+    hosts.wait(minutes=1)
+    hosts.settle()
+    assert units_started(hosts) == []
+
+    hosts.world_of_units.run("i-4", {"package/checkout": "1.4.1"})
+    hosts.world_of_units.run("i-5", {"package/checkout": "1.4.1"})
+    hosts.settle()
+    assert units_started(hosts) == ["i-0", "i-1"]
+
+
 def test_waves_take_moved_units_first_then_broken_ones_and_silent_ones_last(build):
     seen = (
         build.unit("silent", "1.4.1", healthy=False, unheard=True),
