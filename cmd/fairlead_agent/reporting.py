@@ -92,8 +92,10 @@ class Sender:
         """Send this soon, in place of an older one of the same fleet. A step of work waits for `STEP` seconds."""
         with self._wake:
             self._posted[report.fleet] = self._last[report.fleet] = report
+            if _is_at_work(report) and report.fleet in self._steps:
+                return  # who sends knows when
             if _is_at_work(report):
-                self._steps.setdefault(report.fleet, self._clock.monotonic() + STEP)
+                self._steps[report.fleet] = self._clock.monotonic() + STEP
             else:
                 self._steps.pop(report.fleet, None)
             self._wake.notify()

@@ -71,10 +71,12 @@ class Growth:
 
 
 def growth(name: str, samples: Sequence[Sample], seconds: float) -> Growth:
-    """How a value of the samples went after the first quarter."""
-    points = [(each.age, float(getattr(each, name))) for each in samples if each.age >= seconds / 4]
-    second = [value for age, value in points if age < seconds / 2]
-    last = [value for age, value in points if age >= seconds * 3 / 4]
+    """How a value of the samples went after the first quarter. Where a quarter has none, in a short soak, all count."""
+    every = [(each.age, float(getattr(each, name))) for each in samples]
+    points = [(age, value) for age, value in every if age >= seconds / 4] or every
+    whole = [value for _, value in points]
+    second = [value for age, value in points if age < seconds / 2] or whole
+    last = [value for age, value in points if age >= seconds * 3 / 4] or whole
     return Growth(name=name, second=median(second), last=median(last), slope=_slope(points) * 3600)
 
 

@@ -21,6 +21,7 @@ FAIRLEAD = str(Path(sys.executable).parent / "fairlead")
 LOST = ("s3", "sns", "sqs")  # what a restart of AWS loses; the instances themselves are there still
 SPARED = 4  # agents that are never killed, so that their memory can be watched
 KILLS_UNTIL = 0.25  # of the time: from then on one controller lives, so that its memory can be watched
+RESTORED = 30  # builds: the newest; an older one that is wanted is uploaded when everything is to end well
 CLI_WITHIN = 120.0  # seconds; it is a program on a busy machine
 
 
@@ -85,7 +86,10 @@ class Soak:
             self.rest(0.2)
         self.set_up()
         for name, fleet in self.world.trigger.fleets.items():
-            if self._built.get((fleet.service, self.wanted(name))) is not Behaviour.HEALTHY:
+            wanted = (fleet.service, self.wanted(name))
+            if self._built.get(wanted) is Behaviour.HEALTHY:
+                self.world.build(*wanted, Behaviour.HEALTHY)
+            else:
                 self._bump(name, Behaviour.HEALTHY)
 
     # -- what people do ------------------------------------------------------------------------------------------
@@ -195,7 +199,7 @@ class Soak:
         self._write("AWS lost its state")
         self.rest_alone(self._random.uniform(0.0, 6.0))
         self.set_up()
-        for (service, version), behaviour in self._built.items():
+        for (service, version), behaviour in list(self._built.items())[-RESTORED:]:
             self.world.build(service, version, behaviour)
 
     def stall_git(self) -> None:

@@ -72,6 +72,8 @@ class Process:
 def soak(tmp_path: Path) -> Iterator[Soak]:
     folder = Path(os.environ.get("SOAK_LOG") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("acts.log", "controller.log"):  # of an earlier soak
+        (folder / name).unlink(missing_ok=True)
     with World(tmp_path / "world", SETTINGS) as world:
         made = Soak(
             world, lambda world: Process(world, folder / "controller.log"), SEED, MINUTES * 60, folder / "acts.log"
@@ -183,6 +185,7 @@ def test_a_soak_under_random_faults_ends_converged(soak: Soak, statuses: Callabl
     ended = soak.age
     settle(soak)
     took = soak.age - ended
+    samples += [each for each in [sample(soak)] if each is not None]
     names = ("controller", "descriptors", "threads", "agents", "ledger", "journals")
     grown = {name: growth(name, samples, soak.seconds) for name in names}
     said = summary(soak, samples, list(grown.values()), took, folder / "controller.log")

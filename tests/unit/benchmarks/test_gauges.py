@@ -25,3 +25,9 @@ def test_what_the_first_quarter_did_counts_for_nothing() -> None:
 
     assert found.second == found.last
     assert abs(found.slope) < 100
+
+
+def test_one_look_is_enough_for_a_short_soak() -> None:
+    found = growth("controller", samples(100.0), 40)
+
+    assert (100, 100, 0) == (found.second, found.last, found.slope)
