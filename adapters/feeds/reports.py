@@ -50,6 +50,7 @@ class ReportsLedger(Ledger, Protocol):
         said: Iterable[HostReport],
         fleets: Collection[FleetName],
         read_at: datetime | None,
+        patience: Mapping[FleetName, timedelta] | None = None,
     ) -> tuple[FleetName, ...]: ...
     def heads(self) -> Mapping[str, Sha]: ...
     def silent_hosts(self, feed: str, since: datetime) -> Sequence[tuple[FleetName, str]]: ...
@@ -141,7 +142,7 @@ class Reports:
         queue = self._queue(place, min((fleet.environment.role for fleet in fleets), key=str))
         look = queue.look(self._wait, self._clock)
         said = list(self._believed(look.messages, silence))
-        self._ledger.record_reports(lease, place.feed, said, silence, look.until)
+        self._ledger.record_reports(lease, place.feed, said, silence, look.until, silence)
         queue.delete(look.messages)
         return bool(look.messages)
 
