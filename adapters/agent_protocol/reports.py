@@ -192,7 +192,7 @@ def read_report(body: str) -> Report:
         work=fields.maybe("work", _work),
         refused=fields.maybe("refused", _refusal),
         before=fields.maybe("before", read_step),
-        leaving=fields.optional("leaving") or "",
+        leaving=one_line(fields.optional("leaving") or ""),
     )
 
 

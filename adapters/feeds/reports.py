@@ -52,6 +52,7 @@ class ReportsLedger(Ledger, Protocol):
         said: Iterable[HostReport],
         fleets: Collection[FleetName],
         read_at: datetime | None,
+        patience: Mapping[FleetName, timedelta] | None = None,
     ) -> tuple[FleetName, ...]: ...
     def heads(self) -> Mapping[str, Sha]: ...
     def silent_hosts(self, feed: str, since: datetime) -> Sequence[tuple[FleetName, str]]: ...
@@ -145,7 +146,7 @@ class Reports:
         look = queue.look(self._wait, self._clock)
         read = [(message, self._read(message)) for message in look.messages]
         said = list(self._believed(read, silence))
-        self._ledger.record_reports(lease, place.feed, said, silence, _known_until(look, read))
+        self._ledger.record_reports(lease, place.feed, said, silence, _known_until(look, read), silence)
         queue.delete([message for message, report in read if report is not None or message.received > READ_AT_MOST])
         return bool(look.messages)
 

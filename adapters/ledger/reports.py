@@ -82,13 +82,16 @@ class Reports:
         said: Iterable[HostReport],
         fleets: Collection[FleetName],
         read_at: datetime | None,
+        patience: Mapping[FleetName, timedelta] | None = None,
     ) -> tuple[FleetName, ...]:
         """Store the newest report of each host. Hosts that said nothing keep their last word.
 
         `fleets` are those that the feed is read for: one that is new gets a part, one that is not named loses its own.
         `read_at`: everything sent before that is known now; it never goes back; None: nothing was read.
         Gives the fleets to which it is news, in order, and makes them due: those with a host that says something else,
-        fell silent or speaks again. Clears the feed's trouble: then all fleets are due.
+        fell silent or speaks again. Clears the feed's trouble: then all fleets are due. `patience`: how long each fleet
+        may not be heard before nothing is concluded of it any more; at the end of a longer gap it is due, for it may be
+        held.
         Raises `LeaseLost`; then nothing was written. After `LedgerAway` keep the messages: twice is once.
         """
         newest = _newest(report for report in said if report.fleet in fleets)
@@ -101,8 +104,10 @@ class Reports:
             changed |= _store(connection, feed, newest, since)
             changed |= _fell_silent(connection, feed, since, until)
             recovered = before is not None and before.trouble is not None
-            make_due(connection, [f"fleet:{name}" for name in (changed | set(fleets) if recovered else changed)])
-            note_read(connection, feed, until, self._database.clock.now())
+            now = self._database.clock.now()
+            waiting = set(fleets) if recovered else _heard_again(patience or {}, since, until, micros(now))
+            make_due(connection, [f"fleet:{name}" for name in changed | waiting])
+            note_read(connection, feed, until, now)
         return tuple(sorted(changed))
 
     def silent_hosts(self, feed: str, since: datetime) -> Sequence[tuple[FleetName, str]]:
@@ -120,6 +125,12 @@ class Reports:
             for chunk in chunks(gone):
                 named = tuple_(reports.c.fleet, reports.c.host).in_(chunk)
                 connection.execute(delete(reports).where(reports.c.feed == feed, named))
+
+
+def _heard_again(patience: Mapping[FleetName, timedelta], since: int, until: int, now: int) -> set[FleetName]:
+    """Fleets whose feed was not read for so long that a pass may wait for it, and is now."""
+    before, left = timedelta(microseconds=now - since), timedelta(microseconds=now - until)
+    return {name for name, span in patience.items() if since and left <= span < before}
 
 
 def _newest(said: Iterable[HostReport]) -> dict[tuple[FleetName, str], HostReport]:

@@ -23,7 +23,7 @@ deploy:
   select: {{tags: {{service: {name}, environment: "{{environment}}"}}}}
   run: {run}
   health: {{http: "http://localhost:{port}/health", within: {within}}}
-  silent_after: 8s
+  silent_after: 15s
   max_unavailable: 50%
   waves: [{{hosts: 1}}, {{hosts: 100%}}]
 """

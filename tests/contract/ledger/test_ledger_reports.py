@@ -81,6 +81,18 @@ def test_order_within_one_write_does_not_matter(bench, build, lease, said):
     assert "newest" in host(bench)
 
 
+def test_who_may_have_waited_for_the_end_of_a_gap_is_due_when_it_is_read_and_not_before(bench, build, lease):
+    patience = {CHECKOUT: 5 * SECOND, SEARCH: timedelta(hours=1)}
+    bench.clock.advance(6 * SECOND)
+
+    bench.store.record_reports(lease, FEED, (), FLEETS, build.now, patience)  # a backlog: nothing newer is known yet
+    assert [] == fleets_due(bench, build)
+    bench.store.record_reports(lease, FEED, (), FLEETS, bench.clock.now(), patience)
+    assert [CHECKOUT] == fleets_due(bench, build)
+    bench.store.record_reports(lease, FEED, (), FLEETS, bench.clock.now(), patience)
+    assert [] == fleets_due(bench, build)
+
+
 def test_the_same_said_again_is_no_news_and_leaves_the_text(bench, build, lease, said):
     bench.store.record_reports(lease, FEED, [said], FLEETS, build.now)
     fleets_due(bench, build)

@@ -219,6 +219,17 @@ def test_a_queue_without_messages_is_read_all_the_same(bench: Any, build: Any) -
     assert bench.clock.now() == bench.record().snapshots[build.feed].read_at
 
 
+def test_at_the_end_of_a_gap_as_long_as_silence_may_be_the_fleet_is_due_once(bench: Any, build: Any) -> None:
+    """A pass in the gap concluded nothing, and waits for this read."""
+    bench.run()
+    bench.clock.advance(timedelta(minutes=2))
+    assert set() == bench.run()
+
+    bench.clock.advance(timedelta(minutes=3, seconds=1))
+
+    assert [{"prod/mm"}, set()] == [bench.run(), bench.run()]
+
+
 def test_who_falls_silent_and_who_speaks_again_is_news_once(bench: Any, build: Any) -> None:
     bench.send(bench.report())
     bench.run()

@@ -9,6 +9,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from fairlead.cli import app
+from fairlead.commands.host_views import HostState
 from fairlead.commands.planning import Effect
 from fairlead.commands.remedies import CLEARS, clears
 from fairlead.exit_codes import ExitCode
@@ -50,6 +51,20 @@ def test_every_exit_code_is_in_the_docs(code: ExitCode) -> None:
 @pytest.mark.parametrize("effect", Effect)
 def test_every_effect_of_a_plan_is_in_the_docs(effect: Effect) -> None:
     assert f"\n| `{effect}` | " in PAGE
+
+
+@pytest.mark.parametrize("state", HostState)
+def test_every_state_of_a_host_is_in_the_docs(state: HostState) -> None:
+    assert f"\n| `{state}` | " in PAGE
+
+
+def test_the_states_that_operating_tells_of_are_those_of_hosts() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    rows = page.partition("| `hosts` says |")[2].partition("\n\n")[0]
+
+    told = set(re.findall(r"^\| `([a-z ]+)`", rows, re.MULTILINE))
+
+    assert {state.value for state in HostState} - {"leaving", "at target"} == told
 
 
 def test_the_docs_name_no_command_that_is_not_there() -> None:
