@@ -1,12 +1,12 @@
 """What is known of each host, for people: where it is, what it runs, what it said last. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from adapters.agent_protocol.plain_text import lines, one_line
 from adapters.agent_protocol.reports import LOG_TAIL, WorkState
 from adapters.trigger.feeds import NOTHING, Body, Seen, seen_hosts
-from adapters.trigger.membership import BOOT
+from adapters.trigger.membership import boots, leaves
 from adapters.trigger.observing import is_silent, last_word, refusal, unit_of
 from adapters.trigger.settings import TriggerSettings, settings_of
 from adapters.trigger.waves import room_of
@@ -42,7 +42,7 @@ def _facts(host: Seen, settings: TriggerSettings, regions: list[str], now: datet
         heard_at=last_word(host),
         silent=_is_silent(host, settings, now),
         joining=_is_joining(host, now),
-        leaving=_leaving(host),
+        leaving=one_line(leaves(host))[:SHOWN],
         message=_last_words(work, unit.message),
         agent=one_line(str(report.get("agent") or "")),
         sequence=int(report.get("sequence") or 0),
@@ -58,26 +58,14 @@ def _cleaned(components: Mapping[str, str]) -> dict[str, str]:
     return {one_line(name): one_line(version) for name, version in components.items()}
 
 
-def _leaving(host: Seen) -> str:
-    """In its own words, else in its group's (Auto Scaling, `LifecycleState`)."""
-    said = one_line(str((host.report or NOTHING).get("leaving") or ""))[:SHOWN]
-    ends = host.lifecycle.startswith("Terminating")
-    return said or (f"its Auto Scaling group ends it ({host.lifecycle})" if ends else "")
-
-
 def _is_silent(host: Seen, settings: TriggerSettings, now: datetime) -> bool:
     """One that never reported may still boot; after that it is as silent as any other."""
     return is_silent(host, settings) if host.report is not None else not _is_joining(host, now)
 
 
 def _is_joining(host: Seen, now: datetime) -> bool:
-    report = host.report or NOTHING
-    boots = host.state == "pending" or host.lifecycle.startswith("Pending")
-    return boots or (_is_young(host, now) and not (report.get("healthy") or report.get("last_good")))
-
-
-def _is_young(host: Seen, now: datetime) -> bool:
-    return bool(host.launched) and now < datetime.fromisoformat(host.launched).astimezone(UTC) + BOOT
+    healthy = bool((host.report or NOTHING).get("healthy"))
+    return host.state == "pending" or boots(host, now, healthy=healthy)
 
 
 def _stage(work: Body) -> str:

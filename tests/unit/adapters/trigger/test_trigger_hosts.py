@@ -66,7 +66,7 @@ def test_what_its_auto_scaling_group_does_with_it_is_told(made: Any) -> None:
     waits = one(made, made.report(), hosts={"i-1": made.host() | {"lifecycle": "Pending:Wait"}})
     ends = one(made, made.report(), hosts={"i-1": made.host() | {"lifecycle": "Terminating:Wait"}})
 
-    assert (True, "its Auto Scaling group ends it (Terminating:Wait)") == (waits.joining, ends.leaving)
+    assert (True, "its Auto Scaling group has it Terminating:Wait") == (waits.joining, ends.leaving)
 
 
 def test_an_order_that_is_refused_is_told(made: Any) -> None:
