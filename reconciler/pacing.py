@@ -78,10 +78,11 @@ def repeatable(situation: Situation, rollout: Rollout, unanswered: Sequence[str]
     limit = at_once(situation, rollout)
     if limit is None:
         return frozenset(unanswered)
-    broken = {unit.id for unit in situation.observed.units if _is_broken(unit)}
-    serving = [unit for unit in unanswered if unit not in broken]
+    ill = {unit.id: unit for unit in situation.observed.units if not unit.healthy}
+    serving = [unit for unit in unanswered if unit not in ill]
     room = limit - len(out_of_service(situation) - frozenset(serving))
-    return frozenset(broken.intersection(unanswered) | set(serving[: max(0, room)]))
+    free = {unit for unit in unanswered if unit in ill and (_is_broken(ill[unit]) or room >= 0)}
+    return frozenset(free.union(serving[: max(0, room)]))
 
 
 def out_of_service(situation: Situation) -> frozenset[str]:
