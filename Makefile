@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test heavy soak bench check schemas agent clean
+.PHONY: help install demo test heavy long soak bench check schemas agent clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
 	@echo "make test     run the tests, some at once (ARGS='-n0 -k word': as you like)"
 	@echo "make heavy    the tests that need minutes and the whole machine (replicas on PostgreSQL that die and come back)"
+	@echo "make long     all that takes longer still: stories with many hosts, 5,000 histories, upgrades, a Debian root, a minute of soak"
 	@echo "make soak     random faults for MINUTES=30, then everything must be as Git says (SEED=..., LOG=a folder to keep)"
 	@echo "make bench    measure the budgets, as a table and as JSON"
 	@echo "make check    ruff, mypy --strict, import-linter and the layout laws"
@@ -39,8 +40,11 @@ test: install
 heavy: install
 	@$(BIN)/pytest -m heavy $(ARGS)
 
+long: install
+	@$(BIN)/pytest -m long $(ARGS)
+
 soak: install
-	@SOAK_MINUTES=$(or $(MINUTES),30) SOAK_SEED=$(SEED) SOAK_LOG=$(or $(LOG),build/soak) $(BIN)/pytest -m heavy -n0 -s tests/acceptance/soak $(ARGS)
+	@SOAK_MINUTES=$(or $(MINUTES),30) SOAK_SEED=$(SEED) SOAK_LOG=$(or $(LOG),build/soak) $(BIN)/pytest -m long -n0 -s tests/acceptance/soak $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

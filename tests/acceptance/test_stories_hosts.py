@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.reasons import Reason
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long
 FLEET, HOSTS, LONG = "prod/matchmaker", 4, 300.0
 SERVICE = """\
 owner: multiplayer

@@ -10,7 +10,7 @@ from adapters.agent_protocol.addresses import order_key
 from fairlead_sandbox.example import ExampleFleet
 from reconciler.reasons import Reason
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long
 FLEET, LONG = "prod/matchmaker", 150.0
 ON_HOSTS = """\
 owner: multiplayer

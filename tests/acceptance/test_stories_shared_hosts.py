@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long
 MATCHMAKER, LOBBY, LONG = "prod/matchmaker", "prod/lobby", 240.0
 SERVICE = """\
 owner: multiplayer

@@ -25,7 +25,7 @@ SUITE = "bookworm"
 WITHIN = 500  # seconds for debootstrap
 NOT_OURS = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/lib/dpkg", "/var/log", "/var/cache/ldconfig", "/srv")
 pytestmark = [
-    pytest.mark.heavy,
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can change into a root directory"),
     pytest.mark.skipif(shutil.which("dpkg") is None, reason="there is no dpkg here"),
 ]

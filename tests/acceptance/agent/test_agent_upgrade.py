@@ -171,7 +171,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize(
-    "what", [pytest.param(each, marks=[] if each == "ends at once" else pytest.mark.heavy) for each in sorted(BROKEN)]
+    "what", [pytest.param(each, marks=[] if each == "ends at once" else pytest.mark.long) for each in sorted(BROKEN)]
 )
 def test_a_new_agent_that_is_not_heard_goes_back_to_that_of_the_package(upgrades: Upgrades, what: str) -> None:
     make, why = BROKEN[what]
@@ -184,7 +184,7 @@ def test_a_new_agent_that_is_not_heard_goes_back_to_that_of_the_package(upgrades
     assert not upgrades.unit.root.joinpath("current").is_symlink()
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 @pytest.mark.usefixtures("service")
 def test_it_goes_back_to_the_release_before_and_a_second_attempt_is_a_whole_one(upgrades: Upgrades) -> None:
     good = upgrades.order("1.1.0", upgrades.packages.agent("1.1.0"))
@@ -205,7 +205,7 @@ def test_it_goes_back_to_the_release_before_and_a_second_attempt_is_a_whole_one(
 STEPS = ("staging", "activating", "restarting", "hands-over", "resumed")
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_it_gets_there(upgrades: Upgrades, step: str) -> None:
@@ -217,7 +217,7 @@ def test_killed_at_any_step_it_gets_there(upgrades: Upgrades, step: str) -> None
     upgrades.done(release)
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 @pytest.mark.usefixtures("service")
 def test_power_lost_between_the_switch_and_the_end_of_the_old_agent(upgrades: Upgrades) -> None:
     """The link leads to the new release, and nothing else was said of it."""
@@ -231,7 +231,7 @@ def test_power_lost_between_the_switch_and_the_end_of_the_old_agent(upgrades: Up
     assert release.id == current.readlink().name
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 def test_an_agent_that_no_launcher_started_does_not_touch_itself(bench: Any, packages: Packages, cache: Path) -> None:
     made = Upgrades(bench, packages, cache)
     bench.host.start_agent()

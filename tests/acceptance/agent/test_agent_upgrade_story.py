@@ -82,7 +82,7 @@ def scene(begin_story: Any, tmp_path: Path) -> Iterator[Scene]:
             print(f"── {host.id}\n{host.log()[-4000:]}")
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 def test_a_commit_upgrades_all_agents_in_waves_and_a_broken_one_stops_at_the_first(scene: Scene) -> None:
     story = scene.story
     story.start()

@@ -1,6 +1,6 @@
 """A soak under random faults: it ends converged, with nothing pending, nothing left over, and memory that stays flat.
 
-`make soak MINUTES=30` is the long one; `make heavy` has a short one. SOAK_MINUTES, SOAK_SEED, and SOAK_LOG, a folder
+`make soak MINUTES=30` is the long one; `make long` has a short one. SOAK_MINUTES, SOAK_SEED, and SOAK_LOG, a folder
 that keeps logs and samples, come from the environment.
 """
 
@@ -175,7 +175,7 @@ def summary(soak: Soak, samples: list[Sample], grown: list[Growth], took: float,
     return "\n".join(lines)
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 def test_a_soak_under_random_faults_ends_converged(soak: Soak, statuses: Callable[..., Any], tmp_path: Path) -> None:
     folder = Path(os.environ.get("SOAK_LOG") or tmp_path)
     settle(soak)  # a fleet that changes before its first sight would be held

@@ -104,7 +104,7 @@ class Held:
     def check(self) -> None: ...
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 def test_ten_thousand_instances(land: Land, build: Any) -> None:
     """SNS takes 100 of `Subscribe` a second: 100 s are the floor."""
     land.aws.limits.most = {"sns:Subscribe": 100, "sqs:CreateQueue": 100}

@@ -64,7 +64,7 @@ def test_whatever_happens_to_a_fleet_what_must_hold_holds(plot):
     live(plot)
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 def test_it_holds_in_thousands_of_histories():
     @settings(
         max_examples=HEAVY,
