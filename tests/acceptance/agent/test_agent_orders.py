@@ -165,7 +165,7 @@ def test_an_order_from_the_future_is_refused(bench: Any, ago: Ago) -> None:
     assert_untouched(bench, pid)
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"\x00\xff" * 100, b'{"format": "fairlead/order/v2"}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"null", b"\x00\xff" * 100, b'{"format": "fairlead/order/v3"}', b"[" * 100_000])
 def test_an_object_that_is_no_order_changes_nothing(bench: Any, body: bytes) -> None:
     pid = bench.host.service_pid()
 

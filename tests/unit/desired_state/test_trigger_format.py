@@ -64,7 +64,7 @@ def test_durations_and_shares_are_read() -> None:
         {"failure_threshold": "101%"},
         {"waves": [{"hosts": 3}, {"hosts": 2}]},
         {"waves": [{"hosts": "50%"}, {"hosts": "25%"}]},
-        {"hooks": {}},
+        {"hooks": {"during": {"command": "true"}}},
     ],
     ids=str,
 )
