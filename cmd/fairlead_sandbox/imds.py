@@ -7,6 +7,7 @@ the endpoint's). Credentials are of a role session that is named by the instance
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -189,10 +190,11 @@ def _handler(service: MetadataService) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, status: int, body: str) -> None:
             said = body.encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+            with suppress(BrokenPipeError, ConnectionResetError):  # an agent that was killed reads no answer
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
 
         def log_message(self, *args: Any) -> None:
             """Nothing: nobody asked for a log."""

@@ -22,7 +22,7 @@ LOST = ("s3", "sns", "sqs")  # what a restart of AWS loses; the instances themse
 SPARED = 4  # agents that are never killed, so that their memory can be watched
 KILLS_UNTIL = 0.25  # of the time: from then on one controller lives, so that its memory can be watched
 RESTORED = 30  # builds: the newest; an older one that is wanted is uploaded when everything is to end well
-CLI_WITHIN = 120.0  # seconds; it is a program on a busy machine
+CLI_WITHIN = 300.0  # seconds; it is a program on a busy machine
 
 
 class Soak:
