@@ -172,6 +172,7 @@ class Worker:
             order = self._look.order
         self._observe(order)
         self._before.mend(self._reach(order))
+        self._deploy.mend(self._reach(order))
         decision, order = self._decided()
         if isinstance(decision, Stay):
             if self._deploy.stays_out:
