@@ -16,7 +16,7 @@ from fairlead_agent.durable import is_folder, remove, write_whole
 BEAT = 5.0  # seconds between two counts, the most
 PATIENCE = 2.5  # of the holder's counts: in that time one that lives has counted on, if the folder is not slow
 _STEP = 0.5  # seconds between two looks
-_MEMORY = ("fleets", "number", "launched")  # of an instance, as against the lock, and what others put there
+_MEMORY = ("fleets", "number", "launched", "wanted")  # of an instance, as against the lock, and what others put there
 
 
 class Taken(Exception):

@@ -55,6 +55,16 @@ class Watcher:
     def look(self) -> None:
         """Orders are not its business."""
 
+    @property
+    def is_held(self) -> bool:
+        """Nothing is carried out."""
+        return False
+
+    @property
+    def drains(self) -> float:
+        """It leaves no target groups."""
+        return 0.0
+
     def leave(self, *, leaving: bool) -> None:
         """Nothing of the host's traffic is its business."""
         self.is_away = leaving

@@ -157,6 +157,19 @@ class Worker:
         return not has_failed and isinstance(decide(order, self._blank.host, memory, self._seen.facts), Stay)
 
     @property
+    def is_held(self) -> bool:
+        """It carries out what leaving does not cut off."""
+        memory = self._journal.memory
+        return memory.unfinished and bool(memory.touched)
+
+    @property
+    def drains(self) -> float:
+        """Seconds that leaving its target groups may take."""
+        release = self._seen.release
+        drain = release.lifecycle.drain if release is not None else None
+        return drain.within if drain is not None else 0.0
+
+    @property
     def readiness(self) -> Readiness:
         """How far the host is with its newest order."""
         with self._lock:
