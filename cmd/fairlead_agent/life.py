@@ -56,6 +56,10 @@ class Inhabitant(Protocol):
         """The host is about to go, or stays after all."""
         ...
 
+    def launch(self, *, waits: bool) -> None:
+        """The instance waits for its launch hook, so that it serves nobody; or not any more."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
@@ -82,6 +86,7 @@ class Life:
         self._not_before = 0.0
         self._since = means.clock.monotonic()  # that there is hope
         self._launch: Action | None = None
+        self._waits = False  # for its launch hook, as the fleets were told
         self._ending: Action | None = None
         self._trouble = ""
         self._launched = Launched(means.settings.state / "launched", means.host)
@@ -94,6 +99,7 @@ class Life:
         if self._means.acts and not ending.is_set():
             self._tend_launch()
             self._tend_ending()
+        self._tell_of_launch()
         self._say()
 
     def _look(self) -> None:
@@ -136,6 +142,13 @@ class Life:
         self._launch.tend(ready=is_ready, hopeful=is_young and Readiness.FAILED not in found)
         if self._launch.over:
             self._launched.remember(target)
+
+    def _tell_of_launch(self) -> None:
+        waits = self._launch is not None and self._launch.waits
+        if waits != self._waits:
+            self._waits = waits
+            for fleet in self._fleets:
+                fleet.launch(waits=waits)
 
     def _tend_ending(self) -> None:
         hook = self._means.settings.terminating_hook

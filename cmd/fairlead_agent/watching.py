@@ -69,6 +69,9 @@ class Watcher:
         """Nothing of the host's traffic is its business."""
         self.is_away = leaving
 
+    def launch(self, *, waits: bool) -> None:
+        """Nothing is begun, whoever is served."""
+
     def end(self) -> None:
         """Nothing is under way."""
         self.wake.set()

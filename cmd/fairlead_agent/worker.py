@@ -68,6 +68,7 @@ class Worker:
         self._stop = Event()  # the work that is under way is not wanted any more
         self._ending = False
         self._leaving = False
+        self._serves = True  # as far as is known
         self.is_away = False  # the host is about to go, and nobody sends it traffic any more
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
@@ -123,6 +124,11 @@ class Worker:
             may_wait = work is None or work.stage not in TOUCHED or work.stage == REGISTERING
             if leaving and self._at_work is not None and may_wait:
                 self._stop.set()
+        self.wake.set()
+
+    def launch(self, *, waits: bool) -> None:
+        """The instance waits for its launch hook, so that it serves nobody; or not any more."""
+        self._serves = not waits
         self.wake.set()
 
     def end(self) -> None:
@@ -213,7 +219,8 @@ class Worker:
                 self._accept(order)
             if self._leaving:
                 return decide_leaving(self._journal.memory), order  # no newer order interrupts
-            decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
+            memory, facts = self._journal.memory, self._seen.facts
+            decision = decide(order, self._blank.host, memory, facts, serving=self._serves)
             self._at_work = self._key_of(decision, order)
             return decision, order
 

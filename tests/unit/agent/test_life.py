@@ -1,6 +1,5 @@
 """What becomes of the instance: notices heard at once, hooks answered when the fleets say so."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -11,10 +10,8 @@ import pytest
 from fairlead_agent import life as module
 from fairlead_agent.deciding import Readiness
 from fairlead_agent.life import MARGIN, RARELY, Life, Means
-from fairlead_agent.metadata import Metadata, Silent
-from fairlead_agent.notices import Notice, read_notice
+from fairlead_agent.metadata import Silent
 from fairlead_agent.settings import Settings
-from fairlead_sandbox.imds import MetadataService
 from tests.unit.agent.test_waiting import NOTHING, Clock
 
 HOST = "i-0123456789abcdef0"
@@ -23,64 +20,18 @@ SPOT = '{"action": "terminate", "time": "2026-11-26T08:22:00Z"}'
 TARGET = "autoscaling/target-lifecycle-state"
 
 
-@pytest.fixture
-def service(aws: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataService]:
-    with MetadataService(aws, clock) as made:
-        made.add(HOST, "eu-west-1", "eu-west-1a")
-        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", made.endpoint(HOST))
-        yield made
-
-
-@pytest.mark.parametrize(
-    ("said", "notice"),
-    [
-        ({}, Notice()),
-        (
-            {"spot/instance-action": SPOT},
-            Notice(leaving="a spot notice: AWS is to terminate it at 2026-11-26T08:22:00Z"),
-        ),
-        ({"spot/instance-action": "{"}, Notice(leaving="a spot notice: AWS is to end it at any moment")),
-        ({TARGET: "InService"}, Notice(target="InService")),
-        ({TARGET: "Standby"}, Notice(target="Standby")),
-        ({TARGET: "Detached"}, Notice(target="Detached")),
-        ({TARGET: "Terminated"}, Notice(target="Terminated", leaving="its Auto Scaling group ends it")),
-        (
-            {"events/recommendations/rebalance": '{"noticeTime": "2026-11-26T08:22:00Z"}'},
-            Notice(advice="AWS recommends since 2026-11-26T08:22:00Z to replace it: it may get a spot notice"),
-        ),
-    ],
-    ids=str,
-)
-def test_what_the_metadata_service_says(service: MetadataService, said: dict[str, str], notice: Notice) -> None:
-    for path, body in said.items():
-        service.put_notice(HOST, path, body)
-
-    assert notice == read_notice(Metadata())
-
-
-def test_a_token_that_ended_is_asked_for_again(service: MetadataService) -> None:
-    metadata = Metadata()
-    assert HOST == metadata.get("latest/meta-data/instance-id")
-    service._instances[HOST].tokens.clear()
-
-    assert HOST == metadata.get("latest/meta-data/instance-id")
-
-
-def test_nobody_there_is_no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
-
-    with pytest.raises(Silent, match="latest/api/token: "):
-        read_notice(Metadata())
-
-
 class Fleet:
     def __init__(self) -> None:
-        self.readiness, self.is_away, self.serves_nobody = WORKING, False, False
+        self.readiness, self.is_away = WORKING, False
         self.is_held, self.drains = False, 300.0
         self.told: list[bool] = []
+        self.waits: list[bool] = []
 
     def leave(self, *, leaving: bool) -> None:
         self.told.append(leaving)
+
+    def launch(self, *, waits: bool) -> None:
+        self.waits.append(waits)
 
 
 class Sender:
@@ -172,6 +123,21 @@ def test_the_launch_hook_is_completed_when_every_fleet_is_there_or_has_nothing_t
 
     scene.ready(*found)
     assert [("mm", "launch")] == scene.step(7200)
+
+
+def test_fleets_are_told_while_the_group_keeps_traffic_away(scene: Scene) -> None:
+    scene.step(60)
+    scene.ready(THERE, THERE)
+    scene.step(60)
+
+    assert [[True, False]] * 2 == [fleet.waits for fleet in scene.fleets]
+
+
+def test_an_instance_that_serves_is_not_taken_for_one_that_waits(scene: Scene) -> None:
+    scene.scaling.error = NOTHING
+    scene.step(3600)
+
+    assert [[], []] == [fleet.waits for fleet in scene.fleets]
 
 
 def test_a_fleet_that_failed_for_good_ends_the_heartbeats_and_abandons_nothing(scene: Scene) -> None:
