@@ -4,7 +4,9 @@ Another thread looks at the order meanwhile (`look`), and interrupts the work wh
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event, Lock
 
 from adapters.agent_protocol.orders import Order, assignment_of
@@ -66,6 +68,7 @@ class Worker:
         self._before = Preparation(self.fleet, blank.host, ways.journal, log, self._report)
         self._lock = Lock()
         self._stop = Event()  # the work that is under way is not wanted any more
+        self._cut = Event()  # nor is the step before a version, which a host that is about to go lets finish
         self._ending = False
         self._leaving = False
         self._serves = True  # as far as is known
@@ -94,6 +97,7 @@ class Worker:
             if self._at_work is not None and found.order is not None and self._at_work not in self._asked(found.order):
                 self._log("interrupted", fleet=self.fleet, sequence=found.order.sequence)
                 self._stop.set()
+                self._cut.set()
 
     def _say(self, found: Look) -> None:
         if found.order is not None and found.order.sequence != self._journal.memory.sequence:
@@ -136,6 +140,7 @@ class Worker:
         with self._lock:
             self._ending = True
             self._stop.set()
+            self._cut.set()
         self.wake.set()
 
     # -- by its own thread -------------------------------------------------------------------------------------
@@ -166,7 +171,7 @@ class Worker:
     def is_held(self) -> bool:
         """It carries out what leaving does not cut off."""
         memory = self._journal.memory
-        return memory.unfinished and bool(memory.touched)
+        return self._before.runs or (memory.unfinished and bool(memory.touched))
 
     @property
     def drains(self) -> float:
@@ -188,6 +193,7 @@ class Worker:
         with self._lock:
             if not self._ending:
                 self._stop.clear()
+                self._cut.clear()
             order = self._look.order
         self._observe(order)
         self._before.mend(self._reach(order))
@@ -195,10 +201,11 @@ class Worker:
         decision, order = self._decided()
         if isinstance(decision, Stay):
             if self._deploy.stays_out:
-                self._depart(order)
+                self._depart(order, self._stop)
                 return
             if order is not None and self._before.is_due(order):
-                self._before.run(order, self._hands(order.target.lifecycle.root), self._stop)
+                hands = self._hands(order.target.lifecycle.root)
+                self._before.run(order, hands, self._stop, self._cut, partial(self._depart_beside, order))
             self._rest(order)
             return
         try:
@@ -281,13 +288,20 @@ class Worker:
             self._remember(replace(known, last_good=release.id, last_good_version=release.version))
         self._report()
 
-    def _depart(self, order: Order | None) -> None:
+    def _depart_beside(self, order: Order, ended: Event) -> None:
+        """While a step runs; until it has ended."""
+        if self._deploy.stays_out and not self.is_away:
+            with suppress(Interrupted):
+                self._depart(order, ended)
+
+    def _depart(self, order: Order | None, stop: Event) -> None:
         """Say so, and leave the target groups; once, and again where that failed."""
-        self._report()
+        is_due = order is not None and self._before.is_due(order)
+        self._report("the host is about to go, so it does not begin the before step" if is_due else "")
         release = self._seen.release
         if not self.is_away:
             drain = release.lifecycle.drain if release is not None else None
-            self.is_away = depart(self._journal, self._reach(order).balancer, drain, self._stop, self._log)
+            self.is_away = depart(self._journal, self._reach(order).balancer, drain, stop, self._log)
 
     def _prune(self, order: Order | None) -> None:
         memory = self._journal.memory
@@ -347,9 +361,9 @@ class Worker:
             self._seen = replace(self._seen, components={}, ailment=f"{stage} {work.version if work else ''}".strip())
         self._report()
 
-    def _report(self) -> None:
+    def _report(self, aside: str = "") -> None:
         memory, seen, look = self._journal.memory, self._seen, self._look
-        said = [seen.ailment, look.trouble, self._journal.lost]
+        said = [aside, seen.ailment, look.trouble, self._journal.lost]
         self._post(
             replace(
                 self._blank,
