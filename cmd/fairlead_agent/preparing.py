@@ -60,6 +60,11 @@ class Preparation:
         self._end(step.key, WorkState.FAILED, Trouble(Blame.UNHEALTHY, INTERRUPTED))
 
     @property
+    def is_under_way(self) -> bool:
+        """A step is staged or runs, or was left by an agent before this one and is not ended yet."""
+        return self._now is not None or any(each.state is WorkState.WORKING for each in self._journal.memory.steps)
+
+    @property
     def runs(self) -> bool:
         """The command of a step is under way, which only `cut` ends."""
         now = self._now

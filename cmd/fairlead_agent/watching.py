@@ -56,6 +56,11 @@ class Watcher:
         """Orders are not its business."""
 
     @property
+    def is_preparing(self) -> bool:
+        """Nothing is carried out."""
+        return False
+
+    @property
     def is_held(self) -> bool:
         """Nothing is carried out."""
         return False

@@ -39,6 +39,7 @@ from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_agent.watching import Elsewhere
 
 KEPT = 3  # releases on the disk beside the active one
+ROOM = 10.0  # seconds in which nothing is begun after each time that somebody asked for room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Worker:
         self._ending = False
         self._leaving = False
         self._serves = True  # as far as is known
+        self._room_until, self._makes_room = 0.0, False
         self.is_away = False  # the host is about to go, and nobody sends it traffic any more
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
@@ -134,6 +136,17 @@ class Worker:
         """The instance waits for its launch hook, so that it serves nobody; or not any more."""
         self._serves = not waits
         self.wake.set()
+
+    @property
+    def is_preparing(self) -> bool:
+        """A step before a version is under way: nobody could go on with it."""
+        return self._before.is_under_way
+
+    def make_room(self) -> bool:
+        """Whether it is still at work. It begins nothing new, as long as this is asked every few seconds."""
+        with self._lock:
+            self._room_until = self._clock.monotonic() + ROOM
+            return self._journal.memory.unfinished or self.is_preparing
 
     def end(self) -> None:
         """Interrupt what is under way, for good: the process is to end."""
@@ -203,7 +216,7 @@ class Worker:
             if self._deploy.stays_out:
                 self._depart(order, self._stop)
                 return
-            if order is not None and self._before.is_due(order):
+            if order is not None and self._before.is_due(order) and not self._makes_room:
                 hands = self._hands(order.target.lifecycle.root)
                 self._before.run(order, hands, self._stop, self._cut, partial(self._depart_beside, order))
             self._rest(order)
@@ -222,12 +235,15 @@ class Worker:
             if self._ending:
                 raise Interrupted
             order = self._look.order
+            self._makes_room = self._clock.monotonic() < self._room_until
             if order is not None:
                 self._accept(order)
             if self._leaving:
                 return decide_leaving(self._journal.memory), order  # no newer order interrupts
             memory, facts = self._journal.memory, self._seen.facts
             decision = decide(order, self._blank.host, memory, facts, serving=self._serves)
+            if isinstance(decision, Begin) and not memory.unfinished and self._makes_room:
+                decision = Stay()
             self._at_work = self._key_of(decision, order)
             return decision, order
 

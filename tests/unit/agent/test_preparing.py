@@ -11,6 +11,7 @@ from adapters.agent_protocol.orders import Before, Order, Release
 from adapters.agent_protocol.reports import Blame, Report, WorkState
 from fairlead_agent.orders import Look
 from fairlead_agent.trouble import Trouble
+from fairlead_agent.worker import ROOM
 from tests.unit.agent.workplace import Workplace
 
 DONE, FAILED, WORKING = WorkState.DONE, WorkState.FAILED, WorkState.WORKING
@@ -233,6 +234,43 @@ def test_what_is_still_staged_when_the_host_is_about_to_go_is_not_begun(place: W
     place.worker._post = post
     place.worker.leave(leaving=False)
     assert (DONE, "") == said([place.round()])[0]
+
+
+def test_who_asks_for_room_waits_for_a_step_that_is_under_way(place: Workplace) -> None:
+    ask(place, counting(place, "sleep 0.5"))
+    assert not place.worker.make_room()
+    place.clock.advance(ROOM)
+    asked = list[bool]()
+
+    during_the_step(place, lambda: asked.append(place.worker.make_room()))
+
+    assert [True] == asked
+    assert not place.worker.make_room()
+
+
+def test_while_room_is_asked_for_no_step_is_begun(place: Workplace) -> None:
+    ask(place, counting(place))
+    place.worker.make_room()
+    place.round()
+    assert 0 == runs(place)
+
+    place.clock.advance(ROOM)
+    place.round()
+
+    assert 1 == runs(place)
+
+
+def test_while_room_is_asked_for_no_deploy_is_begun(place: Workplace) -> None:
+    new = place.field.release("1.1")
+    place.order(new, 2)
+    place.worker.make_room()
+    place.round()
+    assert not place.field.runs(new)
+
+    place.clock.advance(ROOM)
+    place.round()
+
+    assert place.field.runs(new)
 
 
 def test_a_newer_order_with_the_same_step_interrupts_nothing(place: Workplace) -> None:
