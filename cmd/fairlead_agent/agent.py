@@ -102,7 +102,6 @@ class Agent:
         journal.lost = journal.lost or around.begun_anew
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
-        around.itself.others[fleet] = lambda: journal.memory.unfinished
         ways = Ways(
             orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
             journal=journal,
@@ -110,7 +109,9 @@ class Agent:
             elsewhere=elsewhere,
             post=self._sender.post,
         )
-        return Worker(blank, ways, around.clock, around.log)
+        worker = Worker(blank, ways, around.clock, around.log)
+        around.itself.others[fleet] = worker.make_room
+        return worker
 
     def run(self, ending: Event) -> None:
         """Live until `ending` is set. Work that is under way is interrupted then, and resumed by the next agent."""
@@ -120,7 +121,8 @@ class Agent:
             self._around.log("seldom-heard", heartbeat=f"{self._around.settings.heartbeat:g}s", fix=fix)
         adopt()
         threads = [Thread(target=self._work, args=(each, ending), name=each.fleet) for each in self.workers]
-        beside = [Thread(target=each, args=(ending,)) for each in (self._listen, self._send, self._live, self._claim)]
+        also = (self._listen, self._send, self._live, self._claim, self._hand_over)
+        beside = [Thread(target=each, args=(ending,)) for each in also]
         for thread in (*threads, *beside):
             thread.daemon = True  # one that hangs in a call does not keep the process
             thread.start()
@@ -185,6 +187,13 @@ class Agent:
                 belonging.beat()
             except Taken as taken:
                 self.taken = str(taken)
+                ending.set()
+
+    def _hand_over(self, ending: Event) -> None:
+        """Another agent is to take over. What that could not go on with ends first, however long it takes."""
+        leaving = self._around.itself.leaving
+        while not ending.wait(LOOK_UP):
+            if leaving.is_set() and not any(worker.is_preparing for worker in self.workers):
                 ending.set()
 
     def _send(self, ending: Event) -> None:

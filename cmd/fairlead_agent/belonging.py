@@ -16,7 +16,7 @@ from fairlead_agent.durable import is_folder, remove, write_whole
 BEAT = 5.0  # seconds between two counts, the most
 PATIENCE = 2.5  # of the holder's counts: in that time one that lives has counted on, if the folder is not slow
 _STEP = 0.5  # seconds between two looks
-_KEPT = ("lock", "host", ".host.new")
+_MEMORY = ("fleets", "number", "launched", "wanted")  # of an instance, as against the lock, and what others put there
 
 
 class Taken(Exception):
@@ -68,8 +68,9 @@ class Belonging:
         """The instance, its count, and how often it counts; nobody, where the file says nothing."""
         try:
             found = json.loads(self._path.read_bytes())
-            return str(found["host"]), int(found["count"]), min(BEAT, float(found["every"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            every = float(found["every"])
+            return str(found["host"]), int(found["count"]), every if 0 < every < BEAT else BEAT
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "", 0, BEAT
 
     def _say(self) -> None:
@@ -80,14 +81,20 @@ class Belonging:
         return json.dumps({"host": self._host, "count": self._count, "every": self.every})
 
     def _put_aside(self, holder: str) -> None:
-        """For people; the one before it goes. Cut off in between, it is gone on with."""
+        """For people; the one before it goes. Cut off in between, it is gone on with. What others put there stays."""
         aside = self._state / f"of-{''.join(letter for letter in holder if letter.isalnum() or letter in '-_')[:80]}"
         for older in self._state.glob("of-*"):
-            if older != aside:
+            if older != aside and _is_memory(older):
                 remove(older)
         aside.mkdir(exist_ok=True, mode=0o700)
-        for path in self._state.iterdir():
-            if path != aside and path.name not in _KEPT:
-                if is_folder(aside / path.name):
-                    remove(aside / path.name)
-                path.replace(aside / path.name)
+        for name in _MEMORY:
+            path = self._state / name
+            if path.exists():
+                if is_folder(aside / name):
+                    remove(aside / name)
+                path.replace(aside / name)
+
+
+def _is_memory(folder: Path) -> bool:
+    """It was put aside here: nothing else is in it."""
+    return is_folder(folder) and {path.name for path in folder.iterdir()} <= {*_MEMORY}

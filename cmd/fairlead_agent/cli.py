@@ -65,7 +65,7 @@ def _run(around: Surroundings, *, once: bool) -> int:
     with alone(around.settings.state):
         around = _claimed(around)
         agent = Agent(around)
-        ending = around.itself.leaving
+        ending = around.itself.leaving if once else Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
         if once:

@@ -9,6 +9,7 @@
 | ended | the same | nothing; it is never begun again |
 | done | the base, as the host is not admitted | nothing, until it is admitted |
 | none, and others deployed what runs here | it, but not by its name | nothing, until it is admitted by its name |
+| the same, and the host serves nobody yet | any | begin it |
 | none: the memory is new or lost | the base, and what is there is whole and healthy | nothing, until it is admitted |
 | failed or none, or done and admitted | another | begin it |
 | failed, as the road was bad | the same, and it is the base | begin it again, at each look: nobody else would |
@@ -78,8 +79,8 @@ class Readiness(StrEnum):
     FAILED = "failed"  # for good: nothing tries again by itself
 
 
-def decide(order: Order | None, host: str, memory: Memory, seen: Observation) -> Decision:
-    """What the host does now. `order` is one that is believed; None: there is none."""
+def decide(order: Order | None, host: str, memory: Memory, seen: Observation, *, serving: bool = True) -> Decision:
+    """What the host does now. `order` is one that is believed; None: there is none. `serving`: it may have traffic."""
     if order is None:
         return _resumed(memory) or Stay()
     wanted = assignment_of(order, host)
@@ -89,7 +90,7 @@ def decide(order: Order | None, host: str, memory: Memory, seen: Observation) ->
         return _known(order, host, wanted, memory, seen)
     if not order.admits(host) and _stands(memory, seen):
         return Stay()
-    if _is_of_others(memory, seen) and host not in (order.admitted or ()):
+    if serving and _is_of_others(memory, seen) and host not in (order.admitted or ()):
         return Stay()
     return _begun(wanted, memory, seen)
 
@@ -103,7 +104,7 @@ def readiness(order: Order, host: str, memory: Memory, seen: Observation) -> Rea
     """How far the host is with an order that is believed."""
     if memory.work is not None and memory.work.state is WorkState.FAILED and memory.work.blame is not Blame.TRANSIENT:
         return Readiness.FAILED
-    is_quiet = isinstance(decide(order, host, memory, seen), Stay)
+    is_quiet = isinstance(decide(order, host, memory, seen, serving=False), Stay)  # who waits for it keeps traffic away
     if is_quiet and seen.running and seen.healthy and not _has_failed(memory):
         return Readiness.THERE
     return Readiness.EMPTY if assignment_of(order, host) is None and is_quiet else Readiness.WORKING

@@ -20,6 +20,7 @@ from fairlead_agent.stages import (
     ACTIVATING,
     CHECKING,
     DRAINING,
+    HOOKS,
     POST_HOOK,
     PRE_HOOK,
     REGISTERING,
@@ -155,7 +156,7 @@ class Deploy:
         if hook is None or work is None:
             return
         errand = Errand(
-            what=stage.replace("-", " "),
+            what=_called(stage),
             key=work.key,
             command=hook.command,
             within=hook.within,
@@ -165,10 +166,21 @@ class Deploy:
         with self._steps.at(stage, release):
             hands.hooks.run(errand, stop)
 
+    def mend(self, hands: Hands) -> None:
+        """End what an agent before this one left of a hook: what comes next may be another release."""
+        work = self._memory.work
+        if work is not None and work.state is WorkState.WORKING and work.stage in HOOKS:
+            hands.hooks.end(_called(work.stage), work.key)
+
     def reenter(self, hands: Hands) -> None:
         """A host that is still out of target groups that it left goes in again."""
         if not self._memory.unfinished:
             self._back.return_traffic(hands)
+
+
+def _called(stage: str) -> str:
+    """A hook by its stage, for people."""
+    return stage.replace("-", " ")
 
 
 def _work(assignment: Assignment, state: WorkState, stage: str) -> Work:

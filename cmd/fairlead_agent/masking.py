@@ -51,7 +51,9 @@ def _texts(config: ConfigFile, rendered: str) -> Iterator[str]:
     """Every text that stands where a secret is named. Raises ValueError."""
     for value in _resolved(config.values, _values(rendered, config.format)):
         for text in _leaves(value):
-            yield from (each for each in (text, json.dumps(text)[1:-1]) if len(each) >= SHORTEST)
+            bare = text.strip()  # stores are given line ends that nobody means, and services cut them off
+            ways = (text, json.dumps(text)[1:-1], bare, json.dumps(bare)[1:-1])
+            yield from (each for each in ways if len(each) >= SHORTEST)
             yield from (line for line in text.splitlines() if len(line) >= SHORTEST_LINE)
 
 

@@ -2,10 +2,11 @@
 
 What is begun is on the disk before it begins, by its key, and is never begun again under the same one. After a crash
 in between nobody knows whether it finished: it is reported as failed, and what it left running is ended. Nothing that
-the host serves with is touched.
+the host serves with is touched. A host that is about to go begins none, but lets finish what runs.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
 
@@ -20,6 +21,7 @@ from fairlead_agent.trouble import Interrupted, Trouble
 WHAT = "before step"
 STAGING, RUNNING = "staging", "running"  # as reports say it
 KEPT = 10  # steps
+BESIDE = 2.0  # seconds between two looks at what may not wait for a step
 INTERRUPTED = "interrupted; whether it finished is not known"
 
 
@@ -57,8 +59,22 @@ class Preparation:
         hands.hooks.end(WHAT, step.key)
         self._end(step.key, WorkState.FAILED, Trouble(Blame.UNHEALTHY, INTERRUPTED))
 
-    def run(self, order: Order, hands: Hands, stop: Event) -> None:
-        """Stage the target and run the step. Raises `Interrupted`; how it ended is in the memory."""
+    @property
+    def is_under_way(self) -> bool:
+        """A step is staged or runs, or was left by an agent before this one and is not ended yet."""
+        return self._now is not None or any(each.state is WorkState.WORKING for each in self._journal.memory.steps)
+
+    @property
+    def runs(self) -> bool:
+        """The command of a step is under way, which only `cut` ends."""
+        now = self._now
+        return now is not None and now.message == RUNNING
+
+    def run(self, order: Order, hands: Hands, stop: Event, cut: Event, meanwhile: Callable[[Event], None]) -> None:
+        """Stage the target and run the step. Raises `Interrupted`; how it ended is in the memory.
+
+        `stop` ends the staging, `cut` the command. `meanwhile` is called while that runs, and told when it has ended.
+        """
         key, step, release = self.key_of(order), order.before, order.target
         if step is None:
             return
@@ -69,11 +85,11 @@ class Preparation:
             errand = Errand(
                 what=WHAT, key=key, command=step.command, within=step.within, release=release, folder=folder
             )
-            hands.hooks.run(errand, stop)
+            _run_beside(lambda: hands.hooks.run(errand, cut), meanwhile)
         except Trouble as trouble:
             self._end(key, WorkState.FAILED, trouble)
         except Interrupted:
-            if self._now is not None and self._now.message == RUNNING:
+            if self.runs:
                 self._end(key, WorkState.FAILED, Trouble(Blame.UNHEALTHY, INTERRUPTED))
             raise
         else:
@@ -111,3 +127,14 @@ class Preparation:
         memory = self._journal.memory
         others = tuple(each for each in memory.steps if each.key != step.key)
         return replace(memory, steps=(step, *others)[:KEPT])
+
+
+def _run_beside(command: Callable[[], None], meanwhile: Callable[[Event], None]) -> None:
+    """Raises what the command raises, once that has ended. The journal is written by the calling thread alone."""
+    ended = Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(command)
+        running.add_done_callback(lambda _: ended.set())
+        while not ended.wait(BESIDE):
+            meanwhile(ended)
+    running.result()

@@ -10,6 +10,7 @@ POST_HOOK = "post-hook"
 REGISTERING = "registering"
 ROLLING_BACK = "rolling-back"
 
+HOOKS = frozenset({PRE_HOOK, POST_HOOK})
 TOUCHED = frozenset(  # what runs may not be what it was
     {ACTIVATING, RESTARTING, CHECKING, POST_HOOK, REGISTERING, ROLLING_BACK}
 )

@@ -34,6 +34,7 @@ class Action:
         self, client: Callable[[], Any], named: dict[str, str], clock: Clock, log: Log, *, lasting: bool = False
     ) -> None:
         self.over = False
+        self.waits = False  # the group said that the instance does
         self.trouble = ""  # why it cannot be answered
         self._client, self._named = client, named  # LifecycleHookName, AutoScalingGroupName, InstanceId
         self._clock, self._log = clock, log
@@ -51,7 +52,7 @@ class Action:
                 self._complete()
             else:
                 self._client().record_lifecycle_action_heartbeat(**self._named)
-                self._beat_due = now + jittered(BEAT)
+                self._beat_due, self.waits = now + jittered(BEAT), True
         except (ClientError, BotoCoreError) as error:
             self._failed(error)
             return
@@ -59,12 +60,13 @@ class Action:
 
     def _complete(self) -> None:
         self._client().complete_lifecycle_action(**self._named, LifecycleActionResult="CONTINUE")
-        self.over = True
+        self.over, self.waits = True, False
         self._log("hook-completed", hook=self._named["LifecycleHookName"])
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         is_nothing = waits_for_nothing(error)
+        self.waits = self.waits and not is_nothing
         if is_nothing and self._failures > len(AGAIN) and not self._lasting:
             self.over = True
             self._log("no-hook-waits", hook=self._named["LifecycleHookName"])

@@ -55,9 +55,27 @@ class Watcher:
     def look(self) -> None:
         """Orders are not its business."""
 
+    @property
+    def is_preparing(self) -> bool:
+        """Nothing is carried out."""
+        return False
+
+    @property
+    def is_held(self) -> bool:
+        """Nothing is carried out."""
+        return False
+
+    @property
+    def drains(self) -> float:
+        """It leaves no target groups."""
+        return 0.0
+
     def leave(self, *, leaving: bool) -> None:
         """Nothing of the host's traffic is its business."""
         self.is_away = leaving
+
+    def launch(self, *, waits: bool) -> None:
+        """Nothing is begun, whoever is served."""
 
     def end(self) -> None:
         """Nothing is under way."""

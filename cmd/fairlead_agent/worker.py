@@ -4,7 +4,9 @@ Another thread looks at the order meanwhile (`look`), and interrupts the work wh
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event, Lock
 
 from adapters.agent_protocol.orders import Order, assignment_of
@@ -37,6 +39,7 @@ from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_agent.watching import Elsewhere
 
 KEPT = 3  # releases on the disk beside the active one
+ROOM = 10.0  # seconds in which nothing is begun after each time that somebody asked for room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,11 @@ class Worker:
         self._before = Preparation(self.fleet, blank.host, ways.journal, log, self._report)
         self._lock = Lock()
         self._stop = Event()  # the work that is under way is not wanted any more
+        self._cut = Event()  # nor is the step before a version, which a host that is about to go lets finish
         self._ending = False
         self._leaving = False
+        self._serves = True  # as far as is known
+        self._room_until, self._makes_room = 0.0, False
         self.is_away = False  # the host is about to go, and nobody sends it traffic any more
         self._at_work: str | None = None  # the key of what is under way, empty for none; None: nothing interrupts
         self._root = ""  # the last that was known
@@ -93,6 +99,7 @@ class Worker:
             if self._at_work is not None and found.order is not None and self._at_work not in self._asked(found.order):
                 self._log("interrupted", fleet=self.fleet, sequence=found.order.sequence)
                 self._stop.set()
+                self._cut.set()
 
     def _say(self, found: Look) -> None:
         if found.order is not None and found.order.sequence != self._journal.memory.sequence:
@@ -125,11 +132,28 @@ class Worker:
                 self._stop.set()
         self.wake.set()
 
+    def launch(self, *, waits: bool) -> None:
+        """The instance waits for its launch hook, so that it serves nobody; or not any more."""
+        self._serves = not waits
+        self.wake.set()
+
+    @property
+    def is_preparing(self) -> bool:
+        """A step before a version is under way: nobody could go on with it."""
+        return self._before.is_under_way
+
+    def make_room(self) -> bool:
+        """Whether it is still at work. It begins nothing new, as long as this is asked every few seconds."""
+        with self._lock:
+            self._room_until = self._clock.monotonic() + ROOM
+            return self._journal.memory.unfinished or self.is_preparing
+
     def end(self) -> None:
         """Interrupt what is under way, for good: the process is to end."""
         with self._lock:
             self._ending = True
             self._stop.set()
+            self._cut.set()
         self.wake.set()
 
     # -- by its own thread -------------------------------------------------------------------------------------
@@ -157,6 +181,19 @@ class Worker:
         return not has_failed and isinstance(decide(order, self._blank.host, memory, self._seen.facts), Stay)
 
     @property
+    def is_held(self) -> bool:
+        """It carries out what leaving does not cut off."""
+        memory = self._journal.memory
+        return self._before.runs or (memory.unfinished and bool(memory.touched))
+
+    @property
+    def drains(self) -> float:
+        """Seconds that leaving its target groups may take."""
+        release = self._seen.release
+        drain = release.lifecycle.drain if release is not None else None
+        return drain.within if drain is not None else 0.0
+
+    @property
     def readiness(self) -> Readiness:
         """How far the host is with its newest order."""
         with self._lock:
@@ -169,16 +206,19 @@ class Worker:
         with self._lock:
             if not self._ending:
                 self._stop.clear()
+                self._cut.clear()
             order = self._look.order
         self._observe(order)
         self._before.mend(self._reach(order))
+        self._deploy.mend(self._reach(order))
         decision, order = self._decided()
         if isinstance(decision, Stay):
             if self._deploy.stays_out:
-                self._depart(order)
+                self._depart(order, self._stop)
                 return
-            if order is not None and self._before.is_due(order):
-                self._before.run(order, self._hands(order.target.lifecycle.root), self._stop)
+            if order is not None and self._before.is_due(order) and not self._makes_room:
+                hands = self._hands(order.target.lifecycle.root)
+                self._before.run(order, hands, self._stop, self._cut, partial(self._depart_beside, order))
             self._rest(order)
             return
         try:
@@ -195,11 +235,15 @@ class Worker:
             if self._ending:
                 raise Interrupted
             order = self._look.order
+            self._makes_room = self._clock.monotonic() < self._room_until
             if order is not None:
                 self._accept(order)
             if self._leaving:
                 return decide_leaving(self._journal.memory), order  # no newer order interrupts
-            decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
+            memory, facts = self._journal.memory, self._seen.facts
+            decision = decide(order, self._blank.host, memory, facts, serving=self._serves)
+            if isinstance(decision, Begin) and not memory.unfinished and self._makes_room:
+                decision = Stay()
             self._at_work = self._key_of(decision, order)
             return decision, order
 
@@ -260,13 +304,20 @@ class Worker:
             self._remember(replace(known, last_good=release.id, last_good_version=release.version))
         self._report()
 
-    def _depart(self, order: Order | None) -> None:
+    def _depart_beside(self, order: Order, ended: Event) -> None:
+        """While a step runs; until it has ended."""
+        if self._deploy.stays_out and not self.is_away:
+            with suppress(Interrupted):
+                self._depart(order, ended)
+
+    def _depart(self, order: Order | None, stop: Event) -> None:
         """Say so, and leave the target groups; once, and again where that failed."""
-        self._report()
+        is_due = order is not None and self._before.is_due(order)
+        self._report("the host is about to go, so it does not begin the before step" if is_due else "")
         release = self._seen.release
         if not self.is_away:
             drain = release.lifecycle.drain if release is not None else None
-            self.is_away = depart(self._journal, self._reach(order).balancer, drain, self._stop, self._log)
+            self.is_away = depart(self._journal, self._reach(order).balancer, drain, stop, self._log)
 
     def _prune(self, order: Order | None) -> None:
         memory = self._journal.memory
@@ -326,9 +377,9 @@ class Worker:
             self._seen = replace(self._seen, components={}, ailment=f"{stage} {work.version if work else ''}".strip())
         self._report()
 
-    def _report(self) -> None:
+    def _report(self, aside: str = "") -> None:
         memory, seen, look = self._journal.memory, self._seen, self._look
-        said = [seen.ailment, look.trouble, self._journal.lost]
+        said = [aside, seen.ailment, look.trouble, self._journal.lost]
         self._post(
             replace(
                 self._blank,

@@ -128,6 +128,28 @@ def test_a_thread_that_hangs_does_not_keep_the_process(
     ending.set()  # that it ends is asserted where it was started
 
 
+def test_another_agent_takes_over_when_no_step_before_a_version_is_under_way(
+    watching: Agent, running: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_UP", 0.01)
+    asked, done = Event(), Event()
+
+    class Preparing(type(watching.workers[0])):  # type: ignore[misc]
+        @property
+        def is_preparing(self) -> bool:
+            asked.set()
+            return not done.is_set()
+
+    watching.workers[0].__class__ = Preparing
+    ending = running()
+    watching._around.itself.leaving.set()
+    assert asked.wait(PATIENCE)
+    assert not ending.is_set()
+
+    done.set()
+    assert ending.wait(PATIENCE)
+
+
 def test_only_one_agent_uses_a_state(tmp_path: Path) -> None:
     with alone(tmp_path / "state"):
         with pytest.raises(CannotStart, match="another agent uses"), alone(tmp_path / "state"):

@@ -71,7 +71,7 @@ def test_putting_aside_that_was_cut_off_is_gone_on_with(
     claim: Callable[..., Belonging], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim("i-1").take()
-    for name in ("a", "b"):
+    for name in ("fleets", "number"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
     moves, move = list[Path](), Path.replace
@@ -88,8 +88,23 @@ def test_putting_aside_that_was_cut_off_is_gone_on_with(
     monkeypatch.undo()
 
     assert claim("i-2").take()
-    assert {"a", "b"} == {path.name for path in (tmp_path / "of-i-1").iterdir()}
+    assert {"fleets", "number"} == {path.name for path in (tmp_path / "of-i-1").iterdir()}
     assert {"host", "of-i-1"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_is_not_the_agents_stays_where_it_is(claim: Callable[..., Belonging], tmp_path: Path) -> None:
+    claim("i-1").take()
+    (tmp_path / "number").write_text("1001")
+    (tmp_path / "of-importance").mkdir()
+    (tmp_path / "of-importance" / "ledger.db").write_text("precious")
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "of-a-file").write_text("also")
+
+    claim("i-2").take()
+
+    assert {"host", "of-i-1", "of-importance", "of-a-file", "postgres"} == {path.name for path in tmp_path.iterdir()}
+    assert "precious" == (tmp_path / "of-importance" / "ledger.db").read_text()
+    assert ["number"] == [path.name for path in (tmp_path / "of-i-1").iterdir()]
 
 
 def test_a_folder_in_which_another_one_counts_is_refused(claim: Callable[..., Belonging], tmp_path: Path) -> None:
@@ -112,11 +127,33 @@ def test_who_lost_its_folder_is_told_at_its_next_beat(claim: Callable[..., Belon
         first.beat()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "i-9"}', '{"host": "i-9", "count": "x", "every": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"host": "i-9"}',
+        '{"host": "i-9", "count": "x", "every": 1}',
+        '{"host": "i-9", "count": Infinity, "every": 1}',
+    ],
+)
 def test_a_torn_file_is_nobodys(claim: Callable[..., Belonging], tmp_path: Path, text: str) -> None:
     (tmp_path / "host").write_text(text)
 
     assert "" == claim("i-1").take()
+
+
+@pytest.mark.parametrize("every", ["-Infinity", "Infinity", "NaN", "0", "-3"])
+def test_a_pace_that_nobody_counts_at_leaves_the_other_one_its_time(
+    claim: Callable[..., Belonging], tmp_path: Path, every: str
+) -> None:
+    (tmp_path / "host").write_text(f'{{"host": "i-9", "count": 1, "every": {every}}}')
+    waited = list[float]()
+
+    claim("i-1", waited.append).take()
+
+    assert 12.5 == sum(waited)
 
 
 def test_a_disk_that_takes_nothing_ends_nobody(claim: Callable[..., Belonging], tmp_path: Path) -> None:

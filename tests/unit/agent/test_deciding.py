@@ -115,6 +115,18 @@ def test_everybody_is_admitted_where_the_order_says_all() -> None:
     assert Begin(assignment=TO_NEW, settled=False) == decide(ORDER, HOST, Memory(), NOTHING)
 
 
+@pytest.mark.parametrize(
+    ("order", "decision"),
+    [
+        (ORDER, Begin(assignment=TO_NEW, settled=False)),
+        (WAITS, Begin(assignment=TO_OLD, settled=False)),
+        (NOBODY, Stay()),
+    ],
+)
+def test_what_others_left_on_a_host_that_serves_nobody_yet_is_replaced_at_once(order: Order, decision: object) -> None:
+    assert decision == decide(order, HOST, Memory(), OTHERS, serving=False)
+
+
 def test_a_new_attempt_is_another_assignment() -> None:
     again = replace(ADMITTED, attempts={HOST: 2})
 

@@ -1,6 +1,7 @@
 """A release's own commands, as real processes: where they run, what they know, and that nothing outlives its end."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from fairlead_agent import commands, hooks
 from fairlead_agent.commands import run
 from fairlead_agent.hooks import Errand, Hooks
 from fairlead_agent.trouble import Interrupted, Trouble
+from tests.unit.agent.workplace import NOBODY, Workplace, during
 
 DONE, FAILED = WorkState.DONE, WorkState.FAILED
 HOST = f"i-{os.getpid()}"
@@ -253,3 +255,34 @@ def test_what_a_hook_leaves_behind_ends_with_it_also_when_it_went_well(own: Hook
     own.run(errand(host, f"{left} while test ! -e {pids}; do sleep 0.02; done"), Event())
 
     wait(lambda: not alive(pids))
+
+
+@pytest.mark.parametrize(("name", "stage"), [("pre", "pre-hook"), ("post", "post-hook")])
+@pytest.mark.parametrize("then", ["another release", "withdrawn", "the host leaves"])
+def test_what_a_killed_agent_left_of_a_hook_is_ended_also_where_nobody_runs_it_again(
+    field: Any, make_order: Any, clock: Any, name: str, stage: str, then: str
+) -> None:
+    place = Workplace(field, make_order, clock)
+    place.order(field.release("1.0"), 1)
+    place.round()
+    place.order(hooked(field.release("1.1"), **{name: "true"}), 2)
+    during(place, stage, crash)
+    with pytest.raises(KeyboardInterrupt):
+        place.round()
+    what = stage.replace("-", " ")
+    mark = {"FAIRLEAD_RUN": field.hands.hooks._mark(what, field.work.key)}
+    left = subprocess.Popen(["/bin/sleep", "60"], env={**os.environ, **mark})
+
+    place.hire()
+    place.order(field.release("1.2"), 3, **({"admitted": NOBODY} if then == "withdrawn" else {}))
+    place.worker.leave(leaving=then == "the host leaves")
+    place.round()
+
+    try:
+        assert -signal.SIGTERM == left.wait(20)
+    finally:
+        left.kill()
+
+
+def crash() -> None:
+    raise KeyboardInterrupt

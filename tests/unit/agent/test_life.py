@@ -1,6 +1,5 @@
 """What becomes of the instance: notices heard at once, hooks answered when the fleets say so."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -10,11 +9,9 @@ import pytest
 
 from fairlead_agent import life as module
 from fairlead_agent.deciding import Readiness
-from fairlead_agent.life import RARELY, Life, Means
-from fairlead_agent.metadata import Metadata, Silent
-from fairlead_agent.notices import Notice, read_notice
+from fairlead_agent.life import MARGIN, RARELY, Life, Means
+from fairlead_agent.metadata import Silent
 from fairlead_agent.settings import Settings
-from fairlead_sandbox.imds import MetadataService
 from tests.unit.agent.test_waiting import NOTHING, Clock
 
 HOST = "i-0123456789abcdef0"
@@ -23,63 +20,18 @@ SPOT = '{"action": "terminate", "time": "2026-11-26T08:22:00Z"}'
 TARGET = "autoscaling/target-lifecycle-state"
 
 
-@pytest.fixture
-def service(aws: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataService]:
-    with MetadataService(aws, clock) as made:
-        made.add(HOST, "eu-west-1", "eu-west-1a")
-        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", made.endpoint(HOST))
-        yield made
-
-
-@pytest.mark.parametrize(
-    ("said", "notice"),
-    [
-        ({}, Notice()),
-        (
-            {"spot/instance-action": SPOT},
-            Notice(leaving="a spot notice: AWS is to terminate it at 2026-11-26T08:22:00Z"),
-        ),
-        ({"spot/instance-action": "{"}, Notice(leaving="a spot notice: AWS is to end it at any moment")),
-        ({TARGET: "InService"}, Notice(target="InService")),
-        ({TARGET: "Standby"}, Notice(target="Standby")),
-        ({TARGET: "Detached"}, Notice(target="Detached")),
-        ({TARGET: "Terminated"}, Notice(target="Terminated", leaving="its Auto Scaling group ends it")),
-        (
-            {"events/recommendations/rebalance": '{"noticeTime": "2026-11-26T08:22:00Z"}'},
-            Notice(advice="AWS recommends since 2026-11-26T08:22:00Z to replace it: it may get a spot notice"),
-        ),
-    ],
-    ids=str,
-)
-def test_what_the_metadata_service_says(service: MetadataService, said: dict[str, str], notice: Notice) -> None:
-    for path, body in said.items():
-        service.put_notice(HOST, path, body)
-
-    assert notice == read_notice(Metadata())
-
-
-def test_a_token_that_ended_is_asked_for_again(service: MetadataService) -> None:
-    metadata = Metadata()
-    assert HOST == metadata.get("latest/meta-data/instance-id")
-    service._instances[HOST].tokens.clear()
-
-    assert HOST == metadata.get("latest/meta-data/instance-id")
-
-
-def test_nobody_there_is_no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
-
-    with pytest.raises(Silent, match="latest/api/token: "):
-        read_notice(Metadata())
-
-
 class Fleet:
     def __init__(self) -> None:
         self.readiness, self.is_away = WORKING, False
+        self.is_held, self.drains = False, 300.0
         self.told: list[bool] = []
+        self.waits: list[bool] = []
 
     def leave(self, *, leaving: bool) -> None:
         self.told.append(leaving)
+
+    def launch(self, *, waits: bool) -> None:
+        self.waits.append(waits)
 
 
 class Sender:
@@ -152,9 +104,13 @@ class Scene:
             fleet.readiness = one
 
 
-@pytest.fixture
-def scene(tmp_path: Path, said: Any, monkeypatch: pytest.MonkeyPatch) -> Scene:
+@pytest.fixture(autouse=True)
+def evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "jittered", lambda seconds: seconds)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, said: Any) -> Scene:
     return Scene(tmp_path, said)
 
 
@@ -167,6 +123,21 @@ def test_the_launch_hook_is_completed_when_every_fleet_is_there_or_has_nothing_t
 
     scene.ready(*found)
     assert [("mm", "launch")] == scene.step(7200)
+
+
+def test_fleets_are_told_while_the_group_keeps_traffic_away(scene: Scene) -> None:
+    scene.step(60)
+    scene.ready(THERE, THERE)
+    scene.step(60)
+
+    assert [[True, False]] * 2 == [fleet.waits for fleet in scene.fleets]
+
+
+def test_an_instance_that_serves_is_not_taken_for_one_that_waits(scene: Scene) -> None:
+    scene.scaling.error = NOTHING
+    scene.step(3600)
+
+    assert [[], []] == [fleet.waits for fleet in scene.fleets]
 
 
 def test_a_fleet_that_failed_for_good_ends_the_heartbeats_and_abandons_nothing(scene: Scene) -> None:
@@ -182,6 +153,39 @@ def test_hope_ends_after_an_hour(scene: Scene) -> None:
 
     assert 10 < len(beats) < 25
     assert [] == scene.step(3600)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_hope_is_not_begun_anew_by_a_restart_of_the_agent(scene: Scene, silent: bool) -> None:
+    scene.paths[TARGET] = "InService"
+    scene.step(2 * 3600)
+    scene.silent = silent
+    scene.begin()
+    scene.step()
+    scene.silent = False
+    scene.step(60)
+
+    assert [] == scene.step(3600)
+
+
+def test_hope_begins_anew_with_a_boot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.paths[TARGET] = "InService"
+    scene.step(2 * 3600)
+    monkeypatch.setattr(module, "boot_id", lambda: "another")
+    scene.clock.seconds = 7.0
+    scene.begin()
+
+    assert 10 < len(scene.step(3600))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '["i-0123456789abcdef0", 1]', '[[1], 2, 3, "x"]', "[" * 5000], ids=lambda text: text[:9]
+)
+def test_a_torn_note_of_it_begins_anew(scene: Scene, text: str) -> None:
+    (scene.means.settings.state / "wanted").write_text(text)
+    scene.paths[TARGET] = "InService"
+
+    assert 10 < len(scene.step(3600))
 
 
 def test_what_was_completed_is_not_asked_again_by_the_next_agent(scene: Scene) -> None:
@@ -270,6 +274,37 @@ def test_the_terminating_hook_waits_for_the_last_fleet_to_be_away(scene: Scene) 
     assert [("mm", "end")] == scene.step(600)
 
 
+def test_where_traffic_cannot_be_taken_away_heartbeats_end_with_the_time_that_this_may_take(scene: Scene) -> None:
+    scene.paths[TARGET] = "Terminated"
+    scene.fleets[0].drains = 900.0
+
+    assert 4 <= len(scene.step(900 + MARGIN)) <= 6
+    assert [] == scene.step(4 * 3600)
+
+    for fleet in scene.fleets:
+        fleet.is_away = True
+    assert [("mm", "end")] == scene.step(60)
+
+
+def test_work_that_leaving_does_not_cut_off_is_waited_for_and_then_the_traffic(scene: Scene) -> None:
+    scene.paths[TARGET] = "Terminated"
+    scene.fleets[1].is_held = True
+    assert 14 <= len(scene.step(3600))
+
+    scene.fleets[1].is_held = False
+    assert [("beat", "end")] * 2 == scene.step(480)
+    scene.step(3600)
+    assert [] == scene.step(3600)
+
+
+def test_a_restart_of_the_agent_gives_an_ending_instance_no_more_time(scene: Scene) -> None:
+    scene.paths[TARGET] = "Terminated"
+    scene.step(3600)
+    scene.begin()
+
+    assert [] == scene.step(3600)
+
+
 def test_a_spot_notice_alone_completes_no_hook(scene: Scene) -> None:
     scene.step()
     scene.paths["spot/instance-action"] = SPOT
@@ -288,7 +323,24 @@ def test_advice_is_only_said(scene: Scene) -> None:
     assert [] == scene.fleets[0].told
 
 
-def test_where_no_metadata_service_is_it_is_asked_more_and_more_rarely(scene: Scene) -> None:
+@pytest.mark.parametrize("known", ["it answered", "it said who the host is"])
+def test_where_one_is_its_silence_hides_no_notice_for_long(tmp_path: Path, said: Any, known: str) -> None:
+    settings = {"host": HOST, "region": "eu-west-1"} if known == "it answered" else {}
+    scene = Scene(tmp_path, said, **settings)
+    if known == "it answered":
+        scene.step()
+    scene.silent = True
+    scene.step(4 * 3600)
+
+    scene.silent = False
+    scene.paths["spot/instance-action"] = SPOT
+    scene.step(30)
+
+    assert scene.sender.said[0]
+
+
+def test_where_no_metadata_service_is_it_is_asked_more_and_more_rarely(tmp_path: Path, said: Any) -> None:
+    scene = Scene(tmp_path, said, host=HOST, region="eu-west-1")
     asked = list[float]()
     scene.silent = True
     get = scene.get

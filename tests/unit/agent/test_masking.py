@@ -49,6 +49,23 @@ def test_it_is_masked_as_json_writes_it_and_line_by_line(host: Any) -> None:
     assert f"line {MASK} of it" == masked("line MIIEvQIBADANBgkqhkiG9w0 of it", known)
 
 
+@pytest.mark.parametrize("secret", ["hunter2xyz\n", "\nhunter2xyz\r\n", "\n\n  hunter2xyz"])
+def test_a_line_end_that_came_along_with_a_secret_does_not_show_it(host: Any, secret: str) -> None:
+    host.secrets.texts = {("prod/mm", "7"): json.dumps({"password": secret})}
+    host.install(host.release(host.file("1.0"), config=host.config(**NAMED)))
+
+    assert f"postgres://app:{MASK}@db" == masked("postgres://app:hunter2xyz@db", Masks(host.root)())
+
+
+def test_a_line_of_a_secret_of_several_is_masked_from_twelve_characters_on(host: Any) -> None:
+    host.secrets.texts = {("prod/mm", "7"): json.dumps({"password": "user=app\npassword=xyz\n"})}
+    host.install(host.release(host.file("1.0"), config=host.config(**NAMED)))
+    known = Masks(host.root)()
+
+    assert f"user=app and {MASK}" == masked("user=app and password=xyz", known)
+    assert f"all: {MASK}!" == masked("all: user=app\npassword=xyz!", known)
+
+
 def test_the_end_of_one_that_was_cut_is_masked_as_well() -> None:
     log = f"{PASSWORD[3:]} and {'x' * LOG_TAIL}"[:LOG_TAIL]
 

@@ -11,6 +11,7 @@ from adapters.agent_protocol.orders import Before, Order, Release
 from adapters.agent_protocol.reports import Blame, Report, WorkState
 from fairlead_agent.orders import Look
 from fairlead_agent.trouble import Trouble
+from fairlead_agent.worker import ROOM
 from tests.unit.agent.workplace import Workplace
 
 DONE, FAILED, WORKING = WorkState.DONE, WorkState.FAILED, WorkState.WORKING
@@ -191,6 +192,85 @@ def test_what_is_interrupted_is_ended_and_counts_as_failed(place: Workplace, how
     assert last is not None
     assert (FAILED, "interrupted; whether it finished is not known") == (last.state, last.message)
     assert 1 == runs(place)
+
+
+def test_a_host_that_is_about_to_go_lets_it_finish_and_takes_no_traffic_meanwhile(place: Workplace) -> None:
+    gone = place.field.host.folder / "gone"
+    ask(place, counting(place, f"while ! test -e {gone}; do sleep 0.05; done"))
+
+    def leave() -> None:
+        place.worker.leave(leaving=True)
+        pause = Event()
+        for _ in range(1500):
+            if not place.field.groups.inside and place.worker.is_away:
+                break
+            pause.wait(0.02)
+        assert place.worker.is_held
+        gone.touch()
+
+    during_the_step(place, leave)
+    last = place.round()
+
+    assert (DONE, "") == said([last])[0]
+    assert (1, set(), True) == (runs(place), place.field.groups.inside, place.worker.is_away)
+    assert not place.worker.is_held
+
+
+def test_what_is_still_staged_when_the_host_is_about_to_go_is_not_begun(place: Workplace) -> None:
+    ask(place, counting(place))
+    post = place.worker._post
+
+    def leaves_while_staging(report: Report) -> None:
+        post(report)
+        if said([report]) == [(WORKING, "staging")]:
+            place.worker.leave(leaving=True)
+
+    place.worker._post = leaves_while_staging
+    last = place.round()
+
+    assert (None, 0) == (last.before, runs(place))
+    assert "the host is about to go, so it does not begin the before step" == last.message
+
+    place.worker._post = post
+    place.worker.leave(leaving=False)
+    assert (DONE, "") == said([place.round()])[0]
+
+
+def test_who_asks_for_room_waits_for_a_step_that_is_under_way(place: Workplace) -> None:
+    ask(place, counting(place, "sleep 0.5"))
+    assert not place.worker.make_room()
+    place.clock.advance(ROOM)
+    asked = list[bool]()
+
+    during_the_step(place, lambda: asked.append(place.worker.make_room()))
+
+    assert [True] == asked
+    assert not place.worker.make_room()
+
+
+def test_while_room_is_asked_for_no_step_is_begun(place: Workplace) -> None:
+    ask(place, counting(place))
+    place.worker.make_room()
+    place.round()
+    assert 0 == runs(place)
+
+    place.clock.advance(ROOM)
+    place.round()
+
+    assert 1 == runs(place)
+
+
+def test_while_room_is_asked_for_no_deploy_is_begun(place: Workplace) -> None:
+    new = place.field.release("1.1")
+    place.order(new, 2)
+    place.worker.make_room()
+    place.round()
+    assert not place.field.runs(new)
+
+    place.clock.advance(ROOM)
+    place.round()
+
+    assert place.field.runs(new)
 
 
 def test_a_newer_order_with_the_same_step_interrupts_nothing(place: Workplace) -> None:

@@ -180,6 +180,24 @@ def test_the_base_of_a_rollout_is_where_a_joiner_has_to_be(field: Any, make_orde
     assert Readiness.THERE == place.worker.readiness
 
 
+def test_what_others_baked_into_the_image_is_replaced_before_anybody_is_served(
+    field: Any, make_order: Any, clock: Any
+) -> None:
+    place, release = fresh(field, make_order, clock), field.release("1.1")
+    place.command = "cat VERSION"
+    place.hire()
+    place.order(release, 1)
+    place.round()
+    assert (Readiness.WORKING, None) == (place.worker.readiness, place.reports[-1].work)
+
+    place.worker.launch(waits=True)
+    assert place.worker.wake.is_set()
+    place.round()
+
+    assert field.runs(release)
+    assert Readiness.THERE == place.worker.readiness
+
+
 @pytest.mark.parametrize(
     ("blame", "expected"), [(Blame.UNHEALTHY, Readiness.FAILED), (Blame.TRANSIENT, Readiness.WORKING)]
 )

@@ -32,7 +32,7 @@ class Workplace:
     """A worker over the played host of `Field`."""
 
     def __init__(self, field: Any, make_order: Callable[..., Order], clock: Any) -> None:
-        self.field, self._make_order, self._clock = field, make_order, clock
+        self.field, self._make_order, self.clock = field, make_order, clock
         self.orders, self.reports = Shown(), list[Report]()
         self.command: str | None = None
         self.hire()
@@ -53,7 +53,7 @@ class Workplace:
             post=self.reports.append,
         )
         blank = Report(host="i-1", fleet=field.fleet, agent="1", number=0, at=datetime(2026, 1, 1, tzinfo=UTC))
-        self.worker = Worker(blank, ways, self._clock, field.said)
+        self.worker = Worker(blank, ways, self.clock, field.said)
         steps = self.worker._deploy._steps
         said = steps.moved
 
