@@ -50,9 +50,13 @@ class Unit:
         self._program = folder / "opt/fairlead-agent"
         self._program.mkdir(parents=True, exist_ok=True)
         launcher = (HOME / "launcher.py").read_text()
-        assert "WITHIN, GRACE = 120.0, 30.0" in launcher
-        text = launcher.replace("WITHIN, GRACE = 120.0, 30.0", f"WITHIN, GRACE = 120.0, {GRACE}")
-        (self._program / "launcher.py").write_text(text)
+        for said, instead in (
+            ("GRACE = 120.0, 30.0", f"GRACE = 120.0, {GRACE}"),
+            ("LEAST = 3, 60.0", "LEAST = 3, 0.0"),
+        ):
+            assert said in launcher
+            launcher = launcher.replace(said, instead)
+        (self._program / "launcher.py").write_text(launcher)
         (self._program / PROGRAM).write_bytes(packaged)
         self._command = [sys.executable, "-I", str(self._program / "launcher.py"), "run", "--config", str(config)]
         self._environment = {**environment, "FAIRLEAD_AGENT_SELF": str(self.root)}
