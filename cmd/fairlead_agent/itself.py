@@ -15,6 +15,7 @@ from threading import Event
 from time import monotonic
 
 from adapters.agent_protocol.orders import Release, Run
+from adapters.agent_protocol.places import AGENT_UNIT, is_agents, is_one_in_the_other
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import Runner
 from fairlead_agent.durable import remove, sync_folder, write_whole
@@ -23,7 +24,7 @@ from fairlead_agent.running import Process
 from fairlead_agent.service import Service
 from fairlead_agent.trouble import Interrupted, Trouble
 
-UNIT = "fairlead-agent.service"
+UNIT = AGENT_UNIT
 PROGRAM = "fairlead-agent.pyz"
 _HEARD, _WENT_BACK = "heard", "went-back.json"
 _NO_LAUNCHER = "no launcher started this agent, so it cannot upgrade itself; install its package"
@@ -60,7 +61,9 @@ class Itself:
 
     def check(self, release: Release, root: Path) -> None:
         """Before anything is touched. Raises `Trouble` (REFUSED) where this agent cannot become that release."""
-        if release.lifecycle.run.unit != UNIT:
+        if not is_agents(release.lifecycle.run.unit):
+            if self.root is not None and is_one_in_the_other(str(root.resolve()), str(self.root.resolve())):
+                raise _refused(f"{root} is the agent's own, which is upgraded as {UNIT} only; give another `root`")
             return
         if self.root is None:
             raise _refused(_NO_LAUNCHER)
@@ -102,7 +105,7 @@ class OwnService(Service):
 
     def restart(self, how: Run, folder: Path, stop: Event, within: float = 0.0) -> None:
         """As for any service; for the agent's own unit this process ends, or was restarted and waits to be heard."""
-        if how.unit != UNIT:
+        if not is_agents(how.unit):
             super().restart(how, folder, stop, within)
             return
         if stop.is_set():
@@ -135,7 +138,7 @@ class OwnService(Service):
     def beneath(self, how: Run, folder: Path) -> str:
         """The agent of the package, where this is that one: nothing of ours is active then."""
         itself = self._itself
-        if how.unit != UNIT or itself.root is None or itself.release:
+        if not is_agents(how.unit) or itself.root is None or itself.release:
             return ""
         remove(folder)
         sync_folder(folder.parent)
@@ -144,15 +147,15 @@ class OwnService(Service):
 
     def is_running(self, how: Run) -> bool:
         """This very process is there."""
-        return how.unit == UNIT or super().is_running(how)
+        return is_agents(how.unit) or super().is_running(how)
 
     def process(self, how: Run) -> Process | None:
         """This very process, by the kernel's clock."""
-        return _own_process() if how.unit == UNIT else super().process(how)
+        return _own_process() if is_agents(how.unit) else super().process(how)
 
     def failure(self, how: Run) -> str:
         """This very process has not failed."""
-        return "" if how.unit == UNIT else super().failure(how)
+        return "" if is_agents(how.unit) else super().failure(how)
 
 
 def _own_process() -> Process | None:

@@ -108,7 +108,7 @@ def go_back(release: str, why: str) -> None:
 
 
 def watch(release: str, seconds: float) -> None:
-    """Leave a process behind that kills this one, which becomes the agent, unless it is heard in time. Raises OSError."""
+    """Leave a process behind that kills this one, the agent to be, unless it is heard in time. Raises OSError."""
     agent = os.pidfd_open(os.getpid())
     child = os.fork()
     if child == 0:

@@ -153,6 +153,32 @@ def test_another_root_than_its_own_is_refused(root: Path) -> None:
         itself_in(root).check(release(), root / "elsewhere")
 
 
+@pytest.mark.parametrize("unit", [UNIT, "fairlead-agent"])
+def test_its_own_unit_is_known_without_the_suffix_too(
+    root: Path, service_of: Callable[..., OwnService], unit: str
+) -> None:
+    itself = itself_in(root)
+
+    with pytest.raises(Trouble, match="own root is"):
+        itself.check(release(unit=unit), root / "elsewhere")
+    with pytest.raises(Interrupted):
+        service_of(itself).restart(Run(unit=unit), root / "current", Event())
+
+    assert itself.leaving.is_set()
+    assert service_of(itself).is_running(Run(unit=unit))
+    assert "" == service_of(itself).failure(Run(unit=unit))
+
+
+@pytest.mark.parametrize("place", [".", "..", "deeper", "../self/../self"])
+@pytest.mark.parametrize("unit", ["matchmaker.service", "fairlead-agent.timer"])
+def test_its_own_root_is_nobody_elses(root: Path, place: str, unit: str) -> None:
+    with pytest.raises(Trouble, match="is the agent's own") as raised:
+        itself_in(root).check(release(unit=unit), root / place)
+
+    assert Blame.REFUSED is raised.value.blame
+    itself_in(root).check(release(unit=unit), root.parent / "selfish")
+
+
 def test_services_of_others_are_none_of_its_business(root: Path) -> None:
     itself_in(None).check(release(unit="matchmaker.service"), root)
 

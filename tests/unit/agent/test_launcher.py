@@ -223,10 +223,20 @@ def who_began(home: Home) -> list[str]:
         return agent.stdout.read().splitlines()
 
 
+NOBODY_TO_END = """\
+import signal
+
+
+def _gone(*_):
+    raise ProcessLookupError
+
+
+signal.pidfd_send_signal = _gone
+"""
+
+
 def test_who_watches_an_agent_that_ends_just_then_becomes_none(home: Home) -> None:
-    changed(
-        home.folder, "import signal\n", "import signal\nsignal.pidfd_send_signal = lambda *_: os.kill(2**22 + 1, 9)\n"
-    )
+    changed(home.folder, "import signal\n", NOBODY_TO_END)
     text = (home.folder / "launcher.py").read_text()
     (home.folder / "launcher.py").write_text(text.replace("GRACE = 120.0, 30.0", "GRACE = 0.1, 0.1"))
     (home.root / "heard").unlink()
