@@ -74,7 +74,7 @@ class Agent:
             settings.heartbeat,
             around.clock,
             around.log,
-            around.itself.was_heard,
+            around.itself.was_sent,
         )
         self._keys = Keyring(settings.keys, around.cloud, around.clock, around.log)
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
@@ -104,7 +104,9 @@ class Agent:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         around.itself.others[fleet] = lambda: journal.memory.unfinished
         ways = Ways(
-            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
+            orders=Orders(
+                lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys, around.itself.was_read
+            ),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,

@@ -28,10 +28,21 @@ class Packages:
     def agent(self, version: str) -> bytes:
         """The real agent, which says this version."""
         if version not in self._made:
-            parts = {**self._needed, **our_parts(version)}
-            python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-            self._made[version] = zipped(parts, version, [python], [os.uname().machine], 0)
+            self._made[version] = self._zipped(version, {})
         return self._made[version]
+
+    def blind(self, version: str) -> bytes:
+        """An agent that reports as any does, and can read no order."""
+        more = (
+            b"\n\ndef _blind(_orders):\n    raise Trouble.of_the_road('cannot read any')\n\n\nOrders._read = _blind\n"
+        )
+        return self._zipped(version, {"fairlead_agent/orders.py": more})
+
+    def _zipped(self, version: str, more: Mapping[str, bytes]) -> bytes:
+        parts = {**self._needed, **our_parts(version)}
+        parts |= {name: parts[name] + added for name, added in more.items()}
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        return zipped(parts, version, [python], [os.uname().machine], 0)
 
     @staticmethod
     def program(text: str) -> bytes:

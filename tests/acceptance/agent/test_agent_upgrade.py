@@ -189,6 +189,21 @@ def test_a_new_agent_that_is_not_heard_goes_back_to_that_of_the_package(upgrades
 
 @pytest.mark.long
 @pytest.mark.usefixtures("service")
+def test_a_new_agent_that_reports_and_reads_no_order_goes_back_and_the_next_one_mends_it(upgrades: Upgrades) -> None:
+    """It would be deaf to the order that replaces it."""
+    upgrades.order("1.1.0", upgrades.packages.blind("1.1.0"), within=60.0)
+    upgrades.said(agent="1.1.0")
+    assert [] == [path for path in upgrades.unit.root.glob("heard") if path.read_text().strip()]
+
+    report = upgrades.said(work_state="failed", agent="1.0.0")
+    assert ("1.0.0", "unhealthy") == (report["work"]["rolled_back_to"], report["work"]["blame"])
+    assert "did not report and read its order within 62 s" in report["work"]["message"]
+
+    upgrades.done(upgrades.order("1.2.0", upgrades.packages.agent("1.2.0")))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("service")
 def test_it_goes_back_to_the_release_before_and_a_second_attempt_is_a_whole_one(upgrades: Upgrades) -> None:
     good = upgrades.order("1.1.0", upgrades.packages.agent("1.1.0"))
     upgrades.done(good)
