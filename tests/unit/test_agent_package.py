@@ -101,6 +101,47 @@ def test_what_was_changed_or_cut_off_in_its_folder_is_laid_anew(
     assert ("small 1.0.0\n", 0) == (ended.stdout, ended.returncode)
 
 
+HARM: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda compiled: os.truncate(compiled, compiled.stat().st_size - 10),
+    "emptied": lambda compiled: os.truncate(compiled, 0),
+    "other code": lambda compiled: shutil.copy(compiled.with_name(compiled.name.replace("cli", "__init__")), compiled),
+    "gone": lambda compiled: compiled.unlink(),
+    "without its list": lambda compiled: (compiled.parents[2] / "compiled.json").unlink(),
+    "with a list of nonsense": lambda compiled: (compiled.parents[2] / "compiled.json").write_text("[1]"),
+    "added to": lambda compiled: (compiled.parents[2] / "json.py").write_text("raise SystemExit(77)"),
+}
+
+
+@pytest.mark.parametrize("harm", sorted(HARM))
+def test_what_was_compiled_is_laid_anew_where_it_was_damaged(
+    small: Callable[..., Path], tmp_path: Path, harm: str
+) -> None:
+    cache, pyz = tmp_path / "cache", small()
+    run(pyz, cache)
+    (compiled,) = folder_in(cache).glob("fairlead_agent/__pycache__/cli.*.pyc")
+    whole = contents(folder_in(cache))
+    HARM[harm](compiled)
+
+    ended = run(pyz, cache)
+
+    assert ("small 1.0.0\n", 0, "") == (ended.stdout, ended.returncode, ended.stderr)
+    assert whole == contents(folder_in(cache))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_laid_once_is_not_laid_again(small: Callable[..., Path], tmp_path: Path) -> None:
+    cache, pyz = tmp_path / "cache", small()
+    run(pyz, cache)
+    before = {path: path.stat().st_ino for path in folder_in(cache).rglob("*")}
+
+    run(pyz, cache)
+
+    assert before == {path: path.stat().st_ino for path in folder_in(cache).rglob("*")}
+
+
 def test_what_was_changed_while_an_agent_runs_from_it_is_told_and_not_touched(
     small: Callable[..., Path], tmp_path: Path
 ) -> None:
