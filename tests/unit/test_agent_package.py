@@ -1,6 +1,7 @@
 """The agent's zipapp and its Debian package: what is in them, that they are always the same, and that they begin."""
 
 import ast
+import base64
 import configparser
 import fcntl
 import os
@@ -20,6 +21,7 @@ from deploy.agent.__main__ import build, main
 from deploy.agent.archive import zipped
 from deploy.agent.deb import Content, packed
 from fairlead_agent.itself import PROGRAM, UNIT
+from fairlead_agent.settings import BadSettings, read_settings
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "deploy" / "agent"
@@ -298,7 +300,17 @@ def test_a_file_of_an_odd_number_of_bytes_and_a_deep_one_come_out_again(tmp_path
     assert 0o700 == stat.S_IMODE((tmp_path / "out/top").stat().st_mode)
 
 
-def test_the_example_of_settings_is_sound(tmp_path: Path) -> None:
-    from fairlead_agent.settings import read_settings
+def test_the_example_of_settings_is_sound_once_its_places_are_filled_and_is_refused_before(tmp_path: Path) -> None:
+    """Nobody shall believe orders that are signed by the key of an example."""
+    mine, example = tmp_path / "agent.yaml", (HOME / "agent.yaml").read_text()
+    key = base64.b64encode(bytes(range(32))).decode()
+    places = [("<the bucket", "b-1", r":3: bucket: must be the name"), ("<a public key", key, r":4: keys\.<the key")]
+    for place, value, why in places:
+        mine.write_text(example)
+        with pytest.raises(BadSettings, match=why):
+            read_settings(mine)
+        example = re.sub(f"{place}[^>]*>", value, example)
 
-    assert {"prod/matchmaker"} == set(read_settings(HOME / "agent.yaml").fleets)
+    mine.write_text(example)
+
+    assert {"prod/matchmaker"} == set(read_settings(mine).fleets)
