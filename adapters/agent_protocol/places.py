@@ -8,6 +8,7 @@ from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.orders import Artifact, ConfigFile
 
 OURS = ".fairlead"  # how the agent's own files in a release's folder begin
+AGENT_UNIT, AGENT_ROOT = "fairlead-agent.service", "/opt/fairlead-agent/self"  # of the agent's own package
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}")
 _ROOT = re.compile(r"/[^\0-\x1f]*[^\0-\x1f/]")
 _SYSTEMS = re.compile(  # these themselves: they are not one service's
@@ -44,6 +45,17 @@ def own_root(root: str) -> str:
     if _SYSTEMS.fullmatch(plain) or _CLOSED.fullmatch(plain):
         raise Malformed(f"root must not be {root[:200]}, which is the system's; give a folder like /srv/checkout")
     return root
+
+
+def is_agents(unit: str | None) -> bool:
+    """It is the agent's own unit. A name without a suffix is a service's, as systemctl(1) reads it."""
+    return unit is not None and (unit if "." in unit else f"{unit}.service") == AGENT_UNIT
+
+
+def is_one_in_the_other(root: str, other: str) -> bool:
+    """They are one folder, or one is somewhere in the other. Both absolute, without `..`."""
+    both = [[part for part in each.split("/") if part not in {"", "."}] for each in (root, other)]
+    return all(one == another for one, another in zip(*both, strict=False))
 
 
 def check_places(artifacts: Sequence[Artifact], config: ConfigFile | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from adapters.agent_protocol.canonical import canonical
 from adapters.agent_protocol.fields import Malformed
 from adapters.agent_protocol.orders import Order
-from adapters.agent_protocol.places import inner_path
+from adapters.agent_protocol.places import AGENT_ROOT, AGENT_UNIT, inner_path, is_agents, is_one_in_the_other
 from adapters.agent_protocol.reading import LARGEST, parse_order
 from adapters.agent_protocol.refusals import Refused
 from adapters.aws.targets import region_of_group
@@ -37,6 +37,7 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
         return
     found = [*_environment(fleet), *_packages(fleet), *_config(fleet), *_regions("deploy", fleet.deploy)]
     found += [*_waves(settings), *_pace(settings), *_hearing(settings), *_groups(fleet, settings)]
+    found += _root(settings)
     yield from found
     if all(said.startswith("warning: ") for said in found):
         yield from _as_hosts_read_it(fleet)
@@ -144,6 +145,15 @@ def _groups(fleet: Fleet, settings: TriggerSettings) -> Iterator[str]:
                 f"deploy.drain.target_groups.{place}: {arn[:120]} is no target group of account "
                 f"{fleet.environment.account} in {', '.join(fleet.environment.regions)}; write its full ARN"
             )
+
+
+def _root(settings: TriggerSettings) -> Iterator[str]:
+    """Another service there would take the place of the agent that deploys it."""
+    if not is_agents(settings.run.unit) and is_one_in_the_other(settings.root, AGENT_ROOT):
+        yield (
+            f"deploy.root: {settings.root} is the agent's own; give a folder like /srv/checkout, "
+            f"or upgrade the agent itself with run: {{unit: {AGENT_UNIT}}}"
+        )
 
 
 def _as_hosts_read_it(fleet: Fleet) -> Iterator[str]:

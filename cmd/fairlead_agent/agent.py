@@ -74,7 +74,7 @@ class Agent:
             settings.heartbeat,
             around.clock,
             around.log,
-            around.itself.was_heard,
+            around.itself.was_sent,
         )
         self._keys = Keyring(settings.keys, around.cloud, around.clock, around.log)
         self.workers: Sequence[Worker | Watcher] = [self._worker(name) for name in settings.fleets]
@@ -103,7 +103,9 @@ class Agent:
         if journal.lost:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         ways = Ways(
-            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys),
+            orders=Orders(
+                lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys, around.itself.was_read
+            ),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,

@@ -1,20 +1,23 @@
 """The agent as a service of its own, that it upgrades like any other: the unit `fairlead-agent.service` in an order.
 
 It cannot restart itself and see how that went. So it ends, once its journal says that it restarts; its launcher starts
-what is `current` then, and the new agent goes on at that step. It is restarted when SQS has taken a report of it: that
-is written into `heard`, and the launcher goes back from a release that does not get there (deploy/agent/launcher.py).
-The agent before it then finds why in `went-back.json`, and says so as the failure of the assignment.
+what is `current` then, and the new agent goes on at that step. It is restarted when SQS has taken a report of it and it
+has believed an order of its own fleet, as one that reads none could never be replaced: that is written into `heard`,
+and the launcher goes back from a release that does not get there (deploy/agent/launcher.py). The agent before it then
+finds why in `went-back.json`, and says so as the failure of the assignment.
 """
 
 import json
 import os
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from adapters.agent_protocol.orders import Release, Run
+from adapters.agent_protocol.orders import Order, Release, Run
+from adapters.agent_protocol.places import AGENT_UNIT, is_agents, is_one_in_the_other
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import Runner
 from fairlead_agent.durable import remove, sync_folder, write_whole
@@ -23,28 +26,45 @@ from fairlead_agent.running import Process
 from fairlead_agent.service import Service
 from fairlead_agent.trouble import Interrupted, Trouble
 
-UNIT = "fairlead-agent.service"
+UNIT = AGENT_UNIT
 PROGRAM = "fairlead-agent.pyz"
 _HEARD, _WENT_BACK = "heard", "went-back.json"
 _NO_LAUNCHER = "no launcher started this agent, so it cannot upgrade itself; install its package"
+_SAME = 30.0  # seconds that the agent before has to get through where a new one did not; else it is the road's fault
 _PAUSE = 0.5  # seconds between two looks whether it was heard, and whether others are at work
 _OTHERS = 900.0  # seconds that the deploys of other fleets may take before they are interrupted, and resumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Itself:
-    """What the launcher said. `leaving` is set where this process is to end; `heard` where SQS took a report of it."""
+    """What the launcher said. `leaving` is set where this process is to end; `heard` where it was."""
 
     version: str
     root: Path | None = None  # its own; None: no launcher started it
     release: str = ""  # that this process is; empty: the one of the package
     leaving: Event = field(default_factory=Event)
-    heard: Event = field(default_factory=Event)
+    sent: Event = field(default_factory=Event)  # SQS took a report of this process
+    read: Event = field(default_factory=Event)  # this process believed an order of the agent's own fleet
+    heard: Event = field(default_factory=Event)  # that is written down
     others: dict[str, Callable[[], bool]] = field(default_factory=dict)  # by fleet: whether it is at work
 
-    def was_heard(self) -> None:
-        """SQS took a report: this release needs no launcher any more. Raises OSError, and may be called again."""
-        if self.heard.is_set():
+    def was_sent(self) -> None:
+        """SQS took a report. Raises OSError, and may be called again."""
+        self.sent.set()
+        self.settle()
+
+    def was_read(self, order: Order) -> None:
+        """A fleet's order was believed."""
+        releases = [each for each in (order.target, order.base) if each is not None]
+        if any(is_agents(each.lifecycle.run.unit) for each in releases):
+            self.read.set()
+
+    def settle(self) -> None:
+        """Write down that this release was heard, as soon as it was. Raises OSError, and may be called again.
+
+        The agent of the package is on no trial: it needs no order.
+        """
+        if self.heard.is_set() or not self.sent.is_set() or not (self.read.is_set() or not self.release):
             return
         if self.root is not None and self.root.is_dir():
             write_whole(self.root / _HEARD, f"{self.release}\n".encode())
@@ -60,7 +80,9 @@ class Itself:
 
     def check(self, release: Release, root: Path) -> None:
         """Before anything is touched. Raises `Trouble` (REFUSED) where this agent cannot become that release."""
-        if release.lifecycle.run.unit != UNIT:
+        if not is_agents(release.lifecycle.run.unit):
+            if self.root is not None and is_one_in_the_other(str(root.resolve()), str(self.root.resolve())):
+                raise _refused(f"{root} is the agent's own, which is upgraded as {UNIT} only; give another `root`")
             return
         if self.root is None:
             raise _refused(_NO_LAUNCHER)
@@ -102,7 +124,7 @@ class OwnService(Service):
 
     def restart(self, how: Run, folder: Path, stop: Event, within: float = 0.0) -> None:
         """As for any service; for the agent's own unit this process ends, or was restarted and waits to be heard."""
-        if how.unit != UNIT:
+        if not is_agents(how.unit):
             super().restart(how, folder, stop, within)
             return
         if stop.is_set():
@@ -112,7 +134,7 @@ class OwnService(Service):
             raise _refused(_NO_LAUNCHER)
         if wanted != itself.release:
             if why := itself.went_back(wanted):
-                raise Trouble(Blame.UNHEALTHY, f"the new agent {why}")
+                raise Trouble(self._blame(stop), f"the new agent {why}")
             self._let_others_end(stop)
             self._log("hands-over", fleet=self._fleet, release=wanted)
             itself.leaving.set()
@@ -120,7 +142,18 @@ class OwnService(Service):
         while not itself.is_known and not itself.heard.wait(_PAUSE):  # what takes too long is ended by the launcher
             if stop.is_set():
                 raise Interrupted
+            with suppress(OSError):  # who sends tries again, and says so
+                itself.settle()
         itself.forget()
+
+    def _blame(self, stop: Event) -> Blame:
+        """Where this agent neither reports nor reads, the new one could not either. Raises `Interrupted`."""
+        until = monotonic() + _SAME
+        for event in (self._itself.heard, self._itself.read):
+            while not event.wait(_PAUSE) and monotonic() < until:
+                if stop.is_set():
+                    raise Interrupted
+        return Blame.UNHEALTHY if self._itself.heard.is_set() and self._itself.read.is_set() else Blame.TRANSIENT
 
     def _let_others_end(self, stop: Event) -> None:
         """A deploy of another fleet is not cut in two for this one. Raises `Interrupted`."""
@@ -135,7 +168,7 @@ class OwnService(Service):
     def beneath(self, how: Run, folder: Path) -> str:
         """The agent of the package, where this is that one: nothing of ours is active then."""
         itself = self._itself
-        if how.unit != UNIT or itself.root is None or itself.release:
+        if not is_agents(how.unit) or itself.root is None or itself.release:
             return ""
         remove(folder)
         sync_folder(folder.parent)
@@ -144,15 +177,15 @@ class OwnService(Service):
 
     def is_running(self, how: Run) -> bool:
         """This very process is there."""
-        return how.unit == UNIT or super().is_running(how)
+        return is_agents(how.unit) or super().is_running(how)
 
     def process(self, how: Run) -> Process | None:
         """This very process, by the kernel's clock."""
-        return _own_process() if how.unit == UNIT else super().process(how)
+        return _own_process() if is_agents(how.unit) else super().process(how)
 
     def failure(self, how: Run) -> str:
         """This very process has not failed."""
-        return "" if how.unit == UNIT else super().failure(how)
+        return "" if is_agents(how.unit) else super().failure(how)
 
 
 def _own_process() -> Process | None:

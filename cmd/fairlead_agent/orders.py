@@ -43,13 +43,19 @@ class Orders:
     """One fleet's order. Not for two threads at once."""
 
     def __init__(
-        self, client: Callable[[], Any], bucket: str, fleet: str, keys: Callable[[], Mapping[str, str]]
+        self,
+        client: Callable[[], Any],
+        bucket: str,
+        fleet: str,
+        keys: Callable[[], Mapping[str, str]],
+        was_read: Callable[[Order], None] = lambda _order: None,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._key = order_key(fleet)
         self._fleet = fleet
         self._keys = keys
+        self._was_read = was_read  # called with each order that is believed
         self._etag = ""
         self._body = b""
         self._believed: tuple[_Known, Order] | None = None
@@ -71,6 +77,7 @@ class Orders:
         except Trouble as trouble:
             return Look(trouble=trouble.message, absent=isinstance(trouble, _NoOrder))
         self._believed = (known, order)
+        self._was_read(order)
         return Look(order=order)
 
     def _again(self, known: _Known, now: datetime) -> Order | None:

@@ -1,9 +1,11 @@
 """The beginning of fairlead-agent.pyz: lays its parts into a private folder, proves them, and starts the agent there.
 
 Compiled modules cannot be loaded from inside a zip. So the parts are unpacked once, into
-`<cache>/<digest of all parts>`, and every file is compared with its SHA-256 at each start: what a crash cut off or
-somebody changed is laid anew. The cache is `$CACHE_DIRECTORY`, which systemd gives; else /var/cache/fairlead-agent for
-root, and a folder in ~/.cache for anybody else. It must be the user's own, and nobody else's to write to.
+`<cache>/<digest of all parts>`, and compiled. Every file is compared with its SHA-256 at each start: what a crash cut
+off, or somebody changed or added, is laid anew. Nothing is compiled there later, as nobody could prove that.
+
+The cache is `$CACHE_DIRECTORY`, which systemd gives; else /var/cache/fairlead-agent for root, and a folder in ~/.cache
+for anybody else. It must be the user's own, and nobody else's to write to.
 
 A lock is held on the folder in use, as botocore reads files from it late; what nobody uses is thrown away.
 """
@@ -13,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import py_compile
 import shutil
 import stat
 import sys
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 BAD = 2  # exit code: it could not start
+_COMPILED = "compiled.json"  # SHA-256 by path of what was compiled
 _HELD: list[IO[str]] = []  # for as long as the process lives
 
 
@@ -82,10 +86,17 @@ def _is_taken(lock: IO[str]) -> bool:
 
 
 def _is_whole(folder: Path, files: dict[str, str]) -> bool:
+    """All is there as it was laid, and nothing else is."""
     try:
-        return all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == sealed for name, sealed in files.items())
-    except OSError:
+        known = {**json.loads((folder / _COMPILED).read_bytes()), **files}
+        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()} - {_COMPILED}
+        return found == set(known) and all(_digest(folder / name) == sealed for name, sealed in known.items())
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _unpack(packed: zipfile.ZipFile, folder: Path, files: dict[str, str]) -> None:
@@ -99,8 +110,17 @@ def _unpack(packed: zipfile.ZipFile, folder: Path, files: dict[str, str]) -> Non
         path = unfinished / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        os.utime(path, (0, 0))  # what Python compiles is known by the time of its source
+    compiled = {str(path.relative_to(unfinished)): _digest(path) for path in _compile(unfinished)}
+    (unfinished / _COMPILED).write_text(json.dumps(compiled))
     unfinished.rename(folder)
+
+
+def _compile(folder: Path) -> list[Path]:
+    """For this Python; another one compiles in memory. What does not compile is not for it."""
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH  # the sources are proven
+    for path in folder.rglob("*.py"):
+        py_compile.compile(str(path), invalidation_mode=mode, quiet=2)
+    return list(folder.rglob("*.pyc"))
 
 
 def _sweep(cache: Path, folder: Path) -> None:
@@ -124,6 +144,7 @@ def main() -> int:
         return BAD
     sys.path[:] = [str(folder), *(each for each in sys.path if each != str(archive) and each != sys.argv[0])]
     sys.path_importer_cache.clear()
+    sys.dont_write_bytecode = True
     from fairlead_agent.cli import main as agent
 
     return agent()

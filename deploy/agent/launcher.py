@@ -1,8 +1,9 @@
 """Starts the agent: the release of it that is `current`, else the one of the package. It is never upgraded by orders.
 
-A release that was not heard yet, as SQS took no report of it, is on trial. Whatever is wrong with it, this file goes
-back to the one before when it was started `STARTS` times, or `health.within` and `GRACE` after its first start. While
-it is on trial a process of this file watches it, and kills it when the time is over.
+A release that was not heard yet, as SQS took no report of it or it read no order, is on trial. Whatever is wrong with
+it, this file goes back to the one before when it ended `STARTS` times and `LEAST` is over, or `health.within` and
+`GRACE` after its first start. While it is on trial a process of this file watches it, and kills it when the time is
+over.
 
 All that is known is in the agent's own root, `/opt/fairlead-agent/self`, and is on the disk before it is acted on:
 
@@ -20,12 +21,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(os.environ.get("FAIRLEAD_AGENT_SELF", "/opt/fairlead-agent/self"))
 PACKAGED = Path(__file__).resolve().with_name("fairlead-agent.pyz")
 NAME = "fairlead-agent.pyz"
-STARTS = 3  # of a release on trial
+STARTS, LEAST = 3, 60.0  # of a release on trial, and seconds: what is short, like metadata away, is not its fault
 WITHIN, GRACE = 120.0, 30.0  # seconds
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -61,20 +62,31 @@ def objection(release: str) -> tuple[str, float]:
         return str(read("went-back.json").get("why")), 0.0
     if not archive_of(release).is_file():
         return f"has no {NAME}", 0.0
-    within, boot, before = patience(release), boot_id(), read("trial.json")
-    is_known = before.get("release") == release
-    starts = int(before.get("starts", 0)) if is_known else 0
-    began = float(before.get("began", 0.0)) if is_known and before.get("boot") == boot else time.monotonic()
-    left = began + within - time.monotonic()
+    within, boot, now = patience(release), boot_id(), time.monotonic()
+    starts, began = tried(release, boot, now)
+    first = now if began is None else began
+    left = first + within - now
+    if starts >= STARTS and (began is None or now - began >= LEAST or left <= 0):  # None: it took the host with it
+        return f"ended {starts} times before it was heard", 0.0
     if left <= 0:
-        return f"was not heard within {within:g} s", 0.0
-    if starts >= STARTS:
-        return f"ended {STARTS} times before it was heard", 0.0
+        return f"did not report and read its order within {within:g} s", 0.0
     try:
-        write("trial.json", json.dumps({"release": release, "starts": starts + 1, "boot": boot, "began": began}))
+        write("trial.json", json.dumps({"release": release, "starts": starts + 1, "boot": boot, "began": first}))
     except OSError as error:
         return f"could not be tried: {error}", 0.0
     return "", left
+
+
+def tried(release: str, boot: str, now: float) -> tuple[int, float | None]:
+    """How often a release was started, and when first; None: not since this boot. What makes no sense is no trial."""
+    said = read("trial.json")
+    try:
+        starts, began = int(said["starts"]), float(said["began"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0, None
+    if said.get("release") != release or starts < 0:
+        return 0, None
+    return starts, began if said.get("boot") == boot and 0 <= began <= now else None
 
 
 def go_back(release: str, why: str) -> None:
@@ -96,23 +108,37 @@ def go_back(release: str, why: str) -> None:
 
 
 def watch(release: str, seconds: float) -> None:
-    """Leave a process behind that kills this one, which becomes the agent, unless it is heard in time."""
+    """Leave a process behind that kills this one, the agent to be, unless it is heard in time. Raises OSError."""
     agent = os.pidfd_open(os.getpid())
     child = os.fork()
-    if child:
-        os.close(agent)
-        os.waitpid(child, 0)
-        return
-    if os.fork() == 0:  # of its own, so that the agent has no child that it does not know
-        until, ended = time.monotonic() + seconds, select.poll()
-        ended.register(agent, select.POLLIN)
-        while time.monotonic() < until and heard() != release:
-            if ended.poll(1000):
-                os._exit(0)
-        if heard() != release:
-            say(f"the agent of release {release} was not heard in time and is ended")
-            signal.pidfd_send_signal(agent, signal.SIGKILL)
-    os._exit(0)
+    if child == 0:
+        leave_watcher(agent, release, seconds)
+    os.close(agent)
+    if os.waitpid(child, 0)[1]:
+        raise OSError("there is nobody to watch it")
+
+
+def leave_watcher(agent: int, release: str, seconds: float) -> NoReturn:
+    """Of its own, so that the agent has no child that it does not know. Whatever happens, it becomes no agent."""
+    failed = 1
+    try:
+        if os.fork() == 0:
+            end_unless_heard(agent, release, seconds)
+        failed = 0
+    finally:
+        os._exit(failed)
+
+
+def end_unless_heard(agent: int, release: str, seconds: float) -> None:
+    """Returns when the agent was heard, ended by itself or was ended."""
+    until, ended = time.monotonic() + seconds, select.poll()
+    ended.register(agent, select.POLLIN)
+    while time.monotonic() < until and heard() != release:
+        if ended.poll(1000):
+            return
+    if heard() != release:
+        say(f"the agent of release {release} was not heard in time and is ended")
+        signal.pidfd_send_signal(agent, signal.SIGKILL)
 
 
 def known_good() -> str:
@@ -149,7 +175,7 @@ def patience(release: str) -> float:
     try:
         said = json.loads((ROOT / "releases" / release / ".fairlead.json").read_bytes())
         return float(said["release"]["health"]["within"]) + GRACE
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return WITHIN + GRACE
 
 
@@ -165,7 +191,7 @@ def read(name: str) -> dict[str, Any]:
     """A file of ours; what cannot be read holds nothing."""
     try:
         found = json.loads((ROOT / name).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,6 +1,7 @@
 """The agent's zipapp and its Debian package: what is in them, that they are always the same, and that they begin."""
 
 import ast
+import base64
 import configparser
 import fcntl
 import os
@@ -20,6 +21,7 @@ from deploy.agent.__main__ import build, main
 from deploy.agent.archive import zipped
 from deploy.agent.deb import Content, packed
 from fairlead_agent.itself import PROGRAM, UNIT
+from fairlead_agent.settings import BadSettings, read_settings
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "deploy" / "agent"
@@ -99,6 +101,47 @@ def test_what_was_changed_or_cut_off_in_its_folder_is_laid_anew(
     ended = run(pyz, cache)
 
     assert ("small 1.0.0\n", 0) == (ended.stdout, ended.returncode)
+
+
+HARM: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda compiled: os.truncate(compiled, compiled.stat().st_size - 10),
+    "emptied": lambda compiled: os.truncate(compiled, 0),
+    "other code": lambda compiled: shutil.copy(compiled.with_name(compiled.name.replace("cli", "__init__")), compiled),
+    "gone": lambda compiled: compiled.unlink(),
+    "without its list": lambda compiled: (compiled.parents[2] / "compiled.json").unlink(),
+    "with a list of nonsense": lambda compiled: (compiled.parents[2] / "compiled.json").write_text("[1]"),
+    "added to": lambda compiled: (compiled.parents[2] / "json.py").write_text("raise SystemExit(77)"),
+}
+
+
+@pytest.mark.parametrize("harm", sorted(HARM))
+def test_what_was_compiled_is_laid_anew_where_it_was_damaged(
+    small: Callable[..., Path], tmp_path: Path, harm: str
+) -> None:
+    cache, pyz = tmp_path / "cache", small()
+    run(pyz, cache)
+    (compiled,) = folder_in(cache).glob("fairlead_agent/__pycache__/cli.*.pyc")
+    whole = contents(folder_in(cache))
+    HARM[harm](compiled)
+
+    ended = run(pyz, cache)
+
+    assert ("small 1.0.0\n", 0, "") == (ended.stdout, ended.returncode, ended.stderr)
+    assert whole == contents(folder_in(cache))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_laid_once_is_not_laid_again(small: Callable[..., Path], tmp_path: Path) -> None:
+    cache, pyz = tmp_path / "cache", small()
+    run(pyz, cache)
+    before = {path: path.stat().st_ino for path in folder_in(cache).rglob("*")}
+
+    run(pyz, cache)
+
+    assert before == {path: path.stat().st_ino for path in folder_in(cache).rglob("*")}
 
 
 def test_what_was_changed_while_an_agent_runs_from_it_is_told_and_not_touched(
@@ -257,7 +300,17 @@ def test_a_file_of_an_odd_number_of_bytes_and_a_deep_one_come_out_again(tmp_path
     assert 0o700 == stat.S_IMODE((tmp_path / "out/top").stat().st_mode)
 
 
-def test_the_example_of_settings_is_sound(tmp_path: Path) -> None:
-    from fairlead_agent.settings import read_settings
+def test_the_example_of_settings_is_sound_once_its_places_are_filled_and_is_refused_before(tmp_path: Path) -> None:
+    """Nobody shall believe orders that are signed by the key of an example."""
+    mine, example = tmp_path / "agent.yaml", (HOME / "agent.yaml").read_text()
+    key = base64.b64encode(bytes(range(32))).decode()
+    places = [("<the bucket", "b-1", r":3: bucket: must be the name"), ("<a public key", key, r":4: keys\.<the key")]
+    for place, value, why in places:
+        mine.write_text(example)
+        with pytest.raises(BadSettings, match=why):
+            read_settings(mine)
+        example = re.sub(f"{place}[^>]*>", value, example)
 
-    assert {"prod/matchmaker"} == set(read_settings(HOME / "agent.yaml").fleets)
+    mine.write_text(example)
+
+    assert {"prod/matchmaker"} == set(read_settings(mine).fleets)

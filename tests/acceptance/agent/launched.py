@@ -28,10 +28,21 @@ class Packages:
     def agent(self, version: str) -> bytes:
         """The real agent, which says this version."""
         if version not in self._made:
-            parts = {**self._needed, **our_parts(version)}
-            python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-            self._made[version] = zipped(parts, version, [python], [os.uname().machine], 0)
+            self._made[version] = self._zipped(version, {})
         return self._made[version]
+
+    def blind(self, version: str) -> bytes:
+        """An agent that reports as any does, and can read no order."""
+        more = (
+            b"\n\ndef _blind(_orders):\n    raise Trouble.of_the_road('cannot read any')\n\n\nOrders._read = _blind\n"
+        )
+        return self._zipped(version, {"fairlead_agent/orders.py": more})
+
+    def _zipped(self, version: str, more: Mapping[str, bytes]) -> bytes:
+        parts = {**self._needed, **our_parts(version)}
+        parts |= {name: parts[name] + added for name, added in more.items()}
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        return zipped(parts, version, [python], [os.uname().machine], 0)
 
     @staticmethod
     def program(text: str) -> bytes:
@@ -50,9 +61,13 @@ class Unit:
         self._program = folder / "opt/fairlead-agent"
         self._program.mkdir(parents=True, exist_ok=True)
         launcher = (HOME / "launcher.py").read_text()
-        assert "WITHIN, GRACE = 120.0, 30.0" in launcher
-        text = launcher.replace("WITHIN, GRACE = 120.0, 30.0", f"WITHIN, GRACE = 120.0, {GRACE}")
-        (self._program / "launcher.py").write_text(text)
+        for said, instead in (
+            ("GRACE = 120.0, 30.0", f"GRACE = 120.0, {GRACE}"),
+            ("LEAST = 3, 60.0", "LEAST = 3, 0.0"),
+        ):
+            assert said in launcher
+            launcher = launcher.replace(said, instead)
+        (self._program / "launcher.py").write_text(launcher)
         (self._program / PROGRAM).write_bytes(packaged)
         self._command = [sys.executable, "-I", str(self._program / "launcher.py"), "run", "--config", str(config)]
         self._environment = {**environment, "FAIRLEAD_AGENT_SELF": str(self.root)}

@@ -102,15 +102,29 @@ def _debootstrap(folder: Path) -> tuple[list[str], dict[str, str]]:
         return [found], {}
     if shutil.which("apt-get") is None:
         pytest.skip("there is neither debootstrap nor apt-get here")
-    ended = subprocess.run(
-        ["apt-get", "download", "debootstrap"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    said = _apt(folder, "download", "debootstrap")
+    if not list(folder.glob("debootstrap_*.deb")):  # a fresh machine has no lists yet; these are the test's own
+        own = [f"-o=Dir::State::Lists={folder}/lists", f"-o=Dir::Cache={folder}/cache"]
+        for inner in ("lists/partial", "cache/archives/partial"):
+            (folder / inner).mkdir(parents=True)
+        said += _apt(folder, *own, "update") + _apt(folder, *own, "download", "debootstrap")
     packages = list(folder.glob("debootstrap_*.deb"))
     if not packages:
-        pytest.skip(f"apt-get cannot fetch debootstrap: {ended.stderr.strip()[-400:]}")
+        pytest.skip(f"apt-get cannot fetch debootstrap: {said.strip()[-400:]}")
     subprocess.run(["dpkg", "--extract", packages[0], folder / "x"], check=True)
     home = folder / "x/usr/share/debootstrap"
     return ["sh", str(folder / "x/usr/sbin/debootstrap")], {"DEBOOTSTRAP_DIR": str(home)}
+
+
+def _apt(folder: Path, *words: str) -> str:
+    """What it complained of."""
+    try:
+        ended = subprocess.run(
+            ["apt-get", *words], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"apt-get {words[-1]} took more than 120 s"
+    return ended.stderr
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from adapters.agent_protocol.orders import Artifact, Health, Lifecycle, Release, Run
+from adapters.agent_protocol.orders import Artifact, Health, Lifecycle, Order, Release, Run
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import run
 from fairlead_agent.itself import PROGRAM, UNIT, Itself, OwnService, launched
@@ -41,6 +42,11 @@ def release(**more: Any) -> Release:
     artifact = Artifact(name="fairlead-agent", version="2", format="file", source="s3://b/k", to=said["to"], sha256="0")
     lifecycle = Lifecycle(root="/opt/x", run=Run(unit=said["unit"]), health=Health(command="true"))
     return Release(digest="d", commit="c", version="2", components={}, artifacts=(artifact,), lifecycle=lifecycle)
+
+
+def order(**more: Any) -> Order:
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    return Order(fleet="prod/x", sequence=1, target=release(**more), issued=now, expires=now)
 
 
 def test_an_agent_that_is_not_what_is_current_hands_over(root: Path, service_of: Callable[..., OwnService]) -> None:
@@ -92,7 +98,14 @@ def test_the_new_agent_is_restarted_when_it_was_heard(root: Path, service_of: Ca
     thread.join(0.3)
     assert thread.is_alive()
 
-    itself.was_heard()
+    itself.was_sent()
+    thread.join(1.0)
+    assert thread.is_alive()
+    assert not (root / "heard").exists()
+    itself.was_read(order(unit="matchmaker.service"))
+    thread.join(1.0)
+    assert thread.is_alive()
+    itself.was_read(order())
     thread.join(30.0)
 
     assert not thread.is_alive()
@@ -110,7 +123,11 @@ def test_what_the_launcher_went_back_from_has_failed_and_is_forgotten_with_the_w
 ) -> None:
     (root / "went-back.json").write_text(json.dumps({"release": NEW, "why": "ended 3 times"}))
     (root / "heard").write_text(f"{OLD}\n")
-    service = service_of(itself_in(root))
+    itself = itself_in(root)
+    itself.was_read(order())
+    itself.was_sent()
+    (root / "heard").write_text(f"{OLD}\n")
+    service = service_of(itself)
 
     with pytest.raises(Trouble, match="the new agent ended 3 times") as raised:
         service.restart(OURS, root / "current", Event())
@@ -120,6 +137,33 @@ def test_what_the_launcher_went_back_from_has_failed_and_is_forgotten_with_the_w
     service.restart(OURS, root / "current", Event())
 
     assert not (root / "went-back.json").exists()
+
+
+@pytest.mark.parametrize("gets", ["no order", "no report", "neither"])
+def test_where_the_agent_before_does_not_get_through_either_nobody_is_blamed(
+    root: Path, service_of: Callable[..., OwnService], monkeypatch: pytest.MonkeyPatch, gets: str
+) -> None:
+    monkeypatch.setattr("fairlead_agent.itself._SAME", 0.1)
+    (root / "went-back.json").write_text(json.dumps({"release": NEW, "why": "ended 3 times"}))
+    itself = itself_in(root)
+    if gets == "no order":
+        itself.was_sent()
+    if gets == "no report":
+        itself.was_read(order())
+
+    with pytest.raises(Trouble, match="ended 3 times") as raised:
+        service_of(itself).restart(OURS, root / "current", Event())
+
+    assert Blame.TRANSIENT is raised.value.blame
+
+
+def test_the_agent_of_the_package_is_heard_without_an_order(root: Path) -> None:
+    """Otherwise what was heard before it would be gone back to."""
+    (root / "heard").write_text(f"{OLD}\n")
+
+    itself_in(root, "").was_sent()
+
+    assert "\n" == (root / "heard").read_text()
 
 
 def test_beneath_it_all_is_the_agent_of_the_package(root: Path, service_of: Callable[..., OwnService]) -> None:
@@ -151,6 +195,32 @@ def test_what_it_cannot_become_is_refused(root: Path, launched_in: bool, more: d
 def test_another_root_than_its_own_is_refused(root: Path) -> None:
     with pytest.raises(Trouble, match="own root is"):
         itself_in(root).check(release(), root / "elsewhere")
+
+
+@pytest.mark.parametrize("unit", [UNIT, "fairlead-agent"])
+def test_its_own_unit_is_known_without_the_suffix_too(
+    root: Path, service_of: Callable[..., OwnService], unit: str
+) -> None:
+    itself = itself_in(root)
+
+    with pytest.raises(Trouble, match="own root is"):
+        itself.check(release(unit=unit), root / "elsewhere")
+    with pytest.raises(Interrupted):
+        service_of(itself).restart(Run(unit=unit), root / "current", Event())
+
+    assert itself.leaving.is_set()
+    assert service_of(itself).is_running(Run(unit=unit))
+    assert "" == service_of(itself).failure(Run(unit=unit))
+
+
+@pytest.mark.parametrize("place", [".", "..", "deeper", "../self/../self"])
+@pytest.mark.parametrize("unit", ["matchmaker.service", "fairlead-agent.timer"])
+def test_its_own_root_is_nobody_elses(root: Path, place: str, unit: str) -> None:
+    with pytest.raises(Trouble, match="is the agent's own") as raised:
+        itself_in(root).check(release(unit=unit), root / place)
+
+    assert Blame.REFUSED is raised.value.blame
+    itself_in(root).check(release(unit=unit), root.parent / "selfish")
 
 
 def test_services_of_others_are_none_of_its_business(root: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,16 @@ class Home:
         (self.root / name).write_text(json.dumps(said))
 
 
+def changed(folder: Path, said: str, instead: str) -> None:
+    """Lay the launcher there, with one thing in it exchanged."""
+    assert said in LAUNCHER.read_text()
+    (folder / "launcher.py").write_text(LAUNCHER.read_text().replace(said, instead))
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """`a` was heard; `b` was staged."""
-    (tmp_path / "launcher.py").write_text(LAUNCHER.read_text())
+    changed(tmp_path, "LEAST = 3, 60.0", "LEAST = 3, 0.0")
     (tmp_path / "fairlead-agent.pyz").write_text(SAYS.format("packaged"))
     made = Home(tmp_path)
     made.release(GOOD)
@@ -134,7 +141,7 @@ def test_its_time_is_counted_from_its_first_start_and_over_again_after_a_reboot(
     assert f"b {NEW} run" == home.start()
     home.write("trial.json", **{**trial, "began": trial["began"] - 10_000})
     assert f"a {GOOD} run" == home.start()
-    assert "was not heard within 150 s" == home.said("went-back.json")["why"]
+    assert "did not report and read its order within 150 s" == home.said("went-back.json")["why"]
 
 
 def test_the_time_that_it_has_is_that_of_its_health_check_and_some_more(home: Home) -> None:
@@ -147,7 +154,123 @@ def test_the_time_that_it_has_is_that_of_its_health_check_and_some_more(home: Ho
 
     home.start()
 
-    assert "was not heard within 40 s" == home.said("went-back.json")["why"]
+    assert "did not report and read its order within 40 s" == home.said("went-back.json")["why"]
+
+
+def test_what_ends_it_at_once_has_a_minute_to_go_away(home: Home) -> None:
+    """The metadata service may be away, or the disk full: that is not the fault of a release."""
+    (home.folder / "launcher.py").write_text(LAUNCHER.read_text())
+    home.switch(NEW)
+
+    assert [f"b {NEW} run"] * 5 == [home.start() for _ in range(5)]
+    trial = home.said("trial.json")
+    home.write("trial.json", **{**trial, "began": trial["began"] - 60})
+    assert f"a {GOOD} run" == home.start()
+    assert "ended 5 times before it was heard" == home.said("went-back.json")["why"]
+
+
+def test_what_takes_the_host_with_it_is_gone_back_from_after_three_boots(home: Home) -> None:
+    (home.folder / "launcher.py").write_text(LAUNCHER.read_text())
+    home.switch(NEW)
+    for _ in range(3):
+        home.start()
+        home.write("trial.json", **{**home.said("trial.json"), "boot": "before"})
+
+    assert f"a {GOOD} run" == home.start()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"starts": null}',
+        '{"began": "x"}',
+        '{"began": NaN}',
+        '{"began": 1e300}',
+        '{"starts": Infinity}',
+        '{"starts": -9}',
+        '{"starts": []}',
+    ],
+)
+def test_a_trial_that_makes_no_sense_counts_as_none(home: Home, odd: str) -> None:
+    home.switch(NEW)
+    home.start()
+    trial = {**home.said("trial.json"), **json.loads(odd)}
+    (home.root / "trial.json").write_text(json.dumps(trial))
+
+    assert f"b {NEW} run" == home.start()
+    said = home.said("trial.json")
+    assert said["starts"] in {1, 2}
+    assert 0 < said["began"] <= time.monotonic()
+
+
+STAYS = """\
+import os, sys
+os.write(1, b"{} begins\\n")
+os.close(1)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+def who_began(home: Home) -> list[str]:
+    """What was said until the agent and whoever watches it had no more to say."""
+    for name, path in (("b", home.root / f"releases/{NEW}"), ("packaged", home.folder)):
+        (path / "fairlead-agent.pyz").write_text(STAYS.format(name))
+    command = [os.path.realpath(sys.executable), "-I", str(home.folder / "launcher.py"), "run"]
+    environment = {**os.environ, "FAIRLEAD_AGENT_SELF": str(home.root)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout is not None
+        return agent.stdout.read().splitlines()
+
+
+NOBODY_TO_END = """\
+import signal
+
+
+def _gone(*_):
+    raise ProcessLookupError
+
+
+signal.pidfd_send_signal = _gone
+"""
+
+
+def test_who_watches_an_agent_that_ends_just_then_becomes_none(home: Home) -> None:
+    changed(home.folder, "import signal\n", NOBODY_TO_END)
+    text = (home.folder / "launcher.py").read_text()
+    (home.folder / "launcher.py").write_text(text.replace("GRACE = 120.0, 30.0", "GRACE = 0.1, 0.1"))
+    (home.root / "heard").unlink()
+    home.switch(NEW)
+
+    said = who_began(home)
+
+    assert ["b begins"] == [line for line in said if line.endswith("begins")]
+    assert any("was not heard in time and is ended" in line for line in said)
+
+
+NO_SECOND_FORK = """\
+import time
+_fork, _forked = os.fork, []
+
+
+def _once():
+    if _forked:
+        raise BlockingIOError("Resource temporarily unavailable")
+    _forked.append(1)
+    return _fork()
+
+
+os.fork = _once
+"""
+
+
+def test_where_there_is_no_room_for_who_watches_one_agent_is_begun(home: Home) -> None:
+    changed(home.folder, "import time\n", NO_SECOND_FORK)
+    (home.root / "heard").unlink()
+    home.switch(NEW)
+
+    assert ["packaged begins"] == [line for line in who_began(home) if line.endswith("begins")]
+    assert "cannot be watched" == home.said("went-back.json")["why"]
 
 
 def blocked(home: Home, name: str) -> None:

@@ -142,6 +142,25 @@ def test_settings_that_cannot_work(made: SimpleNamespace, deploy: dict[str, Any]
     assert problems(made.fleet(deploy=deploy)) == [said]
 
 
+@pytest.mark.parametrize(
+    "root",
+    ["/opt/fairlead-agent/self", "/opt/fairlead-agent", "//opt/./fairlead-agent/self", "/opt/fairlead-agent/self/x"],
+)
+def test_the_agents_own_root_is_no_other_services(made: SimpleNamespace, root: str) -> None:
+    assert problems(made.fleet(deploy={"root": root})) == [
+        (
+            f"deploy.root: {root} is the agent's own; give a folder like /srv/checkout, "
+            "or upgrade the agent itself with run: {unit: fairlead-agent.service}"
+        )
+    ]
+    for unit in ("fairlead-agent.service", "fairlead-agent"):
+        assert problems(made.fleet(deploy={"root": root, "run": {"unit": unit}})) == []
+
+
+def test_a_root_beside_the_agents_own_is_anybodys(made: SimpleNamespace) -> None:
+    assert problems(made.fleet(deploy={"root": "/opt/fairlead-agents/self"})) == []
+
+
 def test_a_silence_shorter_than_two_heartbeats_is_warned_of(made: SimpleNamespace) -> None:
     assert problems(made.fleet(deploy={"silent_after": "30s"})) == [
         (
