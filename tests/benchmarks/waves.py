@@ -61,9 +61,11 @@ def waves(scale: Scale, folder: Path) -> Iterable[Measurement]:
             theirs = {}
             with floor(world, FLEET, fleets.bucket("prod"), folder / "floor") as bare:
                 for name, shares in WAVES.items():
-                    theirs[name] = Times()
+                    theirs[name], before = Times(), processor(bare.pids)
                     for _ in range(TRIALS):
                         theirs[name].add(bare.deploy(shares))
+                    spent = (processor(bare.pids) - before) * 1000 / TRIALS / len(bare.pids)
+                    about[name]["floor: ms of processor, a host"] = spent
     for name in WAVES:
         yield _measured(name, scale, ours[name], theirs[name], about[name])
 
@@ -92,6 +94,7 @@ def _ours(world: BulkProcess, fleets: BulkFleets, folder: Path) -> tuple[dict[st
                 "passes of the fleet": (after[2] - before[2]) / TRIALS,
                 "orders": calls.get("s3:PUT", calls.get("s3:PutObject", 0)) / TRIALS,
                 "messages sent, a host": calls.get("sqs:SendMessage", 0) / TRIALS / len(pids),
+                "calls, a host": sum(calls.get(name, 0) for name in OF_HOSTS) / TRIALS / len(pids),
                 "MiB of an agent": median(resident(pids)),
             }
         watch.close()
