@@ -196,10 +196,15 @@ class Worker:
                 raise Interrupted
             order = self._look.order
             if order is not None:
-                self._accept(order)
+                self._journal.imagine(self._accepted(order))
             if self._leaving:
-                return decide_leaving(self._journal.memory), order  # no newer order interrupts
-            decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
+                decision: Decision = decide_leaving(self._journal.memory)  # no newer order interrupts
+            else:
+                decision = decide(order, self._blank.host, self._journal.memory, self._seen.facts)
+            if not isinstance(decision, Begin):  # which is written down before anything is done for it
+                self._remember(self._journal.memory)
+            if self._leaving:
+                return decision, order
             self._at_work = self._key_of(decision, order)
             return decision, order
 
@@ -211,10 +216,16 @@ class Worker:
             return None
         return self._before.key_of(order) if self._before.is_due(order) else self._wanted(order)
 
-    def _accept(self, order: Order) -> None:
-        """Remember the order's sequence before anything is done for it, and where it forbids to go back to."""
-        known = replace(self._journal.memory, rejected=tuple(order.rejected), base=order.base.id if order.base else "")
-        self._remember(replace(known, sequence=order.sequence, meaning=self._meaning_of(order), expires=order.expires))
+    def _accepted(self, order: Order) -> Memory:
+        """The order's sequence, and where it forbids to go back to: remembered before anything is done for it."""
+        return replace(
+            self._journal.memory,
+            rejected=tuple(order.rejected),
+            base=order.base.id if order.base else "",
+            sequence=order.sequence,
+            meaning=self._meaning_of(order),
+            expires=order.expires,
+        )
 
     def _meaning_of(self, order: Order) -> str:
         """Worked out once: an order may name thousands of hosts."""
