@@ -1,4 +1,4 @@
-"""Intents as orders: which of them can be ordered at all, an order that leaves hosts out, and whom one concerns. Pure."""
+"""Intents as orders: which of them can be ordered at all, whom an order concerns, one that leaves hosts out. Pure."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace

@@ -51,7 +51,7 @@ class Cloud:
             read_timeout=read,
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=4,
-            user_agent=f"fairlead-agent botocore/{botocore.__version__}",  # botocore's own is put together anew each time
+            user_agent=f"fairlead-agent botocore/{botocore.__version__}",  # its own is made anew each time
             response_checksum_validation="when_required",  # what is read is proven by what it must be
         )
         return self._session.create_client(service, config=config)

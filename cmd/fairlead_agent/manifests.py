@@ -70,7 +70,7 @@ class Manifests:
     def read(self, folder: Path) -> Manifest:
         """As `read_manifest`."""
         try:
-            found = os.stat(folder / NAME)
+            found = (folder / NAME).stat()
         except OSError:
             return read_manifest(folder)  # which says what is wrong
         key = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)

@@ -22,6 +22,7 @@ WAVES = {"one wave": (1.0,), "four waves": (0.25, 0.5, 0.75, 1.0)}
 LOOK = 0.01  # seconds between two looks at the ledger
 TRIALS = 3
 REPORTED = "FROM reports WHERE body LIKE :said"
+OF_HOSTS = ("s3:GET", "sqs:ReceiveMessage", "sqs:DeleteMessageBatch", "sqs:SendMessage")  # nearly
 BUDGET, OF = 2.0, 200  # DESIGN 8: for one wave over so many; over a few the floor is a moment
 
 
