@@ -46,7 +46,7 @@ from adapters.trigger.publishing import NO_KEY, Published, Publisher, Undone
 from adapters.trigger.releases import lasts_at_most
 from adapters.trigger.rules import problems_of
 from adapters.trigger.settings import TriggerSettings, settings_of
-from adapters.trigger.starting import settled_before, undone, without
+from adapters.trigger.starting import is_news, settled_before, undone, without
 from adapters.trigger.strangers import spared
 from adapters.trigger.waves import waves_of
 from desired_state.model import Fleet
@@ -244,7 +244,10 @@ class Trigger:
             yield replace(ended, message=f"{ended.message}; {late}") if late else ended
 
     def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
-        """Keep in S3 what stands, signed for long enough. A quiet pass has not looked, and changes nothing."""
+        """Keep in S3 what stands, signed for long enough. A quiet pass has not looked, and changes nothing.
+
+        Hosts are woken only by what asks something else of one of them: the rest they find when they look next.
+        """
         if order_feed(fleet.name) not in snapshots:
             return ""
         try:
@@ -255,10 +258,14 @@ class Trigger:
             )
         except Undone as trouble:
             return str(trouble)
-        if published is not None and published.sha256:
+        if published is not None and published.sha256 and self._is_news(fleet, published, snapshots):
             self._publisher.hint(fleet, published, lease)
         replaced = published.replaced if published is not None else ""
         return f"{replaced}; it was written anew, look who wrote there" if replaced else ""
+
+    def _is_news(self, fleet: Fleet, published: Published, snapshots: Snapshots) -> bool:
+        hosts = [host.id for host in seen_hosts(fleet, snapshots)]
+        return not is_whole(fleet, snapshots) or is_news(published.known, published.order, hosts)
 
     def _publish(self, standing: Standing, snapshots: Snapshots, lease: Lease) -> Published:
         fleet = standing.target.fleet

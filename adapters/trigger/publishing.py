@@ -49,6 +49,7 @@ class Published:
     replaced: str = ""  # what was wrong with what lay there
     said: tuple[str, ...] = ()
     hosts: int = 0  # that report: as many will look
+    known: Order | None = None  # what hosts were asked until now; None: nothing of ours, or they know of a newer one
 
 
 class Publisher:
@@ -186,16 +187,19 @@ class Publisher:
             lost = str(trouble)
         if lost:
             order, digest = self._found(fleet, order, lost)
-        return Published(order=order, sha256=digest, replaced=placed.trouble, said=said, hosts=len(reported))
+        return Published(
+            order=order,
+            sha256=digest,
+            replaced=placed.trouble,
+            said=said,
+            hosts=len(reported),
+            known=known if known is not None and _is_newest(known, reported) else None,
+        )
 
     def _stands(self, known: Order, order: Order, reported: Sequence[int]) -> bool:
         """It says so already, hosts do not think it old, and it has long to live."""
         said = known.meaning == order.meaning
-        return (
-            said
-            and next_sequence([known.sequence, *reported]) == known.sequence + 1
-            and not half_spent(known, self._clock.now())
-        )
+        return said and _is_newest(known, reported) and not half_spent(known, self._clock.now())
 
     def _signed(self, order: Order) -> bytes:
         if self._key is None:
@@ -229,3 +233,8 @@ class Publisher:
 
     def _client(self, service: str, environment: Environment, region: str, *, once: bool = False) -> Any:
         return self._sessions.client(service, region, role=environment.role, account=environment.account, once=once)
+
+
+def _is_newest(order: Order, reported: Sequence[int]) -> bool:
+    """No host follows a newer one."""
+    return next_sequence([order.sequence, *reported]) == order.sequence + 1

@@ -1,4 +1,4 @@
-"""Intents as orders: which of them can be ordered at all, and an order that leaves hosts out. Pure."""
+"""Intents as orders: which of them can be ordered at all, whom an order concerns, one that leaves hosts out. Pure."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -50,6 +50,24 @@ def without(order: Order, hosts: Collection[UnitId], present: Iterable[UnitId]) 
     step = None if BEFORE in hosts else order.before
     attempts = {host: n for host, n in order.attempts.items() if host in kept}
     return replace(order, admitted=kept, attempts=attempts, before=step)
+
+
+def is_news(known: Order | None, order: Order, hosts: Collection[UnitId]) -> bool:
+    """Whether an order asks anything else of one of these hosts than the one before it did.
+
+    Another base alone is no news to hosts that are admitted: it says where the next failure may lead, and the order
+    that could fail will be news.
+    """
+    if known is None or not hosts:
+        return True
+    if (known.target, set(known.rejected), known.before) != (order.target, set(order.rejected), order.before):
+        return True
+    is_same_base = known.base == order.base
+    return not all(
+        known.admits(host) == order.admits(host)
+        and (known.attempts.get(host, 1) == order.attempts.get(host, 1) if order.admits(host) else is_same_base)
+        for host in hosts
+    )
 
 
 def _state(report: Body) -> str:

@@ -1,7 +1,6 @@
 """Artifacts: downloaded under a temporary name, verified while they are read, and only then given their name."""
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -14,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from adapters.agent_protocol.orders import Artifact
 from adapters.agent_protocol.reports import Blame
 from fairlead_agent.commands import Finished, Runner
-from fairlead_agent.durable import check_room, digest_of, make_folder, remove, sync_file, sync_folder
+from fairlead_agent.durable import check_room, digest_of, make_folder, remove
 from fairlead_agent.streams import pieces
 from fairlead_agent.trouble import Interrupted, Trouble, on_disk
 
@@ -48,8 +47,7 @@ class Artifacts:
             try:
                 found = self._obtain(artifact, partial, stop)
                 _check(artifact, found)
-                partial.replace(path)
-                sync_folder(self._folder)
+                partial.replace(path)  # not seen onto the disk: it is verified again before it is used again
             finally:
                 remove(partial)
         return path
@@ -121,8 +119,6 @@ def _write(chunks: Iterable[bytes], partial: Path) -> str:
         for chunk in chunks:
             sha.update(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     return sha.hexdigest()
 
 
@@ -139,7 +135,6 @@ def _from_apt(run: Runner, artifact: Artifact, partial: Path, stop: Event) -> st
         found = sorted(folder.glob("*.deb"))
         if not done.well or len(found) != 1:
             raise _apt_trouble(artifact, done)
-        sync_file(found[0])
         found[0].replace(partial)
         return digest_of(partial)
     finally:

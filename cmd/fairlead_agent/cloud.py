@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+import botocore
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -50,6 +51,8 @@ class Cloud:
             read_timeout=read,
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=4,
+            user_agent=f"fairlead-agent botocore/{botocore.__version__}",  # its own is made anew each time
+            response_checksum_validation="when_required",  # what is read is proven by what it must be
         )
         return self._session.create_client(service, config=config)
 

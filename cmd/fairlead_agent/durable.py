@@ -12,6 +12,7 @@ from fairlead_agent.trouble import Trouble
 
 _PIECE = 8 << 20  # bytes that are copied at once
 _NO_RANGES = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM})
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 RESERVE = 64 << 20  # bytes of a disk that are left to others
 
 
@@ -25,8 +26,11 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """Write a file of that mode from its first byte on, and see it on the disk. A leftover of that name goes."""
-    remove(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o600)
+    try:
+        descriptor = os.open(path, _NEW, mode & 0o600)
+    except FileExistsError:
+        remove(path)
+        descriptor = os.open(path, _NEW, mode & 0o600)
     try:
         view = memoryview(data)
         while view:

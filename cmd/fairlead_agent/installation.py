@@ -31,7 +31,7 @@ from fairlead_agent.durable import (
     sync_tree,
     write_whole,
 )
-from fairlead_agent.manifests import NAME, Manifest, Proven, component_of, read_manifest, write_manifest
+from fairlead_agent.manifests import NAME, Manifest, Manifests, Proven, component_of, write_manifest
 from fairlead_agent.premises import OUR_ID, Premises
 from fairlead_agent.staging import build, write_config
 from fairlead_agent.trouble import Trouble, on_disk
@@ -70,7 +70,7 @@ class Installation:
         self._drivers = drivers(means.run, means.dpkg_root)
         self._artifacts = Artifacts(self._releases / ".downloads", means.s3, means.run)
         self._proven = Proven()
-        self._seen: tuple[object, Manifest | None] | None = None
+        self._manifests = Manifests()
 
     def current(self) -> str | None:
         """The id of the active release; None: there is none, or `current` is not of our making."""
@@ -90,7 +90,7 @@ class Installation:
 
     def release(self, release_id: str) -> Release:
         """What a release on disk is, out of its manifest. Raises `Trouble` where that is missing or broken."""
-        return read_manifest(self._releases / release_id).release
+        return self._manifests.read(self._releases / release_id).release
 
     def folder(self, release_id: str) -> Path:
         """Where a staged release lies now; one that was built anew waits beside the one that it will replace."""
@@ -154,7 +154,7 @@ class Installation:
         with on_disk(f"activate {release_id} in {self._root}"):
             self._premises.check()
             self._put_in_place(release_id)
-            manifest = read_manifest(self._releases / release_id)
+            manifest = self._manifests.read(self._releases / release_id)
             self._install(manifest)
             if self.current() != release_id:
                 switch_link(self._link, f"releases/{release_id}")
@@ -185,7 +185,7 @@ class Installation:
     def _is_staged(self, release: Release) -> bool:
         """Whether a whole and unchanged one is there. The release's other settings are brought up to date."""
         for folder in (self._releases / f".{release.id}.ready", self._releases / release.id):
-            manifest = _manifest_in(folder)
+            manifest = self._manifest_in(folder)
             if manifest is None or not all(
                 self._proven.holds(folder, component, proofs) for component, proofs in manifest.proofs.items()
             ):
@@ -207,7 +207,7 @@ class Installation:
     def _newest(self) -> Iterator[tuple[Path, Manifest]]:
         for name in reversed(self.held()):
             folder = self._releases / name
-            manifest = _manifest_in(folder)
+            manifest = self._manifest_in(folder)
             if manifest is not None:
                 yield folder, manifest
 
@@ -293,20 +293,20 @@ class Installation:
         return (self._releases / _MARK).exists()
 
     def _current_manifest(self) -> Manifest | None:
-        """None also where it is broken. Read again only when it was written."""
+        """None also where it is broken."""
         name = self.current()
-        if name is None:
+        return self._manifest_in(self._releases / name) if name is not None else None
+
+    def _manifest_in(self, folder: Path) -> Manifest | None:
+        try:
+            return self._manifests.read(folder)
+        except Trouble:
             return None
-        path = self._releases / name / NAME
-        seen = path.stat() if path.exists() else None
-        key = (name, seen and (seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size))
-        if self._seen is None or self._seen[0] != key:
-            self._seen = (key, _manifest_in(self._releases / name))
-        return self._seen[1]
 
     def _take_away(self, path: Path) -> None:
         """Under another name first: what has a release's name is whole."""
         self._proven.forget(path)
+        self._manifests.forget(path)
         if OUR_ID.fullmatch(path.name):
             gone = path.with_name(f".{path.name}.gone")
             remove(gone)
@@ -319,10 +319,3 @@ def _is_ours(path: Path) -> bool:
     if OUR_ID.fullmatch(path.name):
         return is_folder(path) and (path / NAME).is_file()
     return path.name in _SWEPT or _HALF.fullmatch(path.name) is not None
-
-
-def _manifest_in(folder: Path) -> Manifest | None:
-    try:
-        return read_manifest(folder)
-    except Trouble:
-        return None

@@ -61,6 +61,7 @@ class Journal:
     def __init__(self, folder: Path, fleet: str) -> None:
         self._path = folder / f"{fleet.replace('/', '_')}.json"
         self._before = self._path.with_suffix(".before")
+        self._spare = self._path.with_suffix(".spare")
         self.memory = Memory()
         self.lost = ""  # what was wrong with the file at boot, where memory was lost; as long as the agent lives
         self._is_torn = False  # the file, as it lies there
@@ -97,17 +98,22 @@ class Journal:
 
     def _keep(self) -> None:
         """The file as it is becomes the one before, unless it is torn; a torn one is kept aside."""
-        if not self._path.exists():
-            return
-        if self._is_torn:
+        if self._is_torn and self._path.exists():
             self._set_aside(self._path)
+        try:
+            self._link_spare()
+        except FileNotFoundError:
             return
-        spare = self._path.with_suffix(".spare")
-        remove(spare)
         if is_folder(self._before):
             self._set_aside(self._before)
-        os.link(self._path, spare)
-        spare.replace(self._before)  # on the disk with what comes next: renames in one folder keep their order
+        self._spare.replace(self._before)  # on the disk with what comes next: renames in one folder keep their order
+
+    def _link_spare(self) -> None:
+        try:
+            os.link(self._path, self._spare)
+        except FileExistsError:  # of an agent that ended here
+            remove(self._spare)
+            os.link(self._path, self._spare)
 
     def _set_aside(self, path: Path) -> None:
         """For people. It may be a folder, which no file can take the place of."""

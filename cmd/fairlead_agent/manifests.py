@@ -61,6 +61,29 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(release=release, proofs=proofs)
 
 
+class Manifests:
+    """Those of the folders of one root. Each is read again only when it was written: an idle host reads nothing."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], Manifest]] = {}
+
+    def read(self, folder: Path) -> Manifest:
+        """As `read_manifest`."""
+        try:
+            found = (folder / NAME).stat()
+        except OSError:
+            return read_manifest(folder)  # which says what is wrong
+        key = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        known = self._known.get(folder)
+        if known is None or known[0] != key:
+            known = self._known[folder] = (key, read_manifest(folder))
+        return known[1]
+
+    def forget(self, folder: Path) -> None:
+        """The folder is gone, and an agent lives through many releases."""
+        self._known.pop(folder, None)
+
+
 def _proofs(value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
         raise Malformed("its proofs must be maps of texts")

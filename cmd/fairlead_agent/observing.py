@@ -10,7 +10,7 @@ from fairlead_agent.deciding import Observation
 from fairlead_agent.hands import Hands
 from fairlead_agent.journal import Memory
 from fairlead_agent.log import Log
-from fairlead_agent.running import Process, is_of_another, trace
+from fairlead_agent.running import Process, is_of_another, ran, trace
 from fairlead_agent.trouble import Trouble
 
 GROUPS_EVERY = 600.0  # seconds between two looks into the target groups that settings name
@@ -46,6 +46,19 @@ class Seen:
     def claiming_nothing(self, ailment: str) -> "Seen":
         """The same, where nobody can say which version runs."""
         return replace(self, components={}, ailment=self.ailment or ailment)
+
+
+def witnessed(memory: Memory, seen: Seen) -> Memory:
+    """The memory of who runs the active release, and that the host is sound again where its way back failed."""
+    if seen.release is None or seen.process is None:
+        return memory
+    is_known = memory.ran is not None and memory.ran.is_by(seen.process)
+    has_failed = memory.release is not None and memory.release.id == seen.release.id
+    if is_known and memory.touched and not has_failed and seen.facts.is_at(seen.release.id):
+        return replace(memory, touched="")  # that way failed before it began: what runs was never stopped, or came late
+    if not is_known and not memory.touched:
+        return replace(memory, ran=ran(seen.release.id, seen.process))
+    return memory
 
 
 class Observer:

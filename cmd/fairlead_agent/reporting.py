@@ -25,7 +25,7 @@ from fairlead_agent.log import Log
 
 RETRY = 2.0  # seconds until what was not sent is tried again; twice that each further time
 RARELY = 60.0  # seconds, the most
-STEP = 0.5  # seconds that a step of work is kept back, and is not told where the next word comes meanwhile
+STEP = 2.0  # seconds that a step of work is kept back, and is not told where the next word comes meanwhile
 LATE = 1.25  # a heartbeat that is this much overdue is sent by the sender itself
 _AHEAD = 1000  # numbers that are reserved on the disk at once
 _LARGEST = 2**52  # of a number that a file may claim: what is above is no number of ours, and no reader takes 2**53

@@ -29,11 +29,10 @@ from fairlead_agent.hands import Hands
 from fairlead_agent.journal import Journal, Memory
 from fairlead_agent.lifecycle import Deploy
 from fairlead_agent.log import Log
-from fairlead_agent.observing import Observer, Seen
+from fairlead_agent.observing import Observer, Seen, witnessed
 from fairlead_agent.orders import Look, Orders
 from fairlead_agent.preparing import Preparation
 from fairlead_agent.returning import Refuge
-from fairlead_agent.running import ran
 from fairlead_agent.stages import REGISTERING, TOUCHED
 from fairlead_agent.trouble import Interrupted, Trouble
 from fairlead_agent.watching import Elsewhere
@@ -237,14 +236,18 @@ class Worker:
             order = self._look.order
             self._makes_room = self._clock.monotonic() < self._room_until
             if order is not None:
-                self._accept(order)
+                self._journal.imagine(self._accepted(order))
+            memory = self._journal.memory
             if self._leaving:
-                return decide_leaving(self._journal.memory), order  # no newer order interrupts
-            memory, facts = self._journal.memory, self._seen.facts
-            decision = decide(order, self._blank.host, memory, facts, serving=self._serves)
+                decision: Decision = decide_leaving(memory)  # no newer order interrupts
+            else:
+                decision = decide(order, self._blank.host, memory, self._seen.facts, serving=self._serves)
             if isinstance(decision, Begin) and not memory.unfinished and self._makes_room:
                 decision = Stay()
-            self._at_work = self._key_of(decision, order)
+            if not isinstance(decision, Begin):  # which is written down before anything is done for it
+                self._remember(memory)
+            if not self._leaving:
+                self._at_work = self._key_of(decision, order)
             return decision, order
 
     def _key_of(self, decision: Decision, order: Order | None) -> str | None:
@@ -255,10 +258,16 @@ class Worker:
             return None
         return self._before.key_of(order) if self._before.is_due(order) else self._wanted(order)
 
-    def _accept(self, order: Order) -> None:
-        """Remember the order's sequence before anything is done for it, and where it forbids to go back to."""
-        known = replace(self._journal.memory, rejected=tuple(order.rejected), base=order.base.id if order.base else "")
-        self._remember(replace(known, sequence=order.sequence, meaning=self._meaning_of(order), expires=order.expires))
+    def _accepted(self, order: Order) -> Memory:
+        """The order's sequence, and where it forbids to go back to: remembered before anything is done for it."""
+        return replace(
+            self._journal.memory,
+            rejected=tuple(order.rejected),
+            base=order.base.id if order.base else "",
+            sequence=order.sequence,
+            meaning=self._meaning_of(order),
+            expires=order.expires,
+        )
 
     def _meaning_of(self, order: Order) -> str:
         """Worked out once: an order may name thousands of hosts."""
@@ -358,16 +367,11 @@ class Worker:
         """Remember who runs the active release, and that the host is sound again where its way back failed."""
         if memory.unfinished or seen.release is None or seen.process is None:
             return memory
-        is_known = memory.ran is not None and memory.ran.is_by(seen.process)
-        has_failed = memory.release is not None and memory.release.id == seen.release.id
-        if is_known and memory.touched and not has_failed and seen.facts.is_at(seen.release.id):
-            # The way back failed before it began: what runs was never stopped, or came up late.
+        found = witnessed(memory, seen)
+        if found.touched != memory.touched:
             self._log("sound-again", fleet=self.fleet, release=seen.release.id)
-            memory = replace(memory, touched="")
-        elif not is_known and not memory.touched:
-            memory = replace(memory, ran=ran(seen.release.id, seen.process))
-        self._remember(memory)
-        return memory
+        self._remember(found)
+        return found
 
     def _moved(self) -> None:
         """A step was begun: say so. What runs is between two releases from when it is touched until it is observed."""

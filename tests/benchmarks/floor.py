@@ -38,6 +38,7 @@ class Floor:
         self._bucket = bucket
         self.hosts: Sequence[str] = world.ask("launched", fleet=fleet)
         self.round = 0
+        self.pids: Sequence[int] = ()
 
     def lay(self) -> None:
         """An order that admits nobody, for the hosts to find when they begin."""
@@ -91,6 +92,7 @@ def floor(world: BulkProcess, fleet: str, bucket: str, folder: Path) -> Iterator
         )
         for host, own in identities(world, made.hosts)
     }
-    with processes(commands, folder / "logs"):
+    with processes(commands, folder / "logs") as pids:
+        made.pids = pids
         made.wait_started()
         yield made

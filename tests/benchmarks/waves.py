@@ -22,6 +22,7 @@ WAVES = {"one wave": (1.0,), "four waves": (0.25, 0.5, 0.75, 1.0)}
 LOOK = 0.01  # seconds between two looks at the ledger
 TRIALS = 3
 REPORTED = "FROM reports WHERE body LIKE :said"
+OF_HOSTS = ("s3:GET", "sqs:ReceiveMessage", "sqs:DeleteMessageBatch", "sqs:SendMessage")  # nearly
 BUDGET, OF = 2.0, 200  # DESIGN 8: for one wave over so many; over a few the floor is a moment
 
 
@@ -61,9 +62,11 @@ def waves(scale: Scale, folder: Path) -> Iterable[Measurement]:
             theirs = {}
             with floor(world, FLEET, fleets.bucket("prod"), folder / "floor") as bare:
                 for name, shares in WAVES.items():
-                    theirs[name] = Times()
+                    theirs[name], before = Times(), processor(bare.pids)
                     for _ in range(TRIALS):
                         theirs[name].add(bare.deploy(shares))
+                    spent = (processor(bare.pids) - before) * 1000 / TRIALS / len(bare.pids)
+                    about[name]["floor: ms of processor, a host"] = spent
     for name in WAVES:
         yield _measured(name, scale, ours[name], theirs[name], about[name])
 
@@ -92,6 +95,7 @@ def _ours(world: BulkProcess, fleets: BulkFleets, folder: Path) -> tuple[dict[st
                 "passes of the fleet": (after[2] - before[2]) / TRIALS,
                 "orders": calls.get("s3:PUT", calls.get("s3:PutObject", 0)) / TRIALS,
                 "messages sent, a host": calls.get("sqs:SendMessage", 0) / TRIALS / len(pids),
+                "calls, a host": sum(calls.get(name, 0) for name in OF_HOSTS) / TRIALS / len(pids),
                 "MiB of an agent": median(resident(pids)),
             }
         watch.close()

@@ -63,6 +63,29 @@ def test_a_word_that_changed_is_written_and_hinted_at(rig: Any) -> None:
     assert rig.road.went.count("sns:Publish") == 4
 
 
+def test_the_order_after_a_rollout_wakes_nobody_for_whom_it_is_the_same(rig: Any) -> None:
+    first, second = rig.launch(2)
+    rollout = rig.standing(first, second)
+    rig.uphold(rollout)
+    woken = rig.road.went.count("sns:Publish")
+
+    rig.uphold(replace(rollout, base=rollout.target, admitted=None))
+
+    assert (rig.order().sequence, rig.order().admitted) == (2, None)
+    assert rig.road.went.count("sns:Publish") == woken
+
+
+def test_the_order_after_a_rollout_wakes_a_fleet_with_a_host_that_it_did_not_reach(rig: Any) -> None:
+    first, _ = rig.launch(2)
+    rollout = rig.standing(first)
+    rig.uphold(rollout)
+    woken = rig.road.went.count("sns:Publish")
+
+    rig.uphold(replace(rollout, base=rollout.target, admitted=None))
+
+    assert rig.road.went.count("sns:Publish") == woken + 2
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

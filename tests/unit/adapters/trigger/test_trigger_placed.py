@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from adapters.agent_protocol.orders import LIFETIME, Order
+from adapters.agent_protocol.orders import LIFETIME, Before, Order
 from adapters.trigger.placed import Placed, admits, half_spent, placed_of
 from adapters.trigger.releases import release_with
-from adapters.trigger.starting import without
+from adapters.trigger.starting import is_news, without
 
 
 @pytest.fixture
@@ -57,3 +58,32 @@ def test_leaving_out_keeps_all_else(order: Order) -> None:
 def test_half_of_a_life_is_fifteen_days(made: SimpleNamespace, order: Order) -> None:
     assert not half_spent(order, made.NOW + timedelta(days=15) - timedelta(seconds=1))
     assert half_spent(order, made.NOW + timedelta(days=15))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_it"),
+    [
+        ({}, False),
+        ({"sequence": 8, "base": None}, False),
+        ({"attempts": {"i-2": 3, "i-9": 2}}, False),
+        ({"admitted": None}, False),
+        ({"admitted": frozenset({"i-1"})}, True),
+        ({"attempts": {"i-2": 4}}, True),
+        ({"rejected": ()}, True),
+        ({"before": Before(host="i-1", attempt=1, command="migrate")}, True),
+    ],
+)
+def test_an_order_is_news_where_it_asks_something_else_of_a_host(
+    order: Order, change: dict[str, Any], is_it: bool
+) -> None:
+    assert is_news(order, replace(order, **change), {"i-1", "i-2"}) is is_it
+
+
+def test_another_target_is_news_and_so_is_another_base_to_whom_it_leaves_there(order: Order) -> None:
+    assert is_news(order, replace(order, target=replace(order.target, commit="d" * 40)), {"i-1"})
+    assert is_news(order, replace(order, base=None), {"i-1", "i-3"})
+
+
+def test_where_nothing_is_known_of_orders_or_hosts_an_order_is_news(order: Order) -> None:
+    assert is_news(None, order, {"i-1"})
+    assert is_news(order, order, set())
