@@ -1,7 +1,8 @@
 """A rollout that gets nowhere has failed: its clock, and what is said when it has run out. Pure.
 
 Progress is a wave that is done, or one unit more at the release and healthy than there ever were. While a wave soaks
-the clock stands, and while a guard holds the rollout it begins anew: neither a freeze nor a read that fails uses it up.
+the clock stands, and so it does while the world cannot be read or the step before the version runs. While a guard holds
+the rollout from outside it begins anew: a freeze does not use it up.
 """
 
 from collections.abc import Sequence
@@ -23,13 +24,19 @@ UNWATCHED = timedelta(minutes=5)  # a controller that looks so late was away: it
 OF_ITS_OWN = frozenset(
     {Reason.PROGRESSING, Reason.ABORTING, Reason.SOAKING, Reason.BACKING_OFF, Reason.MAX_UNAVAILABLE}
 )
+UNSEEN = frozenset({Reason.OBSERVATION_FAILED, Reason.AWAITING_OBSERVATION})  # nothing is known of how far it is
 
 
-def stand_still(memory: Memory, hold: Hold) -> Memory:
-    """While something holds the rollout from outside its clock does not run; it begins anew afterwards."""
+def stand_still(memory: Memory, hold: Hold, now: datetime) -> Memory:
+    """While something holds the rollout from outside its clock does not run; it begins anew afterwards.
+
+    After a read that failed it goes on instead, or one that fails now and then would keep a rollout from ever ending.
+    """
     rollout = memory.rollout
     if rollout is None or hold.reason in OF_ITS_OWN:
         return memory
+    if hold.reason in UNSEEN:
+        return replace(memory, rollout=_stopped(rollout, now))
     return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=None))
 
 
@@ -55,6 +62,10 @@ def keep_time(
 def idle_for(rollout: Rollout, now: datetime) -> timedelta:
     """For how long nothing has come of it."""
     return rollout.idle + (now - rollout.idle_since if rollout.idle_since is not None else timedelta(0))
+
+
+def _stopped(rollout: Rollout, now: datetime) -> Rollout:
+    return replace(rollout, idle=idle_for(rollout, now), idle_since=None)
 
 
 def runs_out_at(rollout: Rollout, waves: Sequence[Wave]) -> datetime | None:

@@ -45,7 +45,7 @@ class Decision:
 def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     """The plan of this pass."""
     aborts = due_aborts(situation, hold, pace)
-    memory = begin(situation) if hold is None else stand_still(situation.memory, hold)
+    memory = begin(situation) if hold is None else stand_still(situation.memory, hold, situation.now)
     if hold is not None or memory.rollout is None:
         standing = standing_of(situation, memory, aborts)
         return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)
