@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from reconciler.before import is_due, under_way
 from reconciler.drift import at_release
 from reconciler.memory import Memory, Rest, Rollout
 from reconciler.observed import Observed, Unit, Wave
@@ -17,7 +18,7 @@ from reconciler.reasons import Reason
 from reconciler.rests import LONG, heals, put, resting
 from reconciler.rollout import finish
 from reconciler.threshold import give_up, judge, left_behind, some, tolerated
-from reconciler.work import Hold, Kind, Outcome, Phase, Release
+from reconciler.work import Before, Hold, Kind, Outcome, Phase, Release
 
 UNWATCHED = timedelta(minutes=5)  # a controller that looks so late was away: it cannot say that nothing came of it
 # answers of guards that are part of a rollout's own course; any other is somebody's or the world's doing
@@ -43,12 +44,17 @@ def stand_still(memory: Memory, hold: Hold, now: datetime) -> Memory:
 def keep_time(
     before: Rollout | None, memory: Memory, observed: Observed, in_flight: Sequence[Outcome], now: datetime
 ) -> Memory:
-    """The rollout with its clock as it stands after what was observed. A step before it has a time of its own."""
+    """The rollout with its clock as it stands after what was observed.
+
+    A step before it has a time of its own; what passes between its attempts counts, so that they do not go on for ever.
+    """
     rollout = memory.rollout
     if rollout is None:
         return memory
-    if not observed.units or any(outcome.intent.is_before for outcome in in_flight):
+    if not observed.units:
         return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=None))
+    if under_way(in_flight) is not None:
+        return replace(memory, rollout=_stopped(rollout, now))
     reached = min(rollout.reached, len(observed.units))
     there = sum(unit.healthy and at_release(unit, rollout.release) for unit in observed.units)
     went_on = before is None or before.wave != rollout.wave or there > reached
@@ -81,15 +87,21 @@ def expire(
     in_flight: Sequence[Outcome],
     desired: Release,
     now: datetime,
+    step: Before | None = None,
 ) -> Memory:
-    """End a rollout whose time has run out: the units that it waits for are as good as failed."""
+    """End a rollout whose time has run out: the units that it waits for are as good as failed.
+
+    While the step before it is not done it waits for no unit.
+    """
     rollout = memory.rollout
     end = runs_out_at(rollout, waves) if rollout is not None else None
     if rollout is None or end is None or now < end or _is_kept_from_starting(in_flight):
         return memory
     if now - end > UNWATCHED:
         return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=now))
-    late, message = _late(rollout, observed), _why(rollout, observed, in_flight, now)
+    prepares = is_due(step, memory, rollout)
+    late = [] if prepares else _late(rollout, observed)
+    message = _unprepared(rollout, now) if prepares else _why(rollout, observed, in_flight, now)
     if heals(memory, rollout):
         return _left_alone(memory, rollout, late, message, now)
     busy = {outcome.intent.unit for outcome in in_flight}
@@ -125,8 +137,15 @@ def _why(rollout: Rollout, observed: Observed, in_flight: Sequence[Outcome], now
     spoken = next((f" ({unit.id}: {unit.message})" for unit in late if unit.message), "")
     out = sum(not unit.healthy for unit in observed.units)
     ill = f"; {out} of {len(observed.units)} units are out of service" if out else ""
-    minutes = round(idle_for(rollout, now).total_seconds() / 60)
-    return f"no progress for {minutes} min; waits for {some(names)}{spoken}{ill}"
+    return f"no progress for {_minutes(rollout, now)} min; waits for {some(names)}{spoken}{ill}"
+
+
+def _unprepared(rollout: Rollout, now: datetime) -> str:
+    return f"no progress for {_minutes(rollout, now)} min; its before step was never done"
+
+
+def _minutes(rollout: Rollout, now: datetime) -> int:
+    return round(idle_for(rollout, now).total_seconds() / 60)
 
 
 def _not_back(

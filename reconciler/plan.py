@@ -133,7 +133,7 @@ def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pac
     """One intent for each member that waits and may go now; the step before the version comes first, and alone."""
     if under_way(situation.in_flight) is not None:
         return ()
-    if is_due(situation, memory, rollout):
+    if is_due(situation.before, memory, rollout):
         if situation.in_flight:
             return ()
         return (make_intent(situation, memory, rollout, BEFORE, pace, wave=WAVE),)
