@@ -7,7 +7,7 @@ import pytest
 from adapters.deployers.memory import Place
 from desired_state.model import Policy
 from reconciler.reasons import Reason
-from reconciler.record import State
+from reconciler.record import Ask, State
 
 HOSTS = [f"i-{number}" for number in range(6)]
 ONE_BY_ONE = (("i-0",), tuple(HOSTS))
@@ -168,3 +168,24 @@ def test_who_is_left_behind_is_told_nothing_new_and_who_joins_runs_the_new_versi
     standing = hosts.world_of_units.standing
     assert (standing.target.fleet.version, standing.base.fleet.version) == ("1.4.2", "1.4.2")
     assert standing.admitted == frozenset(HOSTS)
+
+
+def test_who_was_left_behind_is_no_failure_once_the_fleet_has_another_region(hosts, build):
+    deploy = {"waves": ONE_BY_ONE, "at_once": 1, "tolerated": 1}
+    bump(hosts, build, **deploy)
+    fails(hosts, "i-0")
+    assert [entry.unit for entry in hosts.record.memory.rollout.left_behind] == ["i-0"]
+
+    fleet = build.fleet("1.4.2", deploy=deploy, policy=Policy(retries=0), identity="two regions")
+    hosts.commit(fleet, "region")
+    hosts.settle()
+    assert hosts.record.memory.status.reason is Reason.IDENTITY_CHANGED
+    hosts.ask(Ask.APPROVE)
+    for _ in range(12):
+        hosts.settle()
+        hosts.world_of_units.finish()
+        hosts.world_of_units.end_canceled()
+        hosts.wait(minutes=1)
+
+    assert hosts.record.memory.quarantines == ()
+    assert set(hosts.runs().values()) == {"1.4.2"}
