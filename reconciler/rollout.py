@@ -199,8 +199,8 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         at=now,
         behind=len(observed.units) - well,
     )
-    allowed = 0 if rollout.kind is Kind.ROLLBACK else tolerated
     for entry in rollout.left_behind:
+        allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     return replace(_with_good(memory, finished, good), rollout=None, preemptions=0)
