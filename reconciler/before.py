@@ -16,13 +16,13 @@ from reconciler.work import Before, Intent, Kind, Outcome, Phase, Step
 WAVE = 0  # of the step's intent: it comes before the first
 
 
-def is_due(situation: Situation, memory: Memory, rollout: Rollout) -> bool:
+def is_due(step: Before | None, memory: Memory, rollout: Rollout) -> bool:
     """The rollout's target still needs its step.
 
     Only a deploy has one: a revert, a way back and a healing bring what was there before, and what finished here once
     has no need of it.
     """
-    if situation.before is None or rollout.kind is not Kind.DEPLOY or is_proven(memory, rollout.release):
+    if step is None or rollout.kind is not Kind.DEPLOY or is_proven(memory, rollout.release):
         return False
     return rollout.release.target_digest not in memory.prepared
 

@@ -1,13 +1,15 @@
 """A rollout that gets nowhere has failed: its clock, and what is said when it has run out. Pure.
 
 Progress is a wave that is done, or one unit more at the release and healthy than there ever were. While a wave soaks
-the clock stands, and while a guard holds the rollout it begins anew: neither a freeze nor a read that fails uses it up.
+the clock stands, and so it does while the world cannot be read or the step before the version runs. While a guard holds
+the rollout from outside it begins anew: a freeze does not use it up.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from reconciler.before import is_due, under_way
 from reconciler.drift import at_release
 from reconciler.memory import Memory, Rest, Rollout
 from reconciler.observed import Observed, Unit, Wave
@@ -16,32 +18,43 @@ from reconciler.reasons import Reason
 from reconciler.rests import LONG, heals, put, resting
 from reconciler.rollout import finish
 from reconciler.threshold import give_up, judge, left_behind, some, tolerated
-from reconciler.work import Hold, Kind, Outcome, Phase, Release
+from reconciler.work import Before, Hold, Kind, Outcome, Phase, Release
 
 UNWATCHED = timedelta(minutes=5)  # a controller that looks so late was away: it cannot say that nothing came of it
 # answers of guards that are part of a rollout's own course; any other is somebody's or the world's doing
 OF_ITS_OWN = frozenset(
     {Reason.PROGRESSING, Reason.ABORTING, Reason.SOAKING, Reason.BACKING_OFF, Reason.MAX_UNAVAILABLE}
 )
+UNSEEN = frozenset({Reason.OBSERVATION_FAILED, Reason.AWAITING_OBSERVATION})  # nothing is known of how far it is
 
 
-def stand_still(memory: Memory, hold: Hold) -> Memory:
-    """While something holds the rollout from outside its clock does not run; it begins anew afterwards."""
+def stand_still(memory: Memory, hold: Hold, now: datetime) -> Memory:
+    """While something holds the rollout from outside its clock does not run; it begins anew afterwards.
+
+    After a read that failed it goes on instead, or one that fails now and then would keep a rollout from ever ending.
+    """
     rollout = memory.rollout
     if rollout is None or hold.reason in OF_ITS_OWN:
         return memory
+    if hold.reason in UNSEEN:
+        return replace(memory, rollout=_stopped(rollout, now))
     return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=None))
 
 
 def keep_time(
     before: Rollout | None, memory: Memory, observed: Observed, in_flight: Sequence[Outcome], now: datetime
 ) -> Memory:
-    """The rollout with its clock as it stands after what was observed. A step before it has a time of its own."""
+    """The rollout with its clock as it stands after what was observed.
+
+    A step before it has a time of its own; what passes between its attempts counts, so that they do not go on for ever.
+    """
     rollout = memory.rollout
     if rollout is None:
         return memory
-    if not observed.units or any(outcome.intent.is_before for outcome in in_flight):
+    if not observed.units:
         return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=None))
+    if under_way(in_flight) is not None:
+        return replace(memory, rollout=_stopped(rollout, now))
     reached = min(rollout.reached, len(observed.units))
     there = sum(unit.healthy and at_release(unit, rollout.release) for unit in observed.units)
     went_on = before is None or before.wave != rollout.wave or there > reached
@@ -57,6 +70,10 @@ def idle_for(rollout: Rollout, now: datetime) -> timedelta:
     return rollout.idle + (now - rollout.idle_since if rollout.idle_since is not None else timedelta(0))
 
 
+def _stopped(rollout: Rollout, now: datetime) -> Rollout:
+    return replace(rollout, idle=idle_for(rollout, now), idle_since=None)
+
+
 def runs_out_at(rollout: Rollout, waves: Sequence[Wave]) -> datetime | None:
     """When the rollout has failed unless something comes of it before; None: it has no such time now."""
     limit = waves[min(rollout.wave, len(waves)) - 1].deadline if waves else None
@@ -70,15 +87,21 @@ def expire(
     in_flight: Sequence[Outcome],
     desired: Release,
     now: datetime,
+    step: Before | None = None,
 ) -> Memory:
-    """End a rollout whose time has run out: the units that it waits for are as good as failed."""
+    """End a rollout whose time has run out: the units that it waits for are as good as failed.
+
+    While the step before it is not done it waits for no unit.
+    """
     rollout = memory.rollout
     end = runs_out_at(rollout, waves) if rollout is not None else None
     if rollout is None or end is None or now < end or _is_kept_from_starting(in_flight):
         return memory
     if now - end > UNWATCHED:
         return replace(memory, rollout=replace(rollout, idle=timedelta(0), idle_since=now))
-    late, message = _late(rollout, observed), _why(rollout, observed, in_flight, now)
+    prepares = is_due(step, memory, rollout)
+    late = [] if prepares else _late(rollout, observed)
+    message = _unprepared(rollout, now) if prepares else _why(rollout, observed, in_flight, now)
     if heals(memory, rollout):
         return _left_alone(memory, rollout, late, message, now)
     busy = {outcome.intent.unit for outcome in in_flight}
@@ -114,8 +137,15 @@ def _why(rollout: Rollout, observed: Observed, in_flight: Sequence[Outcome], now
     spoken = next((f" ({unit.id}: {unit.message})" for unit in late if unit.message), "")
     out = sum(not unit.healthy for unit in observed.units)
     ill = f"; {out} of {len(observed.units)} units are out of service" if out else ""
-    minutes = round(idle_for(rollout, now).total_seconds() / 60)
-    return f"no progress for {minutes} min; waits for {some(names)}{spoken}{ill}"
+    return f"no progress for {_minutes(rollout, now)} min; waits for {some(names)}{spoken}{ill}"
+
+
+def _unprepared(rollout: Rollout, now: datetime) -> str:
+    return f"no progress for {_minutes(rollout, now)} min; its before step was never done"
+
+
+def _minutes(rollout: Rollout, now: datetime) -> int:
+    return round(idle_for(rollout, now).total_seconds() / 60)
 
 
 def _not_back(

@@ -45,7 +45,7 @@ class Decision:
 def decide(situation: Situation, hold: Hold | None, pace: Pace) -> Decision:
     """The plan of this pass."""
     aborts = due_aborts(situation, hold, pace)
-    memory = begin(situation) if hold is None else stand_still(situation.memory, hold)
+    memory = begin(situation) if hold is None else stand_still(situation.memory, hold, situation.now)
     if hold is not None or memory.rollout is None:
         standing = standing_of(situation, memory, aborts)
         return Decision(plan=Plan(hold=hold, aborts=aborts, standing=standing), memory=memory)
@@ -133,7 +133,7 @@ def new_starts(situation: Situation, memory: Memory, rollout: Rollout, pace: Pac
     """One intent for each member that waits and may go now; the step before the version comes first, and alone."""
     if under_way(situation.in_flight) is not None:
         return ()
-    if is_due(situation, memory, rollout):
+    if is_due(situation.before, memory, rollout):
         if situation.in_flight:
             return ()
         return (make_intent(situation, memory, rollout, BEFORE, pace, wave=WAVE),)

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """PascalCase codes; the value is what people see in statuses, logs, conditions and metrics."""
+    """PascalCase codes; the value is what people see in statuses, logs, conditions and metrics.
+
+    A code that a newer version wrote is `Unknown` here: it must not keep a fleet from being read.
+    """
 
     # ready, or on the way there
     SUCCEEDED = "Succeeded"
@@ -50,3 +53,7 @@ class Reason(StrEnum):
     GATE_UNREACHABLE = "GateUnreachable"
     EXECUTION_SUPERSEDED = "ExecutionSuperseded"
     EXECUTION_STUCK = "ExecutionStuck"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Reason | None":
+        return cls.UNKNOWN if isinstance(value, str) else None

@@ -183,8 +183,11 @@ def _unwell(
 def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int, now: datetime) -> Memory:
     """The rollout's end: it is the last good release from now on, unless it was one already.
 
-    Units that it left behind are tried again later, each by itself.
+    Units that it left behind are tried again later, each by itself. Where nothing runs, as is allowed, nothing was
+    proven: it ends, and what comes later runs what was good before until the release has gone through its waves.
     """
+    if not any(unit.running for unit in observed.units) and rollout.kind is not Kind.HEAL:
+        return replace(memory, rollout=None, preemptions=0)
     well = sum(unit.healthy and at_release(unit, rollout.release) for unit in observed.units)
     finished = Finished(
         target_digest=rollout.release.target_digest,
@@ -196,8 +199,8 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         at=now,
         behind=len(observed.units) - well,
     )
-    allowed = 0 if rollout.kind is Kind.ROLLBACK else tolerated
     for entry in rollout.left_behind:
+        allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     return replace(_with_good(memory, finished, good), rollout=None, preemptions=0)
@@ -253,8 +256,8 @@ def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, n
     """A fleet that is at its target without a rollout: that release is good, however it got there."""
     if target is None or memory.rollout or not memory.adopted or _finished(memory, target):
         return memory
-    whole = observed.units and not observed.missing
-    if not whole or not all(unit.healthy and at_release(unit, target) for unit in observed.units):
+    serves = any(unit.running for unit in observed.units) and not observed.missing
+    if not serves or not all(unit.healthy and at_release(unit, target) for unit in observed.units):
         return memory
     finished = Finished(
         target_digest=target.target_digest,

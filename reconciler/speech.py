@@ -158,6 +158,8 @@ def road_block(situation: Situation) -> Outcome | None:
 
 def success_text(situation: Situation, memory: Memory) -> str:
     """`1.4.2 on 2/2 units in 48 s`, or how it came back to an earlier version."""
+    if not any(unit.running for unit in situation.observed.units):
+        return f"{_version(situation)} for whoever comes: no unit runs, which is allowed"
     finished = _finished_here(situation, memory)
     if finished is not None and finished.kind is Kind.HEAL:
         return f"{_where(situation)}; drift healed{_in(finished)}"

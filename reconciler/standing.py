@@ -52,12 +52,14 @@ def _rolling(
 
 
 def _settled(situation: Situation, memory: Memory) -> Standing | None:
-    good, target = memory.last_good, situation.target
+    units, target = situation.observed.units, situation.target
+    good = memory.last_good
+    if good is None and units and not any(unit.running for unit in units):
+        good = target  # it is meant to be empty, and who comes first has nothing to lose
     if good is None or target is None or not situation.record.present or situation.in_flight:
         return None
     if good.target_digest != target.target_digest:
         return None
-    units = situation.observed.units
     if situation.drift and not left_behind_text(memory, target, units):
         return None
     # units that were left behind are told what they were told, so that they try nothing; joiners run the target

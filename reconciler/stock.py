@@ -99,14 +99,15 @@ def go_on(
 ) -> Memory:
     """The rollout as far as what was observed carries it, to its end or to its failure."""
     if memory.rollout is None or not _is_here(memory.rollout.release, desired):
-        return judge(memory, (), desired, now)
-    observed = sight.observed
+        return memory  # of a rollout on other machines nothing is known: neither its waves nor what they tolerate
+    observed, fleet = sight.observed, memory.rollout.release.fleet
+    step = deployers[fleet.deploy_type].before(fleet)
     memory = without_the_returned(memory, observed.units)
     memory = judge(memory, waves_of(memory, desired, observed, deployers), desired, now)
     waves = waves_of(memory, desired, observed, deployers)
     memory = advance(memory, waves, observed, in_flight, desired, now)
     memory = keep_time(sight.record.memory.rollout, memory, observed, in_flight, now)
-    return expire(memory, waves, observed, in_flight, desired, now)
+    return expire(memory, waves, observed, in_flight, desired, now, step)
 
 
 def of_the_fleet(memory: Memory, observed: Observed) -> Observed:

@@ -45,11 +45,17 @@ def give_up(rollout: Rollout, unit: UnitId, reason: Reason, message: str, now: d
 
 
 def judge(memory: Memory, waves: Sequence[Wave], desired: Release, now: datetime) -> Memory:
-    """The release has failed where more units were given up than are tolerated; the first beyond them says why."""
+    """The release has failed where more units were given up than are tolerated; the first beyond them says why.
+
+    What was tolerated once stays so: of a fleet that shrinks a share tolerates less, which stops further losses only.
+    """
     rollout = memory.rollout
-    allowed = tolerated(rollout, waves) if rollout is not None else 0
-    if rollout is None or len(rollout.left_behind) <= allowed:
+    if rollout is None or all(entry.allowed for entry in rollout.left_behind):
         return memory
+    allowed = tolerated(rollout, waves)
+    if len(rollout.left_behind) <= allowed:
+        entries = tuple(replace(entry, allowed=max(entry.allowed, allowed)) for entry in rollout.left_behind)
+        return replace(memory, rollout=replace(rollout, left_behind=entries))
     why, lost = rollout.left_behind[allowed], [entry.unit for entry in rollout.left_behind]
     message = f"{len(lost)} units failed, {allowed} allowed ({some(lost)}): {named(why)}" if allowed else why.message
     return quarantine(memory, rollout.release, desired, reason=why.reason, message=message, now=now)

@@ -39,7 +39,7 @@ def observe(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snap
         booting.clear()
     units = tuple(unit for _, unit in found if unit.id not in booting)
     return Observed(
-        units=units or _empty(fleet),
+        units=units if hosts else _empty(fleet),
         joining=tuple(unit for _, unit in found if unit.id in booting),
         missing=tuple(missing),
         read_at=read_at,

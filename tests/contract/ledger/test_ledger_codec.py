@@ -17,6 +17,7 @@ from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING
 from adapters.ledger.dialects import LedgerError, micros, moment
 from desired_state.model import Fleet, Problem, Setting
 from reconciler.memory import Memory
+from reconciler.reasons import Reason
 from reconciler.work import Outcome
 
 TEXT = st.text(max_size=6)
@@ -92,6 +93,14 @@ def test_a_missing_field_without_a_default_is_a_sentence(build):
 
     with pytest.raises(LedgerError, match=r"a fleet's spec in the ledger cannot be read: service: "):
         FLEET.decode(json.dumps(broken))
+
+
+def test_a_reason_that_a_newer_version_wrote_is_unknown_here(build):
+    text = OUTCOME.encode(dataclasses.replace(build.outcome(build.fleet(), "key"), reason=Reason.NO_UNITS))
+
+    assert Reason.UNKNOWN is OUTCOME.decode(text.replace('"NoUnits"', '"InventedLater"')).reason
+    with pytest.raises(LedgerError, match="reason"):
+        OUTCOME.decode(text.replace('"NoUnits"', "7"))
 
 
 def test_types_are_not_bent(build):

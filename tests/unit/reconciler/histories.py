@@ -320,6 +320,7 @@ class Watch:
         self.good_since = None
         self.said = None
         self.rollout, self.first, self.lost, self.most = None, set(), set(), 0  # of the rollout in work
+        self.judged, self.allowed = None, 0  # the rollout, and how many it might lose when it was largest
 
     def units(self):
         return {name: place for name, place in self.hosts.places.items() if not place.joining}
@@ -379,6 +380,9 @@ class Watch:
         ended = memory.finished if now is None and memory.finished != self.memory.finished else None
         went_on = now is not None and now.started_at == before.started_at and now.wave > before.wave
         units, clock = self.units(), self.history.clock.now()
+        if self.judged != before.started_at:
+            self.judged, self.allowed = before.started_at, 0
+        self.allowed = max(self.allowed, tolerated(before.release.fleet.deploy, len(units)))
         wanted = before.release.fleet.components
         lost = {entry.unit for entry in (now.left_behind if went_on else memory.rests)}
         members = {name for name in before.members if name in units}
@@ -391,7 +395,7 @@ class Watch:
             return
         deploy, moved = before.release.fleet.deploy, members & set(before.moved)
         assert members - good <= lost, f"wave {before.wave}: {sorted(members - good - lost)} not there"
-        assert len(lost - good) <= tolerated(deploy, len(units)), f"lost {sorted(lost)}"
+        assert len(lost - good) <= self.allowed, f"lost {sorted(lost)}"
         there = any(place.healthy and place.components == wanted for place in units.values())
         assert there or not members, f"wave {before.wave} came to nobody"
         passed = range(before.wave, now.wave if went_on else before.wave + 1)

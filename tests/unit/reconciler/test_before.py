@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from adapters.deployers.memory import Place
 from desired_state.model import Policy
 from reconciler.memory import Memory
 from reconciler.reasons import Reason
 from reconciler.record import Ask, State
-from reconciler.work import Phase
+from reconciler.work import Failure, Phase
 
 STEP, FOREVER = {"before": {}}, {"before": {"irreversible": True}}
 ONE_TRY = Policy(retries=0)
@@ -65,6 +66,28 @@ def test_a_step_that_fails_is_tried_again_then_the_version_is_put_aside_and_no_u
     assert "1.4.2 failed: the column is there already" in rig.said(bad).description
     assert ["before:w0:a1", "before:w0:a2"] == units(rig)
     assert {"eu-west-1": "1.4.1", "us-east-1": "1.4.1"} == rig.runs()
+
+
+def test_a_step_that_always_fails_on_the_road_ends_and_blames_no_unit(rig, build):
+    rig.world_of_units.places = {unit: Place() for unit in ("i-0", "i-1")}
+    rig.deployed("1.4.1")
+    deploy = {**STEP, "deadline": "10m", "tolerated": 2}
+    rig.commit(build.fleet("1.4.2", deploy=deploy))
+    for _ in range(30):
+        rig.settle()
+        for execution in rig.world_of_units.executions.values():
+            if execution.status == "RUNNING":
+                execution.status, execution.failure = "FAILED", Failure.TRANSIENT
+        rig.settle()
+        rollout = rig.record.memory.rollout
+        if rollout is None:
+            break
+        rig.clock.advance(rollout.retry_at - rig.clock.now())
+
+    failed = rig.record.memory.quarantines[0]
+    assert Reason.DEADLINE_EXCEEDED is failed.reason
+    assert failed.message.endswith(" min; its before step was never done")
+    assert {"before"} == {each.partition(":")[0] for each in units(rig)}
 
 
 def test_a_step_that_fails_once_and_then_succeeds_leaves_no_failure_behind(rig, build):

@@ -142,9 +142,23 @@ def test_a_world_that_cannot_be_read_uses_nothing_up(hosts, build):
     hosts.world_of_units.unreadable = "EC2 does not answer"
     live(hosts, 20)
     hosts.world_of_units.unreadable = ""
-    live(hosts, 20)
+    live(hosts, 9)
 
     assert hosts.record.memory.quarantines == ()
+    live(hosts, 3)
+    assert hosts.record.memory.quarantines[0].reason is Reason.DEADLINE_EXCEEDED
+
+
+def test_a_read_that_fails_now_and_then_does_not_keep_a_rollout_for_ever(hosts, build):
+    silence(hosts, *HOSTS[3:])
+    bump(hosts, build)
+    for _ in range(6):
+        live(hosts, 7)
+        hosts.world_of_units.unreadable = "EC2 was throttled"
+        hosts.once()
+        hosts.world_of_units.unreadable = ""
+
+    assert hosts.record.memory.quarantines[0].reason is Reason.DEADLINE_EXCEEDED
 
 
 def test_a_controller_that_was_away_for_as_long_saw_nothing(hosts, build):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from adapters.deployers.memory import Place
+from adapters.deployers.memory import InMemory, Place
 from desired_state.model import Policy
 from reconciler.reasons import Reason
-from reconciler.record import State
+from reconciler.record import Ask, State
 
 HOSTS = [f"i-{number}" for number in range(6)]
 ONE_BY_ONE = (("i-0",), tuple(HOSTS))
+
+
+class Sharing(InMemory):
+    """A third of the units may be lost, rounded down."""
+
+    def waves(self, fleet, observed):
+        tolerated = len(observed.units) // 3
+        return tuple(replace(wave, tolerated=tolerated) for wave in super().waves(fleet, observed))
 
 
 @pytest.fixture
@@ -168,3 +178,54 @@ def test_who_is_left_behind_is_told_nothing_new_and_who_joins_runs_the_new_versi
     standing = hosts.world_of_units.standing
     assert (standing.target.fleet.version, standing.base.fleet.version) == ("1.4.2", "1.4.2")
     assert standing.admitted == frozenset(HOSTS)
+
+
+def test_who_was_left_behind_is_no_failure_once_the_fleet_has_another_region(hosts, build):
+    deploy = {"waves": ONE_BY_ONE, "at_once": 1, "tolerated": 1}
+    bump(hosts, build, **deploy)
+    fails(hosts, "i-0")
+    assert [entry.unit for entry in hosts.record.memory.rollout.left_behind] == ["i-0"]
+
+    fleet = build.fleet("1.4.2", deploy=deploy, policy=Policy(retries=0), identity="two regions")
+    hosts.commit(fleet, "region")
+    hosts.settle()
+    assert hosts.record.memory.status.reason is Reason.IDENTITY_CHANGED
+    hosts.ask(Ask.APPROVE)
+    for _ in range(12):
+        hosts.settle()
+        hosts.world_of_units.finish()
+        hosts.world_of_units.end_canceled()
+        hosts.wait(minutes=1)
+
+    assert hosts.record.memory.quarantines == ()
+    assert set(hosts.runs().values()) == {"1.4.2"}
+
+
+@pytest.fixture
+def shrinks(rig, build):
+    """Two of six were lost, as a share allows; then two that were well are terminated, and one may be lost."""
+    rig.world_of_units = Sharing(rig.clock)
+    rig.world = replace(rig.world, deployers={"memory": rig.world_of_units})
+    rig.world_of_units.places = {host: Place() for host in HOSTS}
+    rig.deployed("1.4.1")
+    bump(rig, build, waves=(("i-0", "i-1"), tuple(HOSTS)), at_once=6)
+    fails(rig, "i-0", "i-1")
+    for unit in ("i-4", "i-5"):
+        rig.world_of_units.lose(unit)
+    return rig
+
+
+def test_a_fleet_that_shrinks_does_not_fail_by_what_was_lost_before(shrinks):
+    fails(shrinks)
+    fails(shrinks)
+
+    word = shrinks.said(shrinks.setting)
+    assert word.state is State.SUCCESS
+    assert word.description.startswith("1.4.2 on 2/4 units; i-0, i-1 failed and are left behind (2 allowed)")
+
+
+def test_a_fleet_that_shrinks_may_lose_no_more(shrinks):
+    fails(shrinks, "i-2")
+    fails(shrinks, "i-3")
+
+    assert shrinks.record.memory.quarantines[0].message.startswith("3 units failed, 1 allowed")

@@ -1,5 +1,6 @@
 """Units out of snapshots: silence, refusals, target groups, upkeep, order."""
 
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from adapters.trigger.feeds import Seen, find_host, reported_sequences, reports_of, seen_hosts
 from adapters.trigger.observing import GROUPS_AT_MOST, groups_of, is_silent, observe, spread, unit_of
 from adapters.trigger.settings import settings_of
+from desired_state.model import Policy, ZeroUnits
 from reconciler.observed import Observed
 
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/{}/0123456789abcdef"
@@ -185,3 +187,14 @@ def test_a_host_that_never_reported_is_no_unit_that_runs_anything_known(made: Si
     unit = unit_of(host, settings_of(fleet))
 
     assert (unit.components, unit.healthy, unit.running, unit.message) == ({}, False, True, "has never reported")
+
+
+def test_hosts_that_all_leave_are_not_a_fleet_that_is_meant_to_be_empty(made: SimpleNamespace) -> None:
+    fleet = replace(made.fleet(), policy=Policy(zero_units=ZeroUnits.ALLOWED))
+    hosts = {name: made.report("2.2.0", leaving="a spot notice") for name in ("i-1", "i-2")}
+    snapshots = made.snapshots(hosts)
+
+    found = observe(fleet, settings_of(fleet), spread(seen_hosts(fleet, snapshots)), snapshots)
+
+    assert ((), ()) == (found.units, found.joining)
+    assert [unit.running for unit in observe(fleet, settings_of(fleet), [], snapshots).units] == [False]
