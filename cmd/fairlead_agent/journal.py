@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.agent_protocol.fields import Fields, Malformed, moment_text
-from adapters.agent_protocol.orders import Release, release_document
+from adapters.agent_protocol.orders import Order, Release, release_document
 from adapters.agent_protocol.reading import read_release
 from adapters.agent_protocol.reports import Blame, Step, Work, WorkState, read_step
 from fairlead_agent.durable import is_folder, remove, write_whole
@@ -53,6 +53,17 @@ class Memory:
     def unfinished(self) -> bool:
         """The newest assignment has not ended."""
         return self.work is not None and self.work.state is WorkState.WORKING
+
+    def with_order(self, order: Order, meaning: str) -> "Memory":
+        """The order's sequence, and where it forbids to go back to: remembered before anything is done for it."""
+        return replace(
+            self,
+            rejected=tuple(order.rejected),
+            base=order.base.id if order.base else "",
+            sequence=order.sequence,
+            meaning=meaning,
+            expires=order.expires,
+        )
 
 
 class Journal:

@@ -236,7 +236,7 @@ class Worker:
             order = self._look.order
             self._makes_room = self._clock.monotonic() < self._room_until
             if order is not None:
-                self._journal.imagine(self._accepted(order))
+                self._journal.imagine(self._journal.memory.with_order(order, self._meaning_of(order)))
             memory = self._journal.memory
             if self._leaving:
                 decision: Decision = decide_leaving(memory)  # no newer order interrupts
@@ -257,17 +257,6 @@ class Worker:
         if order is None:
             return None
         return self._before.key_of(order) if self._before.is_due(order) else self._wanted(order)
-
-    def _accepted(self, order: Order) -> Memory:
-        """The order's sequence, and where it forbids to go back to: remembered before anything is done for it."""
-        return replace(
-            self._journal.memory,
-            rejected=tuple(order.rejected),
-            base=order.base.id if order.base else "",
-            sequence=order.sequence,
-            meaning=self._meaning_of(order),
-            expires=order.expires,
-        )
 
     def _meaning_of(self, order: Order) -> str:
         """Worked out once: an order may name thousands of hosts."""
