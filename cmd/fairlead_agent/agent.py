@@ -194,8 +194,12 @@ class Agent:
     def _hand_over(self, ending: Event) -> None:
         """Another agent is to take over. What that could not go on with ends first, however long it takes."""
         leaving = self._around.itself.leaving
-        while not ending.wait(LOOK_UP):
-            if leaving.is_set() and not any(worker.is_preparing for worker in self.workers):
+        while not ending.is_set():
+            if not leaving.wait(LOOK_UP):
+                continue
+            if any(worker.is_preparing for worker in self.workers):
+                ending.wait(LOOK_UP)
+            else:
                 ending.set()
 
     def _send(self, ending: Event) -> None:
