@@ -39,7 +39,7 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
     that was done is done for its target, whatever has become of the rollout.
     """
     for outcome in ended:
-        memory = _prepared(memory, outcome)
+        memory = _known_to_begin(_prepared(memory, outcome), outcome)
         rollout = memory.rollout
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
             continue
@@ -89,6 +89,15 @@ def _prepared(memory: Memory, outcome: Outcome) -> Memory:
         return memory
     failures = {unit: number for unit, number in rollout.failures.items() if unit != BEFORE}
     return replace(memory, rollout=replace(rollout, failures=failures, retry_at=None))
+
+
+def _known_to_begin(memory: Memory, outcome: Outcome) -> Memory:
+    """What failed on its road, or was refused, had not begun; anything else may have, and what took too long."""
+    if not outcome.intent.is_before or not memory.unbegun:
+        return memory
+    short = outcome.failure in {Failure.TRANSIENT, Failure.REFUSED} and outcome.reason is not Reason.DEADLINE_EXCEEDED
+    never = outcome.phase is Phase.FAILED and short
+    return replace(memory, irreversible="" if never else memory.irreversible, unbegun=False)
 
 
 def advance(
