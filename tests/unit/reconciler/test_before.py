@@ -273,6 +273,23 @@ def test_a_step_that_began_once_counts_however_its_next_attempt_ends(rig, build)
     assert "1.4.2" == rig.record.memory.irreversible
 
 
+def test_a_revert_that_has_nothing_to_deploy_does_not_undo_what_cannot_be_undone(rig, build):
+    rig.deployed("1.4.1")
+    bad = rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
+    rig.settle()
+    fails(rig)
+    rig.commit(build.fleet("1.4.1"), "back", reverts=(bad,))
+    rig.settle()
+    assert State.SUCCESS is rig.said(build.sha("back")).state
+    assert "1.4.2" == rig.record.memory.irreversible
+
+    rig.commit(build.fleet("1.4.3", policy=ONE_TRY))
+    rig.settle()
+    fails(rig, "it answers 503")
+
+    assert Reason.BEFORE_IRREVERSIBLE is rig.record.memory.status.reason
+
+
 def test_a_later_version_that_fails_does_not_go_back_behind_what_cannot_be_undone(rig, build):
     rig.deployed("1.4.1")
     rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
