@@ -273,6 +273,25 @@ def test_a_step_that_began_once_counts_however_its_next_attempt_ends(rig, build)
     assert "1.4.2" == rig.record.memory.irreversible
 
 
+def test_units_that_were_told_when_the_version_failed_are_let_end(rig, build):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+    first, second = [each for each in rig.world_of_units.executions.values() if not each.intent.is_before]
+    first.status, first.message = "FAILED", "it answers 503"
+    rig.settle()
+    rig.wait(minutes=1)
+    rig.settle()
+
+    assert Reason.BEFORE_IRREVERSIBLE is rig.record.memory.status.reason
+    assert ("RUNNING", "1.4.2") == (second.status, rig.world_of_units.standing.target.fleet.version)
+    rig.world_of_units.finish()
+    rig.settle()
+    assert "1.4.2" == rig.runs()[second.intent.unit]
+
+
 def test_a_revert_that_has_nothing_to_deploy_does_not_undo_what_cannot_be_undone(rig, build):
     rig.deployed("1.4.1")
     bad = rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
