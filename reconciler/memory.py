@@ -25,9 +25,7 @@ class Rest:
     given_up: bool  # tried as often as may be: the next try is long off
     reason: Reason
     message: str
-    allowed: int = (
-        0  # how many units the rollout that left it behind might lose; 0: it was healed, or is not judged
-    )
+    allowed: int = 0  # how many units the rollout that left it behind might lose; 0: it was healed, or is not judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
