@@ -38,11 +38,11 @@ def units_of(intents: Iterable[Intent]) -> tuple[str, ...]:
 
 
 def noted(memory: Memory, starts: Iterable[Intent], before: Before | None) -> Memory:
-    """Remember that a step which cannot be undone is about to begin; it counts from here on, however it ends."""
+    """Remember that a step which cannot be undone may begin from here on; `rollout.count` forgets it where none did."""
     begun = next((intent for intent in starts if intent.is_before), None)
-    if begun is None or before is None or not before.irreversible:
+    if begun is None or before is None or not before.irreversible or memory.irreversible:
         return memory
-    return replace(memory, irreversible=begun.fleet.version)
+    return replace(memory, irreversible=begun.fleet.version, unbegun=True)
 
 
 def standing_step(situation: Situation, starts: Iterable[Intent], aborts: Iterable[Outcome]) -> Step | None:

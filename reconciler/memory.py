@@ -25,9 +25,7 @@ class Rest:
     given_up: bool  # tried as often as may be: the next try is long off
     reason: Reason
     message: str
-    allowed: int = (
-        0  # how many units the rollout that left it behind might lose; 0: it was to be healed, or nobody judged yet
-    )
+    allowed: int = 0  # how many units the rollout that left it behind might lose; 0: it was healed, or is not judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,4 +159,5 @@ class Memory:
     rewritten: Sha | None = None  # the setting commit that a force-push brought; held until approved
     prepared: tuple[Digest, ...] = ()  # targets whose before step succeeded here, newest first
     irreversible: Version = ""  # whose before step cannot be undone and has begun since `last_good` was; empty: none
+    unbegun: bool = False  # that step was asked for, and nobody has heard that it began
     status: Status = field(default_factory=Status)

@@ -39,7 +39,7 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
     that was done is done for its target, whatever has become of the rollout.
     """
     for outcome in ended:
-        memory = _prepared(memory, outcome)
+        memory = _known_to_begin(_prepared(memory, outcome), outcome)
         rollout = memory.rollout
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
             continue
@@ -89,6 +89,15 @@ def _prepared(memory: Memory, outcome: Outcome) -> Memory:
         return memory
     failures = {unit: number for unit, number in rollout.failures.items() if unit != BEFORE}
     return replace(memory, rollout=replace(rollout, failures=failures, retry_at=None))
+
+
+def _known_to_begin(memory: Memory, outcome: Outcome) -> Memory:
+    """What failed on its road, or was refused, had not begun; anything else may have, and what took too long."""
+    if not outcome.intent.is_before or not memory.unbegun:
+        return memory
+    short = outcome.failure in {Failure.TRANSIENT, Failure.REFUSED} and outcome.reason is not Reason.DEADLINE_EXCEEDED
+    never = outcome.phase is Phase.FAILED and short
+    return replace(memory, irreversible="" if never else memory.irreversible, unbegun=False)
 
 
 def advance(
@@ -203,13 +212,18 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
-    return replace(_with_good(memory, finished, good), rollout=None, preemptions=0)
+    deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
+    return replace(_with_good(memory, finished, good, deployed=deployed), rollout=None, preemptions=0)
 
 
-def _with_good(memory: Memory, finished: Finished, good: Release | None) -> Memory:
-    """What was deployed well came after whatever could not be undone, and may be gone back to."""
+def _with_good(memory: Memory, finished: Finished, good: Release | None, *, deployed: bool) -> Memory:
+    """What was deployed well came after whatever could not be undone, and may be gone back to.
+
+    So may the very version whose step it was. One that was merely there all the time came before it.
+    """
     proven = newest_first(finished.target_digest, memory.proven, PROVEN_KEPT)
-    irreversible = memory.irreversible if finished.kind is Kind.ROLLBACK else ""
+    of_it = good is not None and good.fleet.version == memory.irreversible
+    irreversible = "" if deployed or of_it else memory.irreversible
     return replace(memory, finished=finished, last_good=good, proven=proven, irreversible=irreversible)
 
 
@@ -269,7 +283,7 @@ def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, n
         at=now,
     )
     good = memory.last_good if _diverted_to(memory, target) else target
-    return _with_good(memory, finished, good)
+    return _with_good(memory, finished, good, deployed=False)
 
 
 def _finished(memory: Memory, target: Release) -> bool:

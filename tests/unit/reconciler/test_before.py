@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from adapters.deployers.memory import Place
 from desired_state.model import Policy
 from reconciler.memory import Memory
@@ -237,6 +239,76 @@ def test_a_step_that_cannot_be_undone_counts_from_its_begin(rig, build):
     assert rig.record.memory.rollout is None
 
 
+def fails_on_the_road(rig, failure=Failure.TRANSIENT, reason=Reason.PIPELINE_FAILED):
+    for execution in rig.world_of_units.executions.values():
+        if execution.status == "RUNNING":
+            execution.status, execution.failure, execution.reason = "FAILED", failure, reason
+    rig.settle()
+
+
+@pytest.mark.parametrize(
+    ("reason", "since"), [(Reason.PIPELINE_FAILED, ""), (Reason.DEADLINE_EXCEEDED, "1.4.2")], ids=str
+)
+def test_a_step_that_only_failed_to_be_staged_cannot_be_what_is_not_undone(rig, build, reason, since):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2", deploy=FOREVER))
+    rig.settle()
+    assert "1.4.2" == rig.record.memory.irreversible
+
+    fails_on_the_road(rig, reason=reason)
+
+    assert since == rig.record.memory.irreversible
+
+
+def test_a_step_that_began_once_counts_however_its_next_attempt_ends(rig, build):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2", deploy=FOREVER))
+    rig.settle()
+    fails(rig)
+    rig.wait(minutes=5)
+    rig.settle()
+
+    fails_on_the_road(rig)
+
+    assert "1.4.2" == rig.record.memory.irreversible
+
+
+def test_units_that_were_told_when_the_version_failed_are_let_end(rig, build):
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+    first, second = [each for each in rig.world_of_units.executions.values() if not each.intent.is_before]
+    first.status, first.message = "FAILED", "it answers 503"
+    rig.settle()
+    rig.wait(minutes=1)
+    rig.settle()
+
+    assert Reason.BEFORE_IRREVERSIBLE is rig.record.memory.status.reason
+    assert ("RUNNING", "1.4.2") == (second.status, rig.world_of_units.standing.target.fleet.version)
+    rig.world_of_units.finish()
+    rig.settle()
+    assert "1.4.2" == rig.runs()[second.intent.unit]
+
+
+def test_a_revert_that_has_nothing_to_deploy_does_not_undo_what_cannot_be_undone(rig, build):
+    rig.deployed("1.4.1")
+    bad = rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
+    rig.settle()
+    fails(rig)
+    rig.commit(build.fleet("1.4.1"), "back", reverts=(bad,))
+    rig.settle()
+    assert State.SUCCESS is rig.said(build.sha("back")).state
+    assert "1.4.2" == rig.record.memory.irreversible
+
+    rig.commit(build.fleet("1.4.3", policy=ONE_TRY))
+    rig.settle()
+    fails(rig, "it answers 503")
+
+    assert Reason.BEFORE_IRREVERSIBLE is rig.record.memory.status.reason
+
+
 def test_a_later_version_that_fails_does_not_go_back_behind_what_cannot_be_undone(rig, build):
     rig.deployed("1.4.1")
     rig.commit(build.fleet("1.4.2", deploy=FOREVER, policy=ONE_TRY))
@@ -332,7 +404,9 @@ def test_a_memory_of_before_there_were_steps_can_be_read(build):
     from adapters.ledger.codec import MEMORY
 
     known = Memory(prepared=("d" * 64,), irreversible="1.4.2")
-    older = MEMORY.encode(replace(known)).replace(f',"prepared":["{"d" * 64}"],"irreversible":"1.4.2"', "")
+    older = MEMORY.encode(replace(known)).replace(
+        f',"prepared":["{"d" * 64}"],"irreversible":"1.4.2","unbegun":false', ""
+    )
 
     assert "prepared" not in older
     assert Memory() == MEMORY.decode(older)
