@@ -31,7 +31,7 @@ class Look:
 
     order: Order | None = None
     refused: Refusal | None = None
-    trouble: str = ""  # S3 was not reached, or nothing is there yet
+    trouble: str = ""  # S3 was not reached, nothing is there yet, or the keys could not be read
     absent: bool = False  # nothing is there yet
 
 
@@ -40,16 +40,22 @@ class _NoOrder(Trouble):
 
 
 class Orders:
-    """One fleet's order. Not for two threads at once."""
+    """One fleet's order. Not for two threads at once. `keyless`: why keys may be missing for now; empty: none are."""
 
     def __init__(
-        self, client: Callable[[], Any], bucket: str, fleet: str, keys: Callable[[], Mapping[str, str]]
+        self,
+        client: Callable[[], Any],
+        bucket: str,
+        fleet: str,
+        keys: Callable[[], Mapping[str, str]],
+        keyless: Callable[[], str] = str,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._key = order_key(fleet)
         self._fleet = fleet
         self._keys = keys
+        self._keyless = keyless
         self._etag = ""
         self._body = b""
         self._believed: tuple[_Known, Order] | None = None
@@ -66,6 +72,8 @@ class Orders:
                     body, Trust(fleet=self._fleet, keys=keys), now, at_least=at_least, known_meaning=known_meaning
                 )
         except Refused as refused:
+            if refused.reason is RefusalReason.UNKNOWN_KEY and (keyless := self._keyless()):
+                return Look(trouble=f"the order cannot be checked: {keyless}")
             said = Refusal(reason=refused.reason, message=str(refused), sequence=refused.sequence)
             return Look(refused=said)
         except Trouble as trouble:
