@@ -16,7 +16,7 @@ from adapters.aws.gone import gone
 from adapters.aws.host_queues import HostQueues, Listener, Step, Subscribed
 from adapters.aws.laying import Did, Layer
 from adapters.aws.sessions import Sessions
-from adapters.aws.throttle import Paced, Throttle
+from adapters.aws.throttle import LISTS_A_SECOND, Paced, Throttle
 from desired_state.model import FleetName
 from reconciler.ports import Clock, Lease, Unreadable
 
@@ -71,6 +71,7 @@ class Upkeep:
         self._account, self._region, self._environment = place
         self._where = f"account {self._account} in {self._region}"
         self._throttles = {service: Throttle(clock, pause=pause) for service in ("sns", "sqs")}
+        self._lists = {service: Throttle(clock, LISTS_A_SECOND, pause) for service in ("sns", "sqs")}
         self._subscribed: Subscribed = {}
         self._looked: dict[FleetName, float] = {}
         self._addresses: dict[str, str] = {}  # of queues that are there, by instance; empty: known by its name only
@@ -89,7 +90,12 @@ class Upkeep:
         return done
 
     def _hands(self, pass_: "_Pass") -> tuple[HostQueues, Layer]:
-        sns, sqs = (Paced(self._client(name), self._throttles[name], pass_.check) for name in ("sns", "sqs"))
+        sns, sqs = (
+            Paced(
+                self._client(name), self._throttles[name], pass_.check, lists=self._lists[name], is_over=pass_.is_over
+            )
+            for name in ("sns", "sqs")
+        )
         layer = Layer(sns, sqs, dry_run=False)
         return HostQueues(layer, self._account, self._region, self._subscribed), layer
 
