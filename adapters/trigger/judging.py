@@ -111,7 +111,7 @@ def judge(case: Case) -> Outcome:
         return case.outcome
     if case.host is None:
         return _unseen(case)
-    if going := leaves(case.host):
+    if going := leaves(case.host, case.settings.silent_after):
         return moved(case.outcome, Phase.ABORTED, case.now, f"{case.host.id} is leaving: {going}")
     if case.outcome.phase is Phase.ABORTING:
         return _aborting(case)
