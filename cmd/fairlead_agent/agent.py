@@ -104,7 +104,9 @@ class Agent:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         around.itself.others[fleet] = lambda: journal.memory.unfinished
         ways = Ways(
-            orders=Orders(lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys, lambda: self._keys.trouble),
+            orders=Orders(
+                lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys, lambda: self._keys.trouble
+            ),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),
             elsewhere=elsewhere,

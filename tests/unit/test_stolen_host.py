@@ -97,10 +97,7 @@ ROWS: dict[str, tuple[bool, list[tuple[str, str]]]] = {
     ),
     "answer the lifecycle hooks of any instance of the Auto Scaling groups that its role names": (
         True,
-        [
-            (f"autoscaling:{call}", GROUP)
-            for call in ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat")
-        ],
+        [(f"autoscaling:{call}", GROUP) for call in ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat")],
     ),
     "change an Auto Scaling group, or end an instance": (
         False,

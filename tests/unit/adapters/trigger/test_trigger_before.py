@@ -61,7 +61,9 @@ def test_a_host_that_is_gone_fails_it_at_once_and_without_blame_before_it_began(
     assert (Phase.FAILED, failure, True) == (found.phase, found.failure, "i-1 is gone" in found.message)
 
 
-@pytest.mark.parametrize(("step", "phase"), [("", Phase.ABORTED), ("staging", Phase.ABORTED), ("running", Phase.RUNNING)])
+@pytest.mark.parametrize(
+    ("step", "phase"), [("", Phase.ABORTED), ("staging", Phase.ABORTED), ("running", Phase.RUNNING)]
+)
 def test_a_host_that_leaves_is_waited_for_only_while_its_command_runs(
     made: SimpleNamespace, step: str, phase: Phase
 ) -> None:
