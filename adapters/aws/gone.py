@@ -14,7 +14,7 @@ from adapters.aws.errors import code_of, readable
 from adapters.aws.hosts import FILTER_VALUES, instances
 
 ENDED = frozenset({"shutting-down", "terminated"})  # no way back leads from these; a stopped one comes back
-_ID = re.compile(r"i-[0-9a-f]{8,17}")
+_ID = re.compile(r"i-(?:[0-9a-f]{17}|[0-9a-f]{8})(?![0-9a-f])")
 _UNKNOWN = "InvalidInstanceID.NotFound"
 
 

@@ -4,7 +4,7 @@ Every method raises `Unreadable` where AWS refuses, with the sentence that says 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,8 +57,7 @@ class Layer:
     def topics(self, environment: str) -> list[str]:
         """The addresses of the environment's topics."""
         with readable("the topics", "sns"):
-            pages = self._sns.get_paginator("list_topics").paginate()
-            found = [each["TopicArn"] for page in pages for each in page["Topics"]]
+            found = [each["TopicArn"] for page in _pages(self._sns.list_topics) for each in page["Topics"]]
         return sorted(arn for arn in found if arn.rpartition(":")[2].startswith(topic_name(f"{environment}/")))
 
     def remove_topic(self, arn: str, mark: tuple[str, str]) -> Did:
@@ -75,7 +74,7 @@ class Layer:
     def subscriptions(self, arn: str) -> dict[str, str]:
         """The subscriptions of a topic by where they lead to; none where there is no topic yet."""
         with readable(f"the subscriptions of {arn}", "sns"):
-            pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+            pages = _pages(self._sns.list_subscriptions_by_topic, TopicArn=arn)
             try:
                 return {one["Endpoint"]: one["SubscriptionArn"] for page in pages for one in page["Subscriptions"]}
             except ClientError as error:
@@ -183,9 +182,7 @@ class Layer:
     def queues(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Name and address of every queue whose name begins so."""
         with readable(f"the queues {prefix}*", "sqs"):
-            pages = self._sqs.get_paginator("list_queues").paginate(
-                QueueNamePrefix=prefix, PaginationConfig={"PageSize": 1000}
-            )
+            pages = _pages(self._sqs.list_queues, QueueNamePrefix=prefix, MaxResults=1000)
             found = [url for page in pages for url in page.get("QueueUrls", ())]
         yield from ((url.rpartition("/")[2], url) for url in found)
 
@@ -227,6 +224,17 @@ class Layer:
                     f"the queue {name} was deleted a moment ago, and SQS makes no new one for a minute; run this again"
                 )
                 raise Unreadable(said) from error
+
+
+def _pages(method: Callable[..., Mapping[str, Any]], **asked: Any) -> Iterator[Mapping[str, Any]]:
+    """By hand, so that each page is a request of its own to who paces them: one that is refused loses no other."""
+    token: dict[str, str] = {}
+    while True:
+        page = method(**asked, **token)
+        yield page
+        if not page.get("NextToken"):
+            return
+        token = {"NextToken": page["NextToken"]}
 
 
 def _left(name: str, mark: tuple[str, str], other: Mapping[str, str]) -> str:

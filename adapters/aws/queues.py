@@ -47,6 +47,7 @@ class Look:
 
     messages: tuple[Message, ...]
     until: datetime
+    began: datetime
 
 
 class SqsQueue:
@@ -64,17 +65,17 @@ class SqsQueue:
         Until when everything was read: now, where a wait that asks all of SQS's servers ended with nothing; else when
         the oldest of these was sent, because more may be left, and SQS gives messages roughly in their order.
         """
-        began = clock.monotonic()
+        looked_at, began = clock.now(), clock.monotonic()
         found = self._receive(wait)
         if not found:
-            return Look(messages=(), until=clock.now())
+            return Look(messages=(), until=clock.now(), began=looked_at)
         last = found
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             while len(last) >= BATCH and len(found) < MOST and clock.monotonic() - began < WITHIN.total_seconds():
                 last = [each for some in pool.map(self._receive, [timedelta(0)] * AT_ONCE) for each in some]
                 found += last
         oldest = min(message.sent for message in found)
-        return Look(messages=tuple(found), until=min(oldest, clock.now()))
+        return Look(messages=tuple(found), until=min(oldest, clock.now()), began=looked_at)
 
     def peek(self) -> tuple[Message, ...]:
         """What is in it, each message once, up to `MOST` and a few; all is there for other readers when this returns.

@@ -1,7 +1,8 @@
 """As fast as AWS lets one, and no faster: calls take turns, more rarely after each refusal, and hurry up again slowly.
 
 SNS takes 100 Subscribe and 100 Unsubscribe a second of an account and region (Service Quotas, Amazon SNS); of
-CreateQueue no figure is published. Others use the same account, so a fifth is left to them.
+CreateQueue no figure is published. Lists have a rate of their own: SNS takes 30 ListSubscriptionsByTopic a second.
+Others use the same account, so a fifth is left to them.
 """
 
 import random
@@ -16,6 +17,7 @@ from adapters.aws.errors import is_throttled
 from reconciler.ports import Clock
 
 A_SECOND = 80.0  # calls
+LISTS_A_SECOND = 25.0  # pages
 SLOWEST = 1.0
 RECOVERS = 0.05  # of the full rate, each second without a refusal
 TRIES = 6
@@ -57,30 +59,43 @@ class Throttle:
 class Paced:
     """A client of boto3 whose every request takes its turn, and is made again where AWS throttles it.
 
-    Only for requests that may be repeated. `before` is called before each: it raises where nothing may be sent.
+    Only for requests that may be repeated, and for lists that the caller pages through by hand: a paginator's requests
+    would take no turns. `before` is called before each: it raises where nothing may be sent. When `is_over` no request
+    is made again. `lists` are the turns of `list_...`.
     """
 
-    def __init__(self, client: Any, throttle: Throttle, before: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        throttle: Throttle,
+        before: Callable[[], object],
+        *,
+        lists: Throttle | None = None,
+        is_over: Callable[[], bool] = bool,
+    ) -> None:
         self._client = client
         self._throttle = throttle
+        self._lists = lists or throttle
         self._before = before
+        self._is_over = is_over
 
     def __getattr__(self, name: str) -> Any:
-        """The client's own method of that name, in turns. A paginator's pages take one turn together."""
+        """The client's own method of that name, in turns."""
         method = getattr(self._client, name)
-        return lambda *args, **said: self._call(method, *args, **said)
+        throttle = self._lists if name.startswith("list_") else self._throttle
+        return lambda *args, **said: self._call(throttle, method, *args, **said)
 
-    def _call(self, method: Callable[..., Any], *args: Any, **said: Any) -> Any:
+    def _call(self, throttle: Throttle, method: Callable[..., Any], *args: Any, **said: Any) -> Any:
         for tried in range(1, TRIES + 1):
-            self._throttle.take()
+            throttle.take()
             self._before()
             try:
                 return method(*args, **said)
             except ClientError as error:
                 if not is_throttled(error):
                     raise
-                self._throttle.slow()
-                if tried == TRIES:
+                throttle.slow()
+                if tried == TRIES or self._is_over():
                     raise
-            self._throttle.pause(random.uniform(0, FIRST_PAUSE * 2**tried))
+            throttle.pause(random.uniform(0, FIRST_PAUSE * 2**tried))
         raise AssertionError("a loop that returns or raises")

@@ -12,17 +12,18 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.agent_protocol.addresses import agent_queue_name
+from adapters.aws.errors import is_throttled
 from adapters.aws.gone import gone
 from adapters.aws.host_queues import HostQueues, Listener, Step, Subscribed
 from adapters.aws.laying import Did, Layer
 from adapters.aws.sessions import Sessions
-from adapters.aws.throttle import Paced, Throttle
+from adapters.aws.throttle import LISTS_A_SECOND, Paced, Throttle
 from desired_state.model import FleetName
 from reconciler.ports import Clock, Lease, Unreadable
 
 LISTED_EVERY = timedelta(hours=1)
 AT_ONCE = 16  # instances
-REMOVED_AT_MOST = 100  # instances' queues a pass: should we ever be wrong, we are not wrong about all
+REMOVED_AT_MOST = 1000  # instances' queues an hour: should we ever be wrong, we are not wrong about all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,10 +72,12 @@ class Upkeep:
         self._account, self._region, self._environment = place
         self._where = f"account {self._account} in {self._region}"
         self._throttles = {service: Throttle(clock, pause=pause) for service in ("sns", "sqs")}
+        self._lists = {service: Throttle(clock, LISTS_A_SECOND, pause) for service in ("sns", "sqs")}
         self._subscribed: Subscribed = {}
         self._looked: dict[FleetName, float] = {}
         self._addresses: dict[str, str] = {}  # of queues that are there, by instance; empty: known by its name only
         self._listed_at: float | None = None
+        self._removed = 0  # instances since the last listing
         self._spared: set[str] = set()  # EC2 was asked of these since the last listing, and they are not gone
 
     def tend(self, wanted: Wanted, lease: Lease, within: timedelta) -> Tended:
@@ -82,14 +85,24 @@ class Upkeep:
         done = Tended()
         pass_ = _Pass(self._clock, lease, self._clock.monotonic() + within.total_seconds())
         queues, layer = self._hands(pass_)
-        if self._look(wanted.fleets, queues, layer, pass_, done):
-            self._connect(wanted, queues, pass_, done)
-            if wanted.is_whole and not done.is_cut:
-                self._clean(wanted, queues, layer, pass_, done)
+        try:
+            if self._look(wanted.fleets, queues, layer, pass_, done):
+                self._connect(wanted, queues, pass_, done)
+                if wanted.is_whole and not done.is_cut:
+                    self._clean(wanted, queues, layer, pass_, done)
+        except Unreadable as trouble:
+            if not (done.did and _is_throttled(trouble)):
+                raise
+            done.is_cut = True
         return done
 
     def _hands(self, pass_: "_Pass") -> tuple[HostQueues, Layer]:
-        sns, sqs = (Paced(self._client(name), self._throttles[name], pass_.check) for name in ("sns", "sqs"))
+        sns, sqs = (
+            Paced(
+                self._client(name), self._throttles[name], pass_.check, lists=self._lists[name], is_over=pass_.is_over
+            )
+            for name in ("sns", "sqs")
+        )
         layer = Layer(sns, sqs, dry_run=False)
         return HostQueues(layer, self._account, self._region, self._subscribed), layer
 
@@ -114,7 +127,7 @@ class Upkeep:
             done.add(queues.reports(self._environment))
             prefix = agent_queue_name("")
             self._addresses = {name.removeprefix(prefix): url for name, url in layer.queues(prefix)}
-            self._spared = set()
+            self._spared, self._removed = set(), 0
             self._listed_at = self._clock.monotonic()
         return True
 
@@ -124,23 +137,27 @@ class Upkeep:
     def _connect(self, wanted: Wanted, queues: HostQueues, pass_: "_Pass", done: Tended) -> None:
         lacking = [one for host, one in sorted(wanted.listeners.items()) if not self._is_laid(one, queues)]
 
-        def lay(listener: Listener) -> list[Step] | str | None:
+        def lay(listener: Listener) -> list[Step] | Unreadable | None:
             if pass_.is_over():
                 return None
             try:
                 steps = queues.lay(listener, is_new=listener.host not in self._addresses)
             except Unreadable as trouble:
-                return str(trouble)
+                return trouble
             self._addresses.setdefault(listener.host, "")
             return steps
 
+        refused = list[Unreadable]()
         for result in _together(lay, lacking):
             if result is None:
                 done.is_cut = True
-            elif isinstance(result, str):
-                done.troubles.add(result)
+            elif isinstance(result, Unreadable):
+                refused.append(result)
             else:
                 done.add(result)
+        slow = [each for each in refused if _is_throttled(each)] if done.did else []  # it goes on, only not faster
+        done.is_cut = done.is_cut or bool(slow)
+        done.troubles |= {str(each) for each in refused if each not in slow}
 
     def _is_laid(self, listener: Listener, queues: HostQueues) -> bool:
         address = queues.address(listener.host)
@@ -157,13 +174,17 @@ class Upkeep:
             return
         gone_hosts = sorted(known.ended | known.unknown)
         for place, host in enumerate(gone_hosts):
-            if place >= REMOVED_AT_MOST or pass_.is_over():
+            if self._removed >= REMOVED_AT_MOST:
+                done.notes.add(f"{REMOVED_AT_MOST} instances' queues were removed in {self._where}; more go in an hour")
+                return
+            if pass_.is_over():
                 self._spared -= set(gone_hosts[place:])
                 done.is_cut = True
                 return
             url = self._addresses.get(host) or layer.address(agent_queue_name(host))
             if url is None or queues.is_removable(host, url, known, [self._environment], self._clock):
                 done.add(queues.remove(host, url))
+                self._removed += 1
                 self._addresses.pop(host, None)
 
 
@@ -183,8 +204,12 @@ class _Pass:
 
 
 def _together(
-    lay: Callable[[Listener], list[Step] | str | None], wanted: Sequence[Listener]
-) -> Iterator[list[Step] | str | None]:
+    lay: Callable[[Listener], list[Step] | Unreadable | None], wanted: Sequence[Listener]
+) -> Iterator[list[Step] | Unreadable | None]:
     if wanted:
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             yield from pool.map(lay, wanted)
+
+
+def _is_throttled(trouble: Unreadable) -> bool:
+    return isinstance(trouble.__cause__, Exception) and is_throttled(trouble.__cause__)

@@ -20,6 +20,7 @@ from reconciler.loop import Log
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.record import Record
 
+WATCHED_EVERY = timedelta(minutes=1)  # by who only observes
 AGAIN = timedelta(seconds=10)  # after trouble; later and later, up to five minutes
 
 
@@ -59,7 +60,9 @@ class Plumbing:
         place = Place(*name.split("/"))
         fleets = self._fleets(place)
         mine = [one for one in fleets.values() if one.environment.name == place.environment]
-        if not self._acts or not any(is_kept(one.environment) for one in mine):
+        if not self._acts:  # the name is shared: it goes back to who acts
+            return self._clock.now() + WATCHED_EVERY
+        if not any(is_kept(one.environment) for one in mine):
             self._ledger.record_snapshots(lease, feed(name), {}, self._clock.now())
             return None
         role = min((one.environment.role for one in mine), key=str)

@@ -20,7 +20,7 @@ from adapters.agent_protocol.plain_text import one_line
 from adapters.agent_protocol.reports import Report, read_report
 from adapters.aws.host_queues import READ_AT_MOST
 from adapters.aws.inventory import inventory_feed
-from adapters.aws.queues import Look, Message, SqsQueue
+from adapters.aws.queues import BATCH, Look, Message, SqsQueue
 from adapters.aws.sessions import Sessions
 from adapters.feeds.pacing import Pacing
 from adapters.ledger.reports import HostReport
@@ -230,10 +230,16 @@ class Reports:
 
 
 def _known_until(look: Look, read: Sequence[tuple[Message, Report | None]]) -> datetime | None:
-    """What nobody can read comes again and again, and says nothing of how far the others were read."""
-    if all(report is not None for _, report in read):
+    """Until when all was read. What nobody can read counts once: when it comes again it says nothing of the others.
+
+    Where nothing else came, and less than SQS gives at once, nothing else was there when the look began.
+    """
+    counting = [message.sent for message, report in read if report is not None or message.received <= 1]
+    if len(counting) == len(read):
         return look.until
-    return min((message.sent for message, report in read if report is not None), default=None)
+    if counting:
+        return min(look.began, *counting)
+    return look.began if len(read) < BATCH else None
 
 
 def names_of(fleet: Fleet) -> Iterator[str]:

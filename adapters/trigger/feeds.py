@@ -96,6 +96,12 @@ def find_host(fleet: Fleet, unit: UnitId, snapshots: Snapshots) -> Seen | None:
     return None
 
 
+def last_report(fleet: Fleet, unit: UnitId, snapshots: Snapshots) -> Body:
+    """What an instance said last, also where EC2 does not show it any more; empty: nothing."""
+    feeds = (_reports(fleet, region, snapshots) for region in fleet.environment.regions)
+    return next((_hosts(feed)[unit] for feed in feeds if feed is not None and unit in _hosts(feed)), NOTHING)
+
+
 def reports_of(fleet: Fleet, snapshots: Snapshots) -> list[Body]:
     """What the fleet's hosts said last.
 

@@ -42,7 +42,7 @@ def _facts(host: Seen, settings: TriggerSettings, regions: list[str], now: datet
         heard_at=last_word(host),
         silent=_is_silent(host, settings, now),
         joining=_is_joining(host, now),
-        leaving=one_line(leaves(host))[:SHOWN],
+        leaving=one_line(leaves(host, settings.silent_after))[:SHOWN],
         message=_last_words(work, unit.message),
         agent=one_line(str(report.get("agent") or "")),
         sequence=int(report.get("sequence") or 0),

@@ -111,7 +111,7 @@ def judge(case: Case) -> Outcome:
         return case.outcome
     if case.host is None:
         return _unseen(case)
-    if going := leaves(case.host):
+    if going := leaves(case.host, case.settings.silent_after):
         return moved(case.outcome, Phase.ABORTED, case.now, f"{case.host.id} is leaving: {going}")
     if case.outcome.phase is Phase.ABORTING:
         return _aborting(case)
@@ -200,7 +200,7 @@ def _still(case: Case, said: str) -> Outcome:
     if _refuses(case):
         refused = outstanding_refusal(host) or NOTHING
         why = f"{host.id} refuses the order ({refused.get('reason')}): {refused.get('message')}"
-        return failed(case.outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, why, case.now)
+        return failed(case.outcome, Failure.UNHEALTHY, Reason.HEALTH_CHECK_FAILED, why, case.now)
     if is_silent(host, case.settings, _patient_from(host, started)):
         return failed(case.outcome, Failure.UNHEALTHY, Reason.HOST_SILENT, silence(host), case.now)
     if case.now >= started + lasts_at_most(case.settings, STAGING):
@@ -226,7 +226,7 @@ def _too_late(case: Case, host: Seen, said: str) -> Outcome:
 
 
 def _refuses(case: Case) -> bool:
-    """It refuses the very order that lies there, and that order is sound: the host is set up wrong."""
+    """It refuses the very order that lies there, and that order is sound: this host is set up wrong, not the fleet."""
     refused = outstanding_refusal(case.host) if case.host is not None else None
     if refused is None or case.order is None or case.order["document"] is None:
         return False

@@ -14,12 +14,23 @@ _GOING = ("Terminat", "Warmed:Terminat", "EnteringStandby", "Standby")
 _COMING = ("Pending", "Warmed:")
 
 
-def leaves(host: Seen) -> str:
-    """Why the host counts no more, in words; empty: it stays."""
+def leaves(host: Seen, silent_after: timedelta) -> str:
+    """Why the host counts no more, in words; empty: it stays.
+
+    Its own word holds while it is heard, and not for ever: what said so and is silent may be there still, and ill. Its
+    group's word holds as long as EC2 shows it.
+    """
     said = str((host.report or NOTHING).get("leaving") or "")
-    if said:
+    if said and _is_fresh(host, silent_after):
         return said
     return f"its Auto Scaling group has it {host.lifecycle}" if host.lifecycle.startswith(_GOING) else ""
+
+
+def _is_fresh(host: Seen, silent_after: timedelta) -> bool:
+    sent = (host.report or NOTHING).get("sent")
+    if sent is None or host.reports_read_at is None:
+        return True
+    return host.reports_read_at - datetime.fromisoformat(str(sent)).astimezone(UTC) <= silent_after
 
 
 def boots(host: Seen, now: datetime, *, healthy: bool) -> bool:

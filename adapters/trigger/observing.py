@@ -32,7 +32,7 @@ def observe(fleet: Fleet, settings: TriggerSettings, hosts: Sequence[Seen], snap
     if not missing:
         missing = [*_unheard(fleet, hosts, snapshots), *_unread(fleet, settings, hosts, snapshots)]
     sick = sick_targets(fleet, snapshots)
-    staying = [host for host in hosts if not leaves(host)]
+    staying = [host for host in hosts if not leaves(host, settings.silent_after)]
     found = [(host, unit_of(host, settings, sick.get(host.id, ""))) for host in staying]
     booting = {host.id for host, unit in found if read_at and boots(host, read_at, healthy=unit.healthy)}
     if len(booting) == len(found):  # nobody serves: all count

@@ -1,7 +1,8 @@
 """The step before a version, which one host runs on behalf of all: which host that is, and where it stands. Pure.
 
-The ticket of such an intent is `<sequence>@<host>`: the order that asked for it, and of whom. A host that falls silent
-or is gone fails the attempt, and the next one asks another host. Whether its command went on is not known then.
+The ticket of such an intent is `<sequence>@<host>`: the order that asked for it, and of whom. A host that is gone fails
+the attempt, and the next one asks another host. One that falls silent may still be at it: it keeps all the time that
+the step may take, so that no other begins while it runs. One that leaves and had not begun is not waited for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 
 from adapters.agent_protocol.orders import Before, Order, step_key
 from adapters.agent_protocol.reports import Blame, WorkState
-from adapters.trigger.feeds import NOTHING, Body, Seen, find_host, is_whole, order_feed, seen_hosts
+from adapters.trigger.feeds import NOTHING, Body, Seen, find_host, is_whole, last_report, order_feed, seen_hosts
 from adapters.trigger.judging import STAGING, WITHOUT, failed, minutes, moved, silence, unread
 from adapters.trigger.observing import NOBODY, is_silent, refusal
 from adapters.trigger.placed import asks_before
@@ -23,7 +24,7 @@ from reconciler.work import Failure, Intent, Outcome, Phase, Step
 
 ENDING = timedelta(minutes=1)  # for a command that is ended by force, and its report
 DONE = WorkState.DONE
-STAGED = "running"  # what a host says while the command runs; before that it is still staging
+RUNS = "running"  # what a host says while the command runs; before that it is still staging
 
 
 def ticket_of(sequence: int, host: UnitId) -> str:
@@ -103,6 +104,7 @@ class Case:
     order: Body | None  # the snapshot's; None: nobody looked
     name: UnitId  # the host, by the ticket or else the order; empty: none was asked
     host: Seen | None  # the same, where EC2 shows it
+    report: Body  # the last word of it, also where EC2 shows it no more; empty: nothing ever
     whole: bool  # every region was read: a host that is not there is gone
     settings: TriggerSettings
     now: datetime
@@ -112,7 +114,7 @@ class Case:
         """What the host says of this very step; empty: nothing."""
         intent = self.outcome.intent
         key = step_key(intent.setting_commit, intent.fleet.target_digest, intent.attempt)
-        return _step(_report(self.host), key)
+        return _step(self.report, key)
 
 
 def case_of(outcome: Outcome, settings: TriggerSettings, fleet: Fleet, snapshots: Snapshots, now: datetime) -> Case:
@@ -129,6 +131,7 @@ def case_of(outcome: Outcome, settings: TriggerSettings, fleet: Fleet, snapshots
         order=order.body if order is not None else None,
         name=name,
         host=find_host(fleet, name, snapshots),
+        report=last_report(fleet, name, snapshots),
         whole=is_whole(fleet, snapshots),
         settings=settings,
         now=now,
@@ -165,12 +168,14 @@ def _heard(case: Case, host: Seen) -> Outcome:
     outcome = case.outcome
     if deaf := unread(host, case.settings, case.now):
         return moved(outcome, Phase.RUNNING, case.now, deaf)
+    if (going := case.report.get("leaving")) and not _has_begun(case):
+        return moved(outcome, Phase.ABORTED, case.now, f"{host.id} leaves, and did not begin the before step: {going}")
     began = outcome.since or outcome.intent.created_at
-    if is_silent(host, case.settings, began):
-        return _lost(case, Reason.HOST_SILENT, silence(host))
+    is_mute = is_silent(host, case.settings, began)
     if case.now >= began + lasts(case.settings):
-        return _too_late(case)
-    return moved(outcome, Phase.RUNNING, case.now, _progress(case, host))
+        return _lost(case, Reason.HOST_SILENT, silence(host)) if is_mute else _too_late(case)
+    said = f"before step: {silence(host)}, and may still be at it" if is_mute else _progress(case, host)
+    return moved(outcome, Phase.RUNNING, case.now, said)
 
 
 def _progress(case: Case, host: Seen) -> str:
@@ -188,16 +193,26 @@ def _failed_there(case: Case) -> Outcome:
 
 
 def _lost(case: Case, reason: Reason, why: str) -> Outcome:
+    if _is_staging(case):
+        return failed(case.outcome, Failure.TRANSIENT, reason, f"before step: {why}; it was staging", case.now)
     said = f"before step: {why}; whether it finished is not known"
     return failed(case.outcome, Failure.UNHEALTHY, reason, said, case.now)
 
 
 def _too_late(case: Case) -> Outcome:
     """While it stages nothing was begun: a slow road is no fault of the version."""
-    has_begun = case.step.get("message") == STAGED
-    failure = Failure.UNHEALTHY if has_begun else Failure.TRANSIENT
+    failure = Failure.UNHEALTHY if _has_begun(case) else Failure.TRANSIENT
     why = f"before step on {case.name} took longer than {minutes(lasts(case.settings))}"
     return failed(case.outcome, failure, Reason.DEADLINE_EXCEEDED, why, case.now)
+
+
+def _has_begun(case: Case) -> bool:
+    return bool(case.step.get("message") == RUNS)
+
+
+def _is_staging(case: Case) -> bool:
+    """By its last word the command was not begun."""
+    return bool(case.step) and not _has_begun(case)
 
 
 def lasts(settings: TriggerSettings) -> timedelta:
@@ -227,7 +242,7 @@ def _follows(case: Case) -> bool:
     ticket, order = case.outcome.ticket or "", case.order or NOTHING
     first = ticket.removeprefix(WITHOUT).partition("@")[0]
     least = int(first) if ticket.startswith(WITHOUT) else int(order["sequence"])
-    return int(_report(case.host).get("sequence") or 0) >= least
+    return int(case.report.get("sequence") or 0) >= least
 
 
 def _report(host: Seen | None) -> Body:

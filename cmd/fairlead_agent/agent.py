@@ -104,7 +104,12 @@ class Agent:
             around.log("memory-lost", fleet=fleet, why=journal.lost)
         ways = Ways(
             orders=Orders(
-                lambda: around.cloud.client("s3"), settings.bucket, fleet, self._keys, around.itself.was_read
+                lambda: around.cloud.client("s3"),
+                settings.bucket,
+                fleet,
+                self._keys,
+                keyless=lambda: self._keys.trouble,
+                was_read=around.itself.was_read,
             ),
             journal=journal,
             hands=Reach(settings.rehearsal, around.cloud, around.identity, fleet, around.itself, around.log),

@@ -74,7 +74,7 @@ class Readiness(StrEnum):
     """How far a host is with its order, for those who wait for it."""
 
     THERE = "there"  # it is where its order wants it, healthy
-    EMPTY = "empty"  # there is no order, or it asks nothing of this host: nothing is to run yet
+    EMPTY = "empty"  # there is no order at all: nothing is to run yet
     WORKING = "working"
     FAILED = "failed"  # for good: nothing tries again by itself
 
@@ -101,13 +101,17 @@ def decide_leaving(memory: Memory) -> Decision:
 
 
 def readiness(order: Order, host: str, memory: Memory, seen: Observation) -> Readiness:
-    """How far the host is with an order that is believed."""
+    """How far the host is with an order that is believed.
+
+    One that asks nothing of the host may be so because of a word of another host. It is no leave to serve with nothing:
+    the host waits, until an order asks it, or the hook's own time-out decides.
+    """
     if memory.work is not None and memory.work.state is WorkState.FAILED and memory.work.blame is not Blame.TRANSIENT:
         return Readiness.FAILED
     is_quiet = isinstance(decide(order, host, memory, seen, serving=False), Stay)  # who waits for it keeps traffic away
     if is_quiet and seen.running and seen.healthy and not _has_failed(memory):
         return Readiness.THERE
-    return Readiness.EMPTY if assignment_of(order, host) is None and is_quiet else Readiness.WORKING
+    return Readiness.WORKING
 
 
 def _has_failed(memory: Memory) -> bool:

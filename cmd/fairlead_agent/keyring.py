@@ -1,7 +1,8 @@
 """The public keys that orders may be signed with now: written in the settings, or read where those point.
 
 A file is read at every look, a secret every few minutes, so a key comes and goes without a restart. What is not there
-is not trusted; only a Secrets Manager that does not answer leaves what it said last.
+is not trusted; only a Secrets Manager that does not answer leaves what it said last. Whether a key is missing because
+nobody trusts it, or because its source could not be read just now, is told apart by `trouble`.
 """
 
 import os
@@ -36,24 +37,32 @@ class Keyring:
         self._log = log
         self._stored: dict[str, tuple[float, Any]] = {}  # until when it counts, and what was said
         self._troubles: dict[str, str] = {}
+        self._unread = ""
         self._lock = Lock()
 
     def __call__(self) -> Mapping[str, str]:
         """Those that are valid now. Raises nothing: what cannot be read is told in the log and is no key."""
         with self._lock:
+            self._unread = ""
             said = self._told(self._keys) if isinstance(self._keys, str) else self._keys
             if isinstance(said, str):
                 said = self._parsed(said)
             found = {str(name): self._told(str(value)) for name, value in said.items()} if said else {}
             return {name: str(text).strip() for name, text in found.items() if self._is_key(name, text)}
 
+    @property
+    def trouble(self) -> str:
+        """Why keys may be missing that are to be trusted, at the last call; empty: every source gave its own."""
+        return self._unread
+
     def _parsed(self, text: str) -> Mapping[str, Any]:
         try:
             found = yaml.safe_load(text[:LARGEST])
         except yaml.YAMLError:
             found = None
-        self._tell("keys", "" if isinstance(found, Mapping) else "what `keys` points to is no map of ids and keys")
-        return found if isinstance(found, Mapping) else {}
+        is_map = isinstance(found, Mapping) and bool(found)
+        self._tell("keys", "" if is_map else "what `keys` points to is no map of ids and keys")
+        return found if is_map else {}
 
     def _told(self, value: str) -> Any:
         """A reference's content, or the value itself; None where there is none."""
@@ -83,7 +92,7 @@ class Keyring:
         try:
             said = Secrets(lambda: self._cloud.client("secretsmanager")).resolved({SECRET: f"aws-sm:{name}"})
         except Trouble as trouble:
-            if trouble.blame is not Blame.TRANSIENT:
+            if trouble.blame is not Blame.TRANSIENT or name not in self._stored:
                 self._stored.pop(name, None)
                 raise
             self._tell(f"aws-sm:{name}", trouble.message)
@@ -103,6 +112,7 @@ class Keyring:
 
     def _tell(self, what: str, trouble: str) -> None:
         """Once, until it changes."""
+        self._unread = self._unread or trouble
         if trouble and self._troubles.get(what) != trouble:
             self._log("key-unusable", why=trouble)
         self._troubles[what] = trouble

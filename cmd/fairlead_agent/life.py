@@ -1,6 +1,6 @@
 """The instance's own life, looked at every few seconds: what its group waits for, and that it is about to go.
 
-All of it is by level. A launch hook is answered when every fleet is where its order wants it, or has nothing to run; a
+All of it is by level. A launch hook is answered when every fleet is where its order wants it, or has no order at all; a
 terminating hook when no traffic comes any more. After a crash or a reboot it is looked at again, and asked again; how
 long there is hope counts on over the agent's own restarts.
 """

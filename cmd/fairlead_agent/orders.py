@@ -31,7 +31,7 @@ class Look:
 
     order: Order | None = None
     refused: Refusal | None = None
-    trouble: str = ""  # S3 was not reached, or nothing is there yet
+    trouble: str = ""  # S3 was not reached, nothing is there yet, or the keys could not be read
     absent: bool = False  # nothing is there yet
 
 
@@ -40,7 +40,7 @@ class _NoOrder(Trouble):
 
 
 class Orders:
-    """One fleet's order. Not for two threads at once."""
+    """One fleet's order. Not for two threads at once. `keyless`: why keys may be missing for now; empty: none are."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Orders:
         bucket: str,
         fleet: str,
         keys: Callable[[], Mapping[str, str]],
+        keyless: Callable[[], str] = str,
         was_read: Callable[[Order], None] = lambda _order: None,
     ) -> None:
         self._client = client
@@ -55,6 +56,7 @@ class Orders:
         self._key = order_key(fleet)
         self._fleet = fleet
         self._keys = keys
+        self._keyless = keyless
         self._was_read = was_read  # called with each order that is believed
         self._etag = ""
         self._body = b""
@@ -72,6 +74,8 @@ class Orders:
                     body, Trust(fleet=self._fleet, keys=keys), now, at_least=at_least, known_meaning=known_meaning
                 )
         except Refused as refused:
+            if refused.reason is RefusalReason.UNKNOWN_KEY and (keyless := self._keyless()):
+                return Look(trouble=f"the order cannot be checked: {keyless}")
             said = Refusal(reason=refused.reason, message=str(refused), sequence=refused.sequence)
             return Look(refused=said)
         except Trouble as trouble:

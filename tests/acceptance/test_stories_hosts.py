@@ -261,6 +261,52 @@ def test_a_version_that_failed_is_left_alone_while_git_names_it_also_by_the_next
     assert 1 == canary.log().count(f" staging fleet={FLEET} version=3.5.1 ")
 
 
+TOLERANT = (MATCHMAKER + DRAINED).replace(
+    "  max_unavailable: 50%\n  waves: [{hosts: 1}, {hosts: 100%}]\n",
+    "  max_unavailable: 100%\n  waves: [{hosts: 100%}]\n  failure_threshold: 1\n",
+)
+
+
+@pytest.fixture
+def tolerant(scene: Scene) -> Iterator[Scene]:
+    """All hosts in one wave, of which one may fail."""
+    scene.bumped("3.7.0")
+    scene.world.merge("Tolerate one", {"services/matchmaker.yaml": TOLERANT})
+    yield scene
+    for host in scene.hosts:
+        host.make_well()
+    scene.world.merge("Tolerate none", {"services/matchmaker.yaml": MATCHMAKER + DRAINED})
+
+
+def checked_with_sick(scene: Scene, version: str, sick: int) -> tuple[str, list[Any]]:
+    """All hosts came as far as their checks with it, and so many of them will not get healthy."""
+    commit = scene.bump(version, "slow", 8.0)
+    scene.story.wait(lambda: len(scene.at("checking", version)) == len(scene.hosts), "that all check", LONG)
+    chosen = list(scene.hosts[:sick])
+    for host in chosen:
+        host.make_sick()
+    return commit, chosen
+
+
+def test_as_many_failures_as_the_threshold_allows_leave_the_rollout_a_success(tolerant: Scene) -> None:
+    commit, (bad,) = checked_with_sick(tolerant, "3.7.1", 1)
+
+    tolerant.story.wait_said(commit, FLEET, "success", "3.7.1", LONG)
+
+    assert {"3.7.1"} == {host.version() for host in tolerant.hosts if host is not bad}
+    assert () == tolerant.story.record(FLEET).memory.quarantines
+
+
+def test_one_failure_more_than_the_threshold_fails_it_and_all_go_back(tolerant: Scene) -> None:
+    commit, bad = checked_with_sick(tolerant, "3.7.2", 2)
+
+    tolerant.story.wait_said(commit, FLEET, "failure", "3.7.2 failed", LONG)
+
+    for host in bad:
+        host.make_well()
+    tolerant.story.wait(lambda: tolerant.versions() == {"3.7.0"}, "that all are back", LONG)
+
+
 # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -22,13 +22,30 @@ USER = f"AROAEXAMPLE:{HOST}"  # as `aws:userid` is on an instance
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}:"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{topic_name('prod/matchmaker')}"
 BUCKET = "arn:aws:s3:::example-fairlead-prod"
+GROUP = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:6e2f:autoScalingGroupName/matchmaker-prod"
+TEMPLATES = sorted((IAM / "policies").glob("host*.json.tftpl"))  # all that a host's role may be given
+LOOKS = {  # what tells that something is there, and nothing that a row would not give away too
+    "sqs:GetQueueUrl",
+    "s3:ListBucket",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
+}
 
 
 def allowed(action: str, resource: str, own_queue: str = "name", tags: dict[str, str] | None = None) -> bool:
     """IAM's answer to a host: some statement allows it, none of ours denies."""
-    parts = ("host", f"host-queue-by-{own_queue}", "host-secrets", "host-target-groups")
-    found = [one for part in parts for one in rendered(IAM / "policies" / f"{part}.json.tftpl")["Statement"]]
-    return any(allows(one, action, resource, tags or {}) for one in found)
+    other = "host-queue-by-tag" if own_queue == "name" else "host-queue-by-name"
+    parts = [path for path in TEMPLATES if path.name.partition(".")[0] != other]
+    return any(allows(one, action, resource, tags or {}) for one in statements(parts))
+
+
+def statements(templates: list[Path]) -> list[dict[str, Any]]:
+    return [one for path in templates for one in rendered(path)["Statement"]]
+
+
+def actions(statement: dict[str, Any]) -> set[str]:
+    named = statement["Action"]
+    return {named} if isinstance(named, str) else set(named)
 
 
 def allows(statement: dict[str, Any], action: str, resource: str, tags: dict[str, str]) -> bool:
@@ -72,9 +89,22 @@ ROWS: dict[str, tuple[bool, list[tuple[str, str]]]] = {
         True,
         [
             (
-                "elasticloadbalancing:DeregisterTargets",
+                f"elasticloadbalancing:{call}",
                 f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/mm/1",
             )
+            for call in ("DeregisterTargets", "RegisterTargets")
+        ],
+    ),
+    "answer the lifecycle hooks of any instance of the Auto Scaling groups that its role names": (
+        True,
+        [(f"autoscaling:{call}", GROUP) for call in ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat")],
+    ),
+    "change an Auto Scaling group, or end an instance": (
+        False,
+        [
+            ("autoscaling:UpdateAutoScalingGroup", GROUP),
+            ("autoscaling:TerminateInstanceInAutoScalingGroup", GROUP),
+            ("ec2:TerminateInstances", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{OTHER}"),
         ],
     ),
     "write or delete an order": (
@@ -121,6 +151,15 @@ def test_by_tag_it_hears_its_own_hints_only() -> None:
     assert allowed("sqs:ReceiveMessage", other, "name")
     assert not allowed("sqs:ReceiveMessage", other, "tag", {"fairlead:host": OTHER})
     assert not allowed("sqs:ReceiveMessage", other, "tag")
+
+
+def test_whatever_a_template_of_a_host_allows_is_in_a_row() -> None:
+    named = {action for is_allowed, asked in ROWS.values() if is_allowed for action, _ in asked}
+    given = {action for one in statements(TEMPLATES) for action in actions(one)}
+
+    assert {"autoscaling:CompleteLifecycleAction"} <= given
+    assert set() == given - named - LOOKS
+    assert LOOKS <= given
 
 
 def test_the_page_has_these_rows() -> None:

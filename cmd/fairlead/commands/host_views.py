@@ -91,8 +91,8 @@ def _state(host: HostFacts, differs: bool, is_ordered: bool, is_failing: bool) -
     """The first that is so."""
     is_well = host.healthy and host.running
     ways = {
-        HostState.LEAVING: bool(host.leaving),
         HostState.SILENT: host.silent,
+        HostState.LEAVING: bool(host.leaving),
         HostState.WORKING: bool(host.stage) or (is_ordered and is_well and differs and not is_failing),
         HostState.JOINING: host.joining,
         HostState.AT_TARGET: is_well and not differs,

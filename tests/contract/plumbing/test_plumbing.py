@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from adapters.aws import upkeep
+from adapters.aws import throttle, upkeep
 from adapters.aws.errors import is_throttled
 from adapters.aws.host_queues import queue_policy
 from adapters.doctor.permissions import acting
@@ -156,7 +156,10 @@ def test_who_only_observes_makes_nothing(yard: Any, build: Any) -> None:
     yard.declare(build.fleet())
     yard.shows(mm=yard.launch())
 
-    assert {} == yard.calls(yard.another(acts=False))
+    watcher = yard.another(acts=False)
+
+    assert {} == yard.calls(watcher)
+    assert timedelta(minutes=1) == yard.run(watcher) - yard.clock.now()
 
 
 def test_what_does_not_fit_into_a_pass_is_done_in_the_next_ones(yard: Any, build: Any) -> None:
@@ -315,7 +318,7 @@ def test_a_queue_that_others_made_stays(yard: Any, build: Any) -> None:
     assert {host} == yard.queues()
 
 
-def test_only_so_many_are_removed_in_a_pass(yard: Any, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_are_removed_in_an_hour(yard: Any, build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "REMOVED_AT_MOST", 3)
     yard.declare(build.fleet())
     hosts = yard.launch(5)
@@ -327,7 +330,10 @@ def test_only_so_many_are_removed_in_a_pass(yard: Any, build: Any, monkeypatch: 
     again_at = yard.run()
 
     assert 2 == len(yard.queues())
-    assert again_at == yard.clock.now()
+    assert timedelta(hours=1) == again_at - yard.clock.now()
+    yard.run()
+    assert 2 == len(yard.queues())
+    yard.clock.advance(timedelta(hours=1))
     yard.run()
     assert (set(), {}) == (yard.queues(), yard.heard())
 
@@ -346,6 +352,21 @@ def test_a_throttled_account_is_asked_again_and_gets_everything_once(yard: Any, 
 
     assert set(hosts) == yard.queues()
     assert {host: ["prod/mm"] for host in hosts} == yard.heard()
+
+
+def test_an_account_that_goes_on_slowly_is_due_at_once_and_in_no_trouble(
+    yard: Any, build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "TRIES", 1)
+    yard.declare(build.fleet())
+    hosts = yard.launch(3)
+    yard.shows(mm=hosts)
+    yard.fail("sns:Subscribe", "Throttled", times=100)
+
+    again_at = yard.run()
+
+    assert ({}, set(hosts)) == (yard.troubles(), yard.queues())
+    assert again_at == yard.clock.now()
 
 
 def test_a_refusal_is_told_and_the_others_get_their_queues(yard: Any, build: Any) -> None:

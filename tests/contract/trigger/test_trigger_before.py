@@ -132,7 +132,7 @@ def test_what_was_never_begun_is_no_fault_of_the_version(rig: Any, passes: Any, 
     assert "" == passes.record.memory.irreversible
 
 
-def test_a_host_that_falls_silent_fails_the_attempt_and_another_is_asked(rig: Any, passes: Any) -> None:
+def test_a_host_that_falls_silent_keeps_the_time_of_the_step_and_then_another_is_asked(rig: Any, passes: Any) -> None:
     settled(rig, passes)
     bump(rig, passes)
     first = asked(rig)
@@ -140,6 +140,9 @@ def test_a_host_that_falls_silent_fails_the_attempt_and_another_is_asked(rig: An
     first.silent = True
 
     next_look(rig, passes, minutes=4)
+    assert {} == passes.record.memory.rollout.failures
+    assert f"before step: {first.id} is silent since" in passes.said[1]
+    next_look(rig, passes, minutes=17)
     assert 1 == passes.record.memory.rollout.failures["before"]
     next_look(rig, passes, minutes=5)
 

@@ -287,7 +287,7 @@ def test_a_host_that_does_not_know_our_key_is_set_up_wrong(rig: Any) -> None:
 
     ended = rig.check(outcome)
 
-    assert (ended.phase, ended.failure, ended.reason) == (Phase.FAILED, Failure.REFUSED, Reason.DEPLOY_REFUSED)
+    assert (ended.phase, ended.failure, ended.reason) == (Phase.FAILED, Failure.UNHEALTHY, Reason.HEALTH_CHECK_FAILED)
     assert ended.message == (
         f"{host.id} refuses the order (OrderKeyUnknown): the order is signed with key '2026-11', "
         "which this host does not trust"

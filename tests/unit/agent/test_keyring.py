@@ -118,6 +118,29 @@ def test_while_secrets_manager_does_not_answer_its_last_word_counts(
     keys = ring("aws-sm:prod/keys")
     keys()
     aws.stop()
-    clock.advance(1.3 * ASKED_EVERY)
+    for days in (0, 365):
+        clock.advance(86400 * days + 1.3 * ASKED_EVERY)
+        assert {"2026-11": OLD} == keys()
 
-    assert {"2026-11": OLD} == keys()
+
+def test_a_source_that_cannot_be_read_is_told_apart_from_a_key_that_nobody_trusts(ring: Any, tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    keys = ring(f"file:{file}")
+    for content, is_read in ((f"a: {OLD}", True), ("", False), ("a:", False), (f"a: {NEW}", True)):
+        file.write_text(content)
+        keys()
+        assert is_read == (keys.trouble == "")
+    file.unlink()
+    keys()
+
+    assert f"file:{file} cannot be read: No such file or directory" == keys.trouble
+
+
+def test_a_first_read_that_fails_is_made_again_at_the_next_look(ring: Any, store: Any, aws: Aws) -> None:
+    store.create_secret(Name="prod/keys", SecretString=json.dumps({"2026-11": OLD}))
+    keys = ring("aws-sm:prod/keys")
+    aws.go_away()
+    assert ({}, True) == (keys(), bool(keys.trouble))
+    aws.come_back()
+
+    assert ({"2026-11": OLD}, "") == (keys(), keys.trouble)

@@ -101,6 +101,17 @@ def test_where_there_is_no_order_yet(put: Any, orders: Orders, clock: Any) -> No
     assert Look(trouble=said, absent=True) == orders.look(clock.now(), 0, "")
 
 
+def test_while_the_keys_cannot_be_read_an_order_is_neither_believed_nor_refused(
+    put: Any, aws: Aws, order: Order, clock: Any
+) -> None:
+    put(order)
+    why = ["keys.yaml cannot be read", ""]
+    orders = Orders(lambda: aws.client("s3"), BUCKET, FLEET, dict, lambda: why.pop(0))
+
+    assert Look(trouble="the order cannot be checked: keys.yaml cannot be read") == orders.look(clock.now(), 0, "")
+    assert "OrderKeyUnknown" == orders.look(clock.now(), 0, "").refused.reason  # type: ignore[union-attr]
+
+
 def test_where_there_is_no_bucket(orders: Orders, clock: Any) -> None:
     found = orders.look(clock.now(), 0, "")
 

@@ -159,13 +159,15 @@ def test_no_order_is_nothing_to_run_and_one_that_cannot_be_read_is_waited_for(
     assert expected == place.worker.readiness
 
 
-def test_an_order_that_asks_nothing_of_the_host_is_nothing_to_run(field: Any, make_order: Any, clock: Any) -> None:
+def test_an_order_that_asks_nothing_of_an_empty_host_is_no_leave_to_serve(
+    field: Any, make_order: Any, clock: Any
+) -> None:
     place = fresh(field, make_order, clock)
     place.order(field.release("1.0"), 1, admitted=NOBODY)
 
     place.round()
 
-    assert Readiness.EMPTY == place.worker.readiness
+    assert Readiness.WORKING == place.worker.readiness
 
 
 def test_the_base_of_a_rollout_is_where_a_joiner_has_to_be(field: Any, make_order: Any, clock: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from adapters.trigger.feeds import find_host
 from adapters.trigger.judging import STAGING, Case, has_ended, is_admitted, judge, tickets, work_key
 from adapters.trigger.settings import settings_of
+from reconciler.quarantine import NEEDS_A_PERSON
 from reconciler.reasons import Reason
 from reconciler.work import Failure, Outcome, Phase
 
@@ -116,7 +117,7 @@ def test_since_stays_while_the_phase_does(made: SimpleNamespace, case: Any) -> N
         ("OrderMalformed", 7, False),
     ],
 )
-def test_a_host_that_is_set_up_wrong_refuses_a_sound_order(
+def test_a_host_that_refuses_a_sound_order_fails_by_itself_and_stops_no_fleet(
     made: SimpleNamespace, case: Any, reason: str, sequence: int, refused: bool
 ) -> None:
     said = {"reason": reason, "message": "why", "sequence": sequence}
@@ -124,7 +125,9 @@ def test_a_host_that_is_set_up_wrong_refuses_a_sound_order(
 
     found = judge(case(made.outcome(), report, made.order(attempts={"i-1": 1})))
 
-    assert (found.phase, found.failure is Failure.REFUSED) == (Phase.FAILED if refused else Phase.RUNNING, refused)
+    assert found.phase is (Phase.FAILED if refused else Phase.RUNNING)
+    assert found.failure is (Failure.UNHEALTHY if refused else Failure.NONE)
+    assert found.reason not in NEEDS_A_PERSON
     assert reason in found.message
 
 

@@ -53,6 +53,25 @@ def test_a_host_that_leaves_is_in_neither_side_of_a_share(
     assert () == found.joining
 
 
+@pytest.mark.parametrize(("age", "counts"), [(180, False), (181, True), (3 * 86400, True)])
+def test_the_last_word_of_a_silent_host_that_it_leaves_counts_no_more(
+    made: SimpleNamespace, age: float, counts: bool
+) -> None:
+    gone = made.report(leaving="a spot notice", age=age)
+
+    found = observed(made, {"i-1": made.report(), "i-2": gone}, hosts={"i-2": {"lifecycle": "InService"}})
+
+    assert (["i-1", "i-2"] if counts else ["i-1"]) == names(found.units)
+
+
+def test_its_group_is_believed_of_a_silent_host(made: SimpleNamespace) -> None:
+    gone = made.report(age=86400)
+
+    found = observed(made, {"i-1": made.report(), "i-2": gone}, hosts={"i-2": {"lifecycle": "Terminating:Wait"}})
+
+    assert ["i-1"] == names(found.units)
+
+
 @pytest.mark.parametrize("lifecycle", ["Pending", "Pending:Wait", "Pending:Proceed", "Warmed:Pending:Wait"])
 def test_a_host_that_its_group_waits_for_joins_however_well_it_is(made: SimpleNamespace, lifecycle: str) -> None:
     found = observed(made, {"i-1": made.report(), "i-2": made.report()}, hosts={"i-2": {"lifecycle": lifecycle}})
