@@ -305,7 +305,7 @@ def test_a_host_whose_clock_is_wrong_says_so(rig: Any) -> None:
 
     ended = rig.check(outcome)
 
-    assert (ended.failure, "OrderFromTheFuture" in ended.message) == (Failure.REFUSED, True)
+    assert (ended.failure, "OrderFromTheFuture" in ended.message) == (Failure.UNHEALTHY, True)
 
 
 def test_what_ended_is_not_judged_again(rig: Any) -> None:
