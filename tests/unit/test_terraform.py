@@ -270,11 +270,12 @@ def operations() -> dict[str, set[str]]:
 
 
 def calls(*folders: str) -> dict[str, set[str]]:
-    """What the sources call, as actions: `client.put_object(` and `get_paginator("describe_instances")`."""
+    """What the sources call, as actions: `client.put_object(`, `_pages(client.list_queues` and `get_paginator("...")`."""
     known, found = operations(), {}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         names = re.findall(r"\.([a-z]+_\w+|publish|subscribe|unsubscribe)\(", text := path.read_text())
-        for name in {*names, *re.findall(r"get_paginator\(\"(\w+)\"\)", text)} & set(known):
+        paged = re.findall(r"get_paginator\(\"(\w+)\"\)|_pages\([\w.]+\.(\w+)", text)
+        for name in {*names, *(each for pair in paged for each in pair)} & set(known):
             found[f"{path.relative_to(ROOT)}: {name}"] = {SAME.get(action, action) for action in known[name]}
     return found
 
