@@ -270,7 +270,7 @@ def operations() -> dict[str, set[str]]:
 
 
 def calls(*folders: str) -> dict[str, set[str]]:
-    """What the sources call, as actions: `client.put_object(`, `_pages(client.list_queues` and `get_paginator("...")`."""
+    """What sources call, as actions: `client.put_object(`, `_pages(client.list_queues` and `get_paginator("...")`."""
     known, found = operations(), {}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         names = re.findall(r"\.([a-z]+_\w+|publish|subscribe|unsubscribe)\(", text := path.read_text())
