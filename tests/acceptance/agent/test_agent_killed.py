@@ -16,9 +16,10 @@ from fairlead_sandbox.builds import Behaviour
 STAGES = ("staging", "draining", "activating", "restarting", "checking", "registering")
 
 
-def kill_at(bench: Any, stage: str) -> None:
-    """Kill it as soon as its log says that it begins the stage."""
+def say_and_kill_at(bench: Any, stage: str, *said: Any, **more: Any) -> None:
+    """Give the order, and kill the agent as soon as its log says that it begins the stage."""
     seen = len(bench.events(stage))
+    bench.say(*said, **more)
     until = time.monotonic() + 30
     while len(bench.events(stage)) == seen:
         assert time.monotonic() < until, f"it never came to {stage}\n{bench.logs()}"
@@ -58,9 +59,7 @@ def assert_truth(bench: Any, release: Any) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_agent_killed_at_a_step_of_a_deploy_brings_it_to_its_end(bench: Any, stage: str) -> None:
     new = bench.release("2.4.0", Behaviour.SLOW, after=0.5)  # so that checking takes its time
-    bench.say(new)
-
-    kill_at(bench, stage)
+    say_and_kill_at(bench, stage, new)
 
     assert_not_between(bench, bench.first, new)
     bench.host.start_agent()
@@ -71,9 +70,7 @@ def test_an_agent_killed_at_a_step_of_a_deploy_brings_it_to_its_end(bench: Any, 
 @pytest.mark.parametrize("stage", [*STAGES[:-1], "rolling-back"])
 def test_an_agent_killed_at_a_step_of_a_bad_deploy_brings_the_host_back(bench: Any, stage: str) -> None:
     bad = bench.release("2.5.0", Behaviour.NEVER_STARTS)
-    bench.say(bad, base=bench.first)
-
-    kill_at(bench, stage)
+    say_and_kill_at(bench, stage, bad, base=bench.first)
 
     assert_not_between(bench, bench.first, bad)
     bench.host.start_agent()
@@ -88,8 +85,7 @@ def test_an_agent_killed_at_a_step_of_a_bad_deploy_brings_the_host_back(bench: A
 def test_an_agent_killed_at_a_step_follows_what_was_ordered_meanwhile(bench: Any, stage: str) -> None:
     """The revert is merged while nobody is there to hear of it."""
     new = bench.release("2.4.0")
-    bench.say(new, base=bench.first)
-    kill_at(bench, stage)
+    say_and_kill_at(bench, stage, new, base=bench.first)
     bench.say(bench.first, rejected=(new.digest,))
 
     bench.host.start_agent()

@@ -103,7 +103,8 @@ def test_a_spot_notice_takes_the_host_out_and_begins_nothing(bench: Bench) -> No
     bench.world.spot_notice(host, "stop")
     report = bench.wait(lambda: (found := bench.report())["leaving"] and found, "the notice in a report")
     bench.wait(lambda: bench.in_balancer() in {"draining", "unused"}, "it to leave its target group")
-    bench.say(bench.release("2.4.2"))
+    newer = bench.release("2.4.2")
+    bench.say(newer)
     bench.wait(lambda: bench.report()["sequence"] == bench.sequence, "the order to be read")
 
     assert report["leaving"].startswith("a spot notice: AWS is to stop it at 20")
@@ -113,7 +114,7 @@ def test_a_spot_notice_takes_the_host_out_and_begins_nothing(bench: Bench) -> No
     host.start_agent()
     bench.wait(lambda: host.version() == "2.4.2", "the order that came while it was to go")
     bench.wait(lambda: bench.in_balancer() == "healthy", "it to enter its target group again")
-    assert "" == bench.wait_reported("the end of the work", work_state="done")["leaving"]
+    assert "" == bench.wait_done(newer)["leaving"]
 
 
 def test_a_stopped_instance_comes_back_to_what_its_order_says_by_then(bench: Bench) -> None:
