@@ -218,12 +218,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         signing=signing(settings),
     )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
-    hosted = {
-        repository.name: github(settings, repository, clock)
-        for repository in settings.repositories
-        if repository.forge.type == "github"
-    }
-    store = ledger(settings, clock)
+    hosted, store = _hosted(settings, clock), ledger(settings, clock)
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
         ledger=store,
@@ -248,7 +243,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
             clock,
             structlog.get_logger("fairlead"),
             within=settings.lease / 2,
-            acts=not (observe_only or settings.observe_only),
+            acts=not world.observe_only,
         ),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
@@ -257,6 +252,12 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values()),
     )
+
+
+def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:
+    """By repository, what makes its forge of a ledger; those that are told by git notes are not in it."""
+    chosen = (repository for repository in settings.repositories if repository.forge.type == "github")
+    return {repository.name: github(settings, repository, clock) for repository in chosen}
 
 
 def _close(*opened: Store | Mirror) -> None:
