@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from adapters.aws.names import is_cluster
 from adapters.gate.client import url_problem
+from adapters.gate.settings_generate import Generate, generate_problems
 from desired_state.durations import Duration
 from desired_state.model import Fleet
 from reconciler.observed import UnitId, Wave
@@ -16,6 +17,7 @@ from reconciler.observed import UnitId, Wave
 WHOLE = "all"  # the one unit of a fleet whose pipeline takes no region
 CLUSTER_AT_MOST = 200
 
+RollbackWord = Literal["restore", "disable", "region", "fairleadKey"]
 Ours = Literal["version", "region", "ami", "commit", "config", "canary", "wave", "fairleadKey"]
 
 
@@ -69,6 +71,15 @@ class Health(_Closed):
     )
 
 
+class Rollback(_Closed):
+    """A pipeline that enables a server group which still stands, and disables another."""
+
+    pipeline: PathSegment = Field(min_length=1, max_length=250, description="The pipeline's name or id.")
+    parameters: dict[RollbackWord, str] = Field(
+        description="What it is told, `ours: theirs`: the server groups to `restore` and to `disable`."
+    )
+
+
 class SpinnakerSettings(_Closed):
     """How a fleet is converged through a Spinnaker pipeline."""
 
@@ -94,6 +105,13 @@ class SpinnakerSettings(_Closed):
         default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+    rollback: Rollback | None = Field(
+        default=None, description="The pipeline that goes back to a server group which still stands."
+    )
+    generate: Generate | None = Field(
+        default=None,
+        description="What the pipelines hold where Fairlead writes them (`fairlead spinnaker pipelines apply`).",
+    )
 
 
 def settings_of(fleet: Fleet) -> SpinnakerSettings:
@@ -153,6 +171,7 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    yield from generate_problems(fleet, settings)
 
 
 def _said(detail: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Stages that let an execution go on or not: preconditions, a person's judgment, a canary's score, another server.
 
 Sources of the rules: Orca's `CheckPreconditionsStage` with its tasks, `ManualJudgmentStage`,
-`AggregateCanaryResultsTask` and `WebhookStage`. Not played: notifications, a webhook that is polled for its end, the intervals of a canary.
+`AggregateCanaryResultsTask` and `WebhookStage`. Not played: notifications, a webhook that is polled for its end, the
+intervals of a canary.
 """
 
 import operator
