@@ -17,7 +17,6 @@ from reconciler.observed import UnitId, Wave
 WHOLE = "all"  # the one unit of a fleet whose pipeline takes no region
 CLUSTER_AT_MOST = 200
 
-RollbackWord = Literal["restore", "disable", "region", "fairleadKey"]
 Ours = Literal["version", "region", "ami", "commit", "config", "canary", "wave", "fairleadKey"]
 
 
@@ -72,11 +71,11 @@ class Health(_Closed):
 
 
 class Rollback(_Closed):
-    """A pipeline that enables a server group which still stands, and disables another."""
+    """The pipeline that goes back to a server group which still stands."""
 
-    pipeline: PathSegment = Field(min_length=1, max_length=250, description="The pipeline's name or id.")
-    parameters: dict[RollbackWord, str] = Field(
-        description="What it is told, `ours: theirs`: the server groups to `restore` and to `disable`."
+    pipeline: PathSegment = Field(min_length=1, max_length=250, description="Its name or id, as Spinnaker writes it.")
+    parameters: dict[Literal["restore", "disable", "region", "fairleadKey"], str] = Field(
+        description="What it is told, `ours: theirs`: the server group to enable (`restore`) and the one to disable."
     )
 
 
@@ -106,7 +105,7 @@ class SpinnakerSettings(_Closed):
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
     rollback: Rollback | None = Field(
-        default=None, description="The pipeline that goes back to a server group which still stands."
+        default=None, description="How to go back to what still stands; left out: by deploying it again."
     )
     generate: Generate | None = Field(
         default=None,
@@ -171,6 +170,7 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    yield from _lane_problems(fleet, settings)
     yield from generate_problems(fleet, settings)
 
 
@@ -217,6 +217,21 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
             yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'
     if len({package.version for package in fleet.packages}) > 1:
         yield "deploy.parameters.version: a pipeline is told one version; give all packages of the fleet the same"
+
+
+def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    rollback = settings.rollback
+    if rollback is None:
+        return
+    for name in ("restore", "disable"):
+        if name not in rollback.parameters:
+            yield (
+                f'deploy.rollback.parameters: "{name}" is missing; the pipeline must be told which server group that '
+                f"is; add `{name}: THE_PIPELINES_PARAMETER`"
+            )
+    several = len(fleet.environment.regions) > 1
+    if several and "region" not in rollback.parameters and "{region}" not in rollback.pipeline:
+        yield 'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`'
 
 
 def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:

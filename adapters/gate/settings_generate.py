@@ -142,21 +142,15 @@ def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str
     for ours, theirs in sorted(settings.parameters.items()):
         if _NAME.fullmatch(theirs) is None:
             yield f'deploy.parameters.{ours}: "{theirs}" cannot be written as an expression; use letters, digits and _'
-    if len(fleet.environment.regions) > 1 and "region" not in settings.parameters and "ami" in settings.parameters:
-        yield "deploy.parameters.ami: an image has another id in each region; map `region` too"
     if settings.rollback is not None:
-        yield from _rollback_problems(fleet, settings.pipeline, settings.rollback)
+        yield from _rollback_problems(settings.pipeline, settings.rollback)
 
 
-def _rollback_problems(fleet: Fleet, deploys: str, rollback: "Rollback") -> Iterator[str]:
+def _rollback_problems(deploys: str, rollback: "Rollback") -> Iterator[str]:
     if rollback.pipeline == deploys:
         yield "deploy.rollback.pipeline: it is the pipeline that deploys; give it a name of its own"
     if "/" in rollback.pipeline:
         yield "deploy.rollback.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
-    needed = ["restore", "disable", *(["region"] if len(fleet.environment.regions) > 1 else [])]
-    for word in needed:
-        if word not in rollback.parameters:
-            yield f'deploy.rollback.parameters: "{word}" is missing, and `generate` needs it; add `{word}: A_NAME`'
 
 
 def _strategy_problems(generate: Generate) -> Iterator[str]:

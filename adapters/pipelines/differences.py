@@ -9,7 +9,6 @@ WIDEST = 100  # characters of one value
 LINES = 200
 NAMED_BY = ("refId", "name", "type")  # what tells the parts of a list apart, best first
 _SECRET = re.compile(r"customHeaders|secret|password|token|authorization|api_?key", re.IGNORECASE)
-_EMPTY: Mapping[str, Any] = {}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -39,7 +38,7 @@ def _shown(path: str, value: Any) -> str:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and (value or not path):
         for key, inner in value.items():
             yield from _leaves(f"{path}.{key}" if path else str(key), inner)
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
