@@ -70,9 +70,8 @@ def change_of(wanted: Wanted, configs: Iterable[Config], wishes: Wishes) -> Chan
     """One wanted pipeline against the configurations of its application, where names differ by more than case."""
     named = [each for each in configs if _name(each.get("name")) == _name(wanted.name)]
     if not named:
-        lines = differences({}, content_of(wanted.content))
         said = "there is none of that name"
-        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, lines=tuple(lines))
+        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, lines=tuple(_all_of(wanted)))
     if len(named) > 1:
         said = f"the application has {len(named)} pipelines of that name; delete all but one in Spinnaker"
         return Change(wanted=wanted, state=State.REFUSED, message=said, written=False)
@@ -106,6 +105,12 @@ def _against(wanted: Wanted, config: Config, wishes: Wishes) -> Change:
     state, message, written = _judged(wanted, config, wishes)
     lines = () if state is State.UNCHANGED else differences(content_of(config), content_of(wanted.content))
     return Change(wanted=wanted, state=state, message=message, written=written, lines=tuple(lines), found=config)
+
+
+def _all_of(wanted: Wanted) -> Iterator[str]:
+    """A line a part: a new pipeline differs everywhere."""
+    yield f"+ parameters: {', '.join(each['name'] for each in wanted.content['parameterConfig'])}"
+    yield from (f"+ stages[{each['refId']}]: {each['type']}" for each in wanted.content["stages"])
 
 
 def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str, bool]:

@@ -79,7 +79,7 @@ def rollback_stages(place: Place, parameters: Mapping[str, str]) -> list[Stage]:
     words = Words(parameters=parameters)
     own = "|".join(sorted({_pattern(cluster_in(place.fleet, place.settings, region)) for region in place.regions}))
     conditions = [
-        (f"{words.bare(word)} matches '({own})-v[0-9]{{3,6}}'", f"{word} names no server group of the fleet")
+        (f"{words.bare(word)} matches '({own})-v[0-9]+'", f"{word} names no server group of the fleet")
         for word in ("restore", "disable")
     ]
     guard = _preconditions([*conditions, *_region_conditions(words, place.regions)])

@@ -224,6 +224,7 @@ def _facts(change: "Change") -> dict[str, Any]:
         "message": change.message,
         "writes": change.written,
         "differences": list(change.lines),
+        "content": change.wanted.content,
     }
 
 

@@ -340,6 +340,26 @@ def test_what_changed_since_it_was_shown_is_not_written(site: Site) -> None:
     assert 0 == site.saves()
 
 
+def test_of_two_who_write_different_things_at_once_the_later_is_refused_as_stale(site: Site) -> None:
+    first = Hand(site)
+    first.write()
+    site.write("services/checkout.yaml", SERVICE.format(name="checkout").replace("m6i", "m7i"))
+    second = Hand(site)
+    site.write("services/checkout.yaml", SERVICE.format(name="checkout").replace("m6i", "c6i"))
+    third = Hand(site)
+    site.gate.faults.on("hold_before_accepting", operation="save", times=1)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        late = pool.submit(second.write)
+        assert site.gate.faults.wait_until_held(30)
+        assert End.WRITTEN is third.write().end
+        site.gate.faults.release()
+
+    assert End.REFUSED is late.result().end
+    assert "The submitted pipeline is stale." in late.result().message
+    assert "c6i" in str(site.configs())
+
+
 def test_what_somebody_wrote_meanwhile_is_not_written_again(site: Site) -> None:
     hand = Hand(site)
     change = hand.look()
