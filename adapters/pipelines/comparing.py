@@ -8,8 +8,11 @@ from typing import Any
 
 from adapters.pipelines.building import Wanted
 from adapters.pipelines.contents import Config, content_of, digest_of, last_edit, mark_of, trouble_in
-from adapters.pipelines.differences import differences
+from adapters.pipelines.differences import aligned, differences
 from desired_state.model import FleetName
+
+
+NAME_AT_MOST = 100  # characters of somebody's name in a message
 
 
 class State(StrEnum):
@@ -68,7 +71,9 @@ def compare(
 
 def change_of(wanted: Wanted, configs: Iterable[Config], wishes: Wishes) -> Change:
     """One wanted pipeline against the configurations of its application, where names differ by more than case."""
+    configs = list(configs)
     named = [each for each in configs if _name(each.get("name")) == _name(wanted.name)]
+    named = named or [each for each in configs if each.get("id") == wanted.id]  # one of ours that was renamed
     if not named:
         said = "there is none of that name"
         return Change(wanted=wanted, state=State.CREATE, message=said, written=True, lines=tuple(_all_of(wanted)))
@@ -87,12 +92,13 @@ def leftovers(
     broken: Collection[FleetName],
 ) -> Iterator[Leftover]:
     """What says it is ours and is not wanted. A fleet whose file cannot be read may want anything."""
-    asked = {_key(each) for each in wanted}
+    asked, ids = {_key(each) for each in wanted}, {each.id for each in wanted}
     for (gate, application), configs in sorted(found.items()):
         for config in configs:
             mark, name = mark_of(config), str(config.get("name"))
-            if mark is not None and mark.fleet not in broken and (gate, application, _name(name)) not in asked:
-                yield Leftover(application=application, name=name, fleet=mark.fleet)
+            wished = (gate, application, _name(name)) in asked or str(config.get("id")) in ids
+            if mark is not None and mark.fleet not in broken and not wished:
+                yield Leftover(application=application, name=name[:NAME_AT_MOST], fleet=mark.fleet)
 
 
 def edited(config: Config) -> bool:
@@ -103,7 +109,10 @@ def edited(config: Config) -> bool:
 
 def _against(wanted: Wanted, config: Config, wishes: Wishes) -> Change:
     state, message, written = _judged(wanted, config, wishes)
-    lines = () if state is State.UNCHANGED else differences(content_of(config), content_of(wanted.content))
+    old, new = content_of(config), content_of(wanted.content)
+    if mark_of(config) is None:
+        old, new = aligned(old), aligned(new)
+    lines = () if state is State.UNCHANGED else differences(old, new)
     return Change(wanted=wanted, state=state, message=message, written=written, lines=tuple(lines), found=config)
 
 
@@ -118,10 +127,7 @@ def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str,
     if wanted.is_in(config):
         return State.UNCHANGED, "it is as the service file says", False
     if mark is None:
-        said = f"Fairlead did not write it (last edited {last_edit(config)})"
-        if wishes.adopt:
-            return State.ADOPT, f"{said}; what it holds is replaced by the lines below", True
-        return State.FOREIGN, f"{said}; take it over with --adopt, or write another name", False
+        return _somebodys(wanted, config, wishes)
     if (mark.fleet, mark.purpose) != (wanted.fleet, wanted.purpose):
         said = f"it is the {mark.purpose} pipeline of {mark.fleet}; write another name, or delete it in Spinnaker"
         return State.REFUSED, said, False
@@ -132,6 +138,17 @@ def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str,
         )
         return State.EDITED, f"{said}; {fix}", wishes.overwrite
     return State.CHANGE, "the service file says something else now", True
+
+
+def _somebodys(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str, bool]:
+    edit = last_edit(config)
+    if _name(config.get("name")) != _name(wanted.name):
+        said = f"somebody made the pipeline {config.get('name')!r:.100} of it ({edit})"
+        return State.REFUSED, f"{said}; rename that back, or write another name", False
+    said = f"Fairlead did not write it (last edited {edit})"
+    if wishes.adopt:
+        return State.ADOPT, f"{said}; what it holds is replaced by the lines below", True
+    return State.FOREIGN, f"{said}; take it over with --adopt, or write another name", False
 
 
 def _twice(wanted: Wanted, all_wanted: Iterable[Wanted]) -> Change:

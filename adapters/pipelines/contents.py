@@ -22,6 +22,7 @@ EMPTY: tuple[Any, ...] = (None, "", False, [], {})  # Front50 adds and drops key
 DEFAULTS = {"schema": "1"}
 LARGEST = 1024 * 1024  # bytes of canonical JSON
 DEEPEST = 50  # levels
+LONGEST = 300  # characters of a part of a mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,11 @@ def digest_of(config: Config) -> Digest:
 def mark_of(config: Config) -> Mark | None:
     """Whose it is; None where nobody of us says so, or not in a way that can be read."""
     said = config.get(MARK)
-    if not isinstance(said, Mapping) or not all(isinstance(said.get(key), str) for key in Mark.__annotations__):
+    texts = [said.get(key) for key in ("fleet", "purpose", "digest")] if isinstance(said, Mapping) else [None]
+    if not all(isinstance(text, str) and len(text) <= LONGEST for text in texts):
         return None
-    return Mark(fleet=said["fleet"], purpose=said["purpose"], digest=said["digest"])
+    fleet, purpose, written = map(str, texts)
+    return Mark(fleet=fleet, purpose=purpose, digest=written)
 
 
 def last_edit(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,30 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     lines = [_line(path, old, new) for path in sorted({**old, **new}) if old.get(path, ...) != new.get(path, ...)]
     more = len(lines) - LINES
     return [*lines[:LINES], f"... and {more} more"] if more > 0 else lines
+
+
+def aligned(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with stages named by what they do, for a pipeline whose author numbered them otherwise.
+
+    `deploy us-east-1` is the deploy to that region; a second stage of a kind is `wait 2`. How they hang together is
+    left out.
+    """
+    seen: Counter[str] = Counter()
+    return {**content, "stages": [_by_kind(each, seen) for each in content.get("stages", [])]}
+
+
+def _by_kind(stage: Mapping[str, Any], seen: Counter[str]) -> dict[str, Any]:
+    name = " ".join([str(stage.get("type")), *_regions(stage)])
+    seen[name] += 1
+    own = {key: value for key, value in stage.items() if key not in {"refId", "requisiteStageRefIds", "name"}}
+    return {"refId": name if seen[name] == 1 else f"{name} {seen[name]}", **own}
+
+
+def _regions(stage: Mapping[str, Any]) -> Iterator[str]:
+    clusters = stage.get("clusters")
+    for cluster in clusters if isinstance(clusters, list) else ():
+        zones = cluster.get("availabilityZones") if isinstance(cluster, Mapping) else None
+        yield from sorted(map(str, zones)) if isinstance(zones, Mapping) else ()
 
 
 def _line(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

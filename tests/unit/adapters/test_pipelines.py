@@ -233,6 +233,50 @@ def test_what_is_somebodys_is_taken_over_only_when_that_is_said_and_shows_what_i
     assert '- triggers[git].type: "git"' in taken.lines
 
 
+def test_a_pipeline_to_take_over_is_compared_stage_by_stage_whatever_its_numbers() -> None:
+    pipeline = wanted()[0]
+    cluster = {"instanceType": "m5.large", "loadBalancers": ["elb"], "availabilityZones": {"us-east-1": ["us-east-1a"]}}
+    theirs = [
+        {"refId": "1", "type": "bake", "baseOs": "bionic"},
+        {"refId": "2", "type": "wait", "waitTime": 30},
+        {"refId": "3", "type": "wait", "waitTime": 60},
+        {"refId": "7", "type": "deploy", "clusters": [cluster]},
+    ]
+    config = {"id": "1", "application": "checkout", "name": "deploy-prod", "stages": theirs}
+
+    lines = judged(pipeline, config, adopt=True).lines
+
+    assert {
+        '~ stages[bake].baseOs: "bionic" -> "jammy"',
+        "- stages[wait].waitTime: 30",
+        "- stages[wait 2].waitTime: 60",
+        '- stages[deploy us-east-1].clusters[0].loadBalancers: ["elb"]',
+        '~ stages[deploy us-east-1].clusters[0].instanceType: "m5.large" -> "m6i.large"',
+    } <= set(lines)
+
+
+def test_one_that_was_renamed_in_spinnaker_is_an_edit_and_no_new_one_is_made() -> None:
+    pipeline = wanted()[0]
+    config = told(pipeline) | {"name": "old deploy"}
+
+    change = judged(pipeline, config)
+
+    assert (State.EDITED, False) == (change.state, change.written)
+    assert ('~ name: "old deploy" -> "deploy-prod"',) == change.lines
+    assert judged(pipeline, config, overwrite=True).written
+    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, ()))
+
+
+def test_one_that_somebody_made_his_own_under_another_name_is_left_to_him() -> None:
+    pipeline = wanted()[0]
+    config = {**told(pipeline), "name": "mine", "fairlead": None}
+
+    change = judged(pipeline, config, adopt=True, overwrite=True)
+
+    assert (State.REFUSED, False) == (change.state, change.written)
+    assert "somebody made the pipeline 'mine' of it" in change.message
+
+
 def test_another_fleets_pipeline_is_refused_whatever_is_said() -> None:
     pipeline = wanted()[0]
     config = told(pipeline)
@@ -274,10 +318,16 @@ def test_a_config_that_cannot_be_worked_with_is_one_sentence(odd: dict[str, Any]
 
 def test_odd_neighbours_harm_nothing() -> None:
     pipeline = wanted()[0]
-    neighbours = [{}, {"name": 5}, {"name": None, "fairlead": 7}, {"name": "x", "fairlead": {"fleet": []}}]
+    mark = {"fleet": "prod/basket", "purpose": "deploy", "digest": "x"}
+    neighbours: list[dict[str, Any]] = [
+        *({}, {"name": 5}, {"name": None, "fairlead": 7}, {"name": "x", "fairlead": {"fleet": []}}),
+        {"name": "y", "fairlead": {**mark, "fleet": "f" * 1000}},
+        {"name": "z" * 1_000_000, "id": {}, "fairlead": mark},
+    ]
 
     assert State.UNCHANGED is judged(pipeline, *neighbours, told(pipeline)).state
-    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): neighbours}, ()))
+    (left,) = leftovers([pipeline], {(GATE, "checkout"): neighbours}, ())
+    assert ("z" * 100, "prod/basket") == (left.name, left.fleet)
 
 
 def test_two_pipelines_of_one_name_are_refused() -> None:
