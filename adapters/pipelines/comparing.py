@@ -11,7 +11,6 @@ from adapters.pipelines.contents import Config, content_of, digest_of, last_edit
 from adapters.pipelines.differences import aligned, differences
 from desired_state.model import FleetName
 
-
 NAME_AT_MOST = 100  # characters of somebody's name in a message
 
 
