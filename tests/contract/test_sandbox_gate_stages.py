@@ -137,7 +137,7 @@ def test_an_image_named_on_the_cluster_wins_over_the_baked_one(field: str, gate:
     run(gate, bake("1.1.0"), deploy("highlander", **{field: named}))
 
     group = server_groups.groups_of(aws, REGION, CLUSTER)[-1]
-    assert other.id == server_groups.image_of(aws, group)
+    assert other.id == server_groups.launch_image(aws, group)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_the_image_of_a_cluster_is_found_and_deployed(gate: Gate, aws: Aws) -> N
     run(gate, find, deploy("redblack"))
 
     old, new = server_groups.groups_of(aws, REGION, CLUSTER)
-    assert server_groups.image_of(aws, old) == server_groups.image_of(aws, new)
+    assert server_groups.launch_image(aws, old) == server_groups.launch_image(aws, new)
 
 
 def test_an_image_is_tagged_and_found_by_its_tags(gate: Gate, aws: Aws) -> None:

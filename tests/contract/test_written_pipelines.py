@@ -94,7 +94,7 @@ def test_an_image_is_baked_tagged_and_deployed_with_its_key_and_configuration(ga
 
     group = groups(aws)[-1]
     assert {"fairlead:key": "key-1", "fairlead:config": "s3://example-prod/config", "team": "payments"} == group.tags
-    image = images.by_id(aws, REGION, server_groups.image_of(aws, group))
+    image = images.by_id(aws, REGION, server_groups.launch_image(aws, group))
     assert ("checkout", "1.1.0") == (image.package, image.version)
 
 
@@ -104,7 +104,7 @@ def test_an_image_that_is_told_is_deployed_and_none_is_baked(gate: Gate, aws: Aw
     seen = run(gate, BAKE, told={**TOLD, "AMI": other.id})
 
     assert ("SUCCEEDED", "SKIPPED", "SKIPPED") == (seen["status"], statuses(seen)["bake"], statuses(seen)["tag"])
-    assert other.id == server_groups.image_of(aws, groups(aws)[-1])
+    assert other.id == server_groups.launch_image(aws, groups(aws)[-1])
 
 
 def test_an_image_that_was_baked_elsewhere_is_found_by_its_version(gate: Gate, aws: Aws) -> None:
@@ -112,7 +112,7 @@ def test_an_image_that_was_baked_elsewhere_is_found_by_its_version(gate: Gate, a
 
     assert "SUCCEEDED" == run(gate, "strategy: highlander")["status"]
 
-    assert [baked.id] == [server_groups.image_of(aws, each) for each in groups(aws)]
+    assert [baked.id] == [server_groups.launch_image(aws, each) for each in groups(aws)]
 
 
 def test_an_image_that_nobody_baked_fails_before_anything_is_deployed(gate: Gate, aws: Aws) -> None:

@@ -38,13 +38,6 @@ class BulkGround:
         found = self._estate(region).images[image_id]
         return Image(id=found.id, name=found.name, package=found.package, version=found.version)
 
-    def image_of(self, group: ServerGroup) -> Image:
-        """The AMI that a group launches."""
-        estate = self._estate(group.region)
-        with estate.lock:
-            found = estate.groups[group.name]
-            return self.image(group.region, found.template.images[found.template_version - 1])
-
     def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to an AMI."""
         estate = self._estate(region)
@@ -78,17 +71,27 @@ class BulkGround:
         with estate.lock:
             estate.groups[group.name].enabled = False
 
-    def scale_down(self, group: ServerGroup) -> None:
-        """Scale it to nothing."""
-        self.resize(group, (0, 0, 0))
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        estate = self._estate(group.region)
+        with estate.lock:
+            estate.groups[group.name].enabled = True
 
     def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
-        """Give it another capacity (minimum, maximum, desired)."""
+        """To minimum, maximum, desired."""
         estate = self._estate(group.region)
         with estate.lock:
             found = estate.groups[group.name]
             found.minimum, found.maximum, found.desired = capacity
             estate.fill(found, self._aws.clock.now())
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return self._estate(group.region).groups[group.name].template.images[-1]
+
+    def scale_down(self, group: ServerGroup) -> None:
+        """Scale it to nothing."""
+        self.resize(group, (0, 0, 0))
 
     def delete(self, group: ServerGroup) -> None:
         """Destroy it."""

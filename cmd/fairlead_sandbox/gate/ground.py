@@ -17,7 +17,6 @@ class Ground(Protocol):
     def register_image(self, region: str, package: str, version: str, at: datetime) -> Image: ...
     def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None: ...
     def image(self, region: str, image_id: str) -> Image: ...
-    def image_of(self, group: ServerGroup) -> Image: ...
     def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None: ...
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]: ...
     def group(self, region: str, name: str) -> ServerGroup | None: ...
@@ -25,8 +24,10 @@ class Ground(Protocol):
         self, region: str, name: str, image_id: str, capacity: tuple[int, int, int], tags: Mapping[str, str]
     ) -> ServerGroup: ...
     def disable(self, group: ServerGroup) -> None: ...
-    def scale_down(self, group: ServerGroup) -> None: ...
+    def enable(self, group: ServerGroup) -> None: ...
     def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None: ...
+    def launch_image(self, group: ServerGroup) -> str: ...
+    def scale_down(self, group: ServerGroup) -> None: ...
     def delete(self, group: ServerGroup) -> None: ...
     def make_sick(self, image_id: str) -> None: ...
     def make_well(self, image_id: str) -> None: ...
@@ -54,10 +55,6 @@ class AwsGround:
         """The AMI of this id or name."""
         return images.by_id(self._aws, region, image_id)
 
-    def image_of(self, group: ServerGroup) -> Image:
-        """The AMI that a group launches."""
-        return images.by_id(self._aws, group.region, server_groups.image_of(self._aws, group))
-
     def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to an AMI."""
         images.add_tags(self._aws, region, image_id, tags)
@@ -80,13 +77,21 @@ class AwsGround:
         """Take it out of service."""
         server_groups.disable(self._aws, group)
 
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        server_groups.enable(self._aws, group)
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """To minimum, maximum, desired."""
+        server_groups.resize(self._aws, group, capacity)
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return server_groups.launch_image(self._aws, group)
+
     def scale_down(self, group: ServerGroup) -> None:
         """Scale it to nothing."""
         server_groups.scale_down(self._aws, group)
-
-    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
-        """Give it another capacity (minimum, maximum, desired)."""
-        server_groups.resize(self._aws, group, capacity)
 
     def delete(self, group: ServerGroup) -> None:
         """Destroy it."""

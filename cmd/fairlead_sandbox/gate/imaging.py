@@ -40,7 +40,7 @@ def find_image(execution: Execution, stage: dict[str, Any], site: Site) -> Itera
         groups = [each for each in groups if each.enabled or not context.get("onlyEnabled", True)]
         if not groups:
             raise StageFailed(f"Could not find cluster '{context['cluster']}' for '{context.get('credentials')}'.")
-        found[region] = site.ground.image_of(choose(groups))
+        found[region] = site.ground.image(region, site.ground.launch_image(choose(groups)))
     _show(stage, found)
 
 
