@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from adapters.gate.auth import GateAuth
+from adapters.gate.configs import SAVED_WITHIN, Configs
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Result, Unknown, ailing
 from adapters.gate.executions import INCOMPLETE, Execution, of_answer
 from adapters.gate.transport import Question, Transport
@@ -32,6 +33,9 @@ class Gate:
     ) -> None:
         self.url = url.rstrip("/")
         self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, monotonic=monotonic)
+        self.configs = Configs(
+            Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), monotonic=monotonic)
+        )
 
     def trigger(self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease) -> Result:
         """Start a pipeline (name or id) through the v1 trigger: synchronous, and the trigger arrives as it was sent."""

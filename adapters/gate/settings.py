@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from adapters.aws.names import is_cluster
 from adapters.gate.client import url_problem
+from adapters.gate.settings_generate import Generate, generate_problems
 from desired_state.durations import Duration
 from desired_state.model import Fleet
 from reconciler.observed import UnitId, Wave
@@ -69,6 +70,15 @@ class Health(_Closed):
     )
 
 
+class Rollback(_Closed):
+    """The pipeline that goes back to a server group which still stands."""
+
+    pipeline: PathSegment = Field(min_length=1, max_length=250, description="Its name or id, as Spinnaker writes it.")
+    parameters: dict[Literal["restore", "disable", "region", "fairleadKey"], str] = Field(
+        description="What it is told, `ours: theirs`: the server group to enable (`restore`) and the one to disable."
+    )
+
+
 class SpinnakerSettings(_Closed):
     """How a fleet is converged through a Spinnaker pipeline."""
 
@@ -94,6 +104,13 @@ class SpinnakerSettings(_Closed):
         default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+    rollback: Rollback | None = Field(
+        default=None, description="How to go back to what still stands; left out: by deploying it again."
+    )
+    generate: Generate | None = Field(
+        default=None,
+        description="What the pipelines hold where Fairlead writes them (`fairlead spinnaker pipelines apply`).",
+    )
 
 
 def settings_of(fleet: Fleet) -> SpinnakerSettings:
@@ -153,6 +170,8 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    yield from _lane_problems(fleet, settings)
+    yield from generate_problems(fleet, settings)
 
 
 def _said(detail: Mapping[str, Any]) -> str:
@@ -198,6 +217,21 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
             yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'
     if len({package.version for package in fleet.packages}) > 1:
         yield "deploy.parameters.version: a pipeline is told one version; give all packages of the fleet the same"
+
+
+def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    rollback = settings.rollback
+    if rollback is None:
+        return
+    for name in ("restore", "disable"):
+        if name not in rollback.parameters:
+            yield (
+                f'deploy.rollback.parameters: "{name}" is missing; the pipeline must be told which server group that '
+                f"is; add `{name}: THE_PIPELINES_PARAMETER`"
+            )
+    several = len(fleet.environment.regions) > 1
+    if several and "region" not in rollback.parameters and "{region}" not in rollback.pipeline:
+        yield 'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`'
 
 
 def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:

@@ -6,7 +6,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from fairlead.commands import changes, doctor, hosts, importing, live, offline, people, running, setup, trigger
+from fairlead.commands import (
+    changes,
+    doctor,
+    hosts,
+    importing,
+    live,
+    offline,
+    people,
+    pipelines,
+    running,
+    setup,
+    trigger,
+)
 from fairlead.exit_codes import Refused
 from fairlead.rendering import seen
 
@@ -54,6 +66,7 @@ for group in (offline, live, hosts, changes, people, running, doctor, setup):
         app.command()(command)
 app.command("import")(importing.import_repository)
 app.add_typer(trigger.app, name="trigger")
+app.add_typer(pipelines.app, name="spinnaker")
 
 
 def main() -> None:
