@@ -19,6 +19,7 @@ from reconciler.speech import is_whole, joining_text, progress_text, road_block,
 from reconciler.work import Hold, Kind, Outcome, Phase
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
+AWAITED = 3  # looks' worth of time between two at what nobody but its owner can end
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
 
@@ -86,6 +87,7 @@ def when_again(
         soon if moving else None,
         _look_again(situation, pace) if situation.trouble else None,
         hold.until if hold else None,
+        situation.now + AWAITED * pace.active if hold and hold.reason is Reason.FOREIGN_EXECUTION else None,
         situation.now if any(outcome.phase.ended for outcome in work) else None,
         min(lifted, default=None),
         _rollout_calls(situation, memory, hold, soon) if rollout else None,

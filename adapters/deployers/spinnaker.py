@@ -3,7 +3,8 @@
 Snapshots that it reads, the same from the feeds and from `refresh`:
 
 - `inventory/<account>/<region>`: `aws.inventory.Inventory.part` of the fleet's cluster;
-- `executions/<gate url>`: `{intent key: execution}` of the fleet's intents under way, see `gate.executions`.
+- `executions/<gate url>`: `{intent key: execution}` of the fleet's intents under way, see `gate.executions`; from
+  `refresh` also what others have under way, see `gate.foreign`.
 
 The Spinnaker account and pipelines are the users' own: what a pipeline is called with is in `gate.trigger`.
 """
@@ -22,9 +23,10 @@ from adapters.aws.sessions import Sessions
 from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
-from adapters.gate.errors import Accepted, GateTrouble
+from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import feed_of, of_body
-from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
+from adapters.gate.foreign import FOREIGN, read_foreign, told
+from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.polling import read_work
 from adapters.gate.settings import (
     WHOLE,
@@ -87,7 +89,7 @@ class Spinnaker:
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
         """One unit a region (or one over all); regions that were not read are named in `missing`."""
         feeds = {region: inventory_feed(fleet.environment.account, region) for region in fleet.environment.regions}
-        missing = tuple(feed for feed in feeds.values() if feed not in snapshots)
+        lacking = tuple(feed for feed in feeds.values() if feed not in snapshots)
         read_at = min((snapshots[feed].read_at for feed in feeds.values() if feed in snapshots), default=None)
         settings = settings_of(fleet)
         parts = {
@@ -95,10 +97,12 @@ class Spinnaker:
             for region, feed in feeds.items()
             if feed in snapshots
         }
-        if unit_ids(fleet, settings) != (WHOLE,):
-            return Observed(units=tuple(parts.values()), missing=missing, read_at=read_at)
-        whole = () if missing else (merged(WHOLE, list(parts.values())),)
-        return Observed(units=whole, missing=missing, read_at=read_at)
+        executions = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+        foreign = told(executions.body.get(FOREIGN, ())) if executions is not None else ""
+        units = tuple(parts.values())
+        if unit_ids(fleet, settings) == (WHOLE,):
+            units = () if lacking else (merged(WHOLE, units),)
+        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -110,7 +114,8 @@ class Spinnaker:
         followed by a look at the world. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        read = dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        return self._with_foreign(fleet, work, read)
 
     def before(self, fleet: Fleet) -> Before | None:
         """A pipeline does by itself what comes first."""
@@ -230,6 +235,25 @@ class Spinnaker:
         for url, outcomes in by_url.items():
             bodies = read_work(self._gates.at(url), outcomes)
             yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
+
+    def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
+        """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
+
+        A Gate that is away is no trouble of a fleet that asks nothing of it; one that refuses says so to the start.
+        """
+        now = self._clock.now()
+        try:
+            keys = {outcome.intent.key for outcome in work}
+            foreign = read_foreign(self._gate(fleet), fleet, keys, now - LOOK_BACK)
+        except GateRefused:
+            return read
+        except GateTrouble:
+            if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
+                raise
+            return read
+        feed = feed_of(fleet.environment.spinnaker["url"])
+        known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
+        return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
         """Work in flight keeps the spec that it began with, so its clusters are read too."""

@@ -117,6 +117,11 @@ def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
     return fleet.environment.regions if "region" in settings.parameters else (WHOLE,)
 
 
+def pipelines_of(settings: SpinnakerSettings) -> tuple[str, ...]:
+    """Every pipeline that acts on the fleet, as the settings write it."""
+    return (settings.pipeline,)
+
+
 def waves_of(fleet: Fleet, settings: SpinnakerSettings) -> tuple[Wave, ...]:
     """The waves by unit id, disjoint and together everything."""
     units = unit_ids(fleet, settings)
