@@ -28,9 +28,11 @@ from adapters.gate.executions import feed_of, of_body
 from adapters.gate.foreign import FOREIGN, read_foreign, told
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.polling import read_work
+from adapters.gate.preparing import judge_step
 from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
+    before_of,
     cluster_in,
     filled,
     problems_of,
@@ -118,9 +120,9 @@ class Spinnaker:
         return self._with_foreign(fleet, work, read)
 
     def before(self, fleet: Fleet) -> Before | None:
-        """A pipeline does by itself what comes first."""
-        del fleet
-        return None
+        """The pipeline of `deploy.before`."""
+        step = settings_of(fleet).before
+        return Before(irreversible=step.irreversible) if step is not None else None
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions of the fleet's application that carry a key of ours and have not ended. Raises `Unreadable`."""
@@ -143,7 +145,8 @@ class Spinnaker:
         if known is not None:
             return known
         settings = settings_of(intent.fleet)
-        address = config_address(intent.fleet) if "config" in settings.parameters else None
+        told_of = before_of(settings).parameters if intent.is_before else settings.parameters
+        address = config_address(intent.fleet) if "config" in told_of else None
         body = trigger_body(intent, settings, address)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
         if holds_expression(body):
@@ -174,7 +177,7 @@ class Spinnaker:
             within=settings_of(intent.fleet).health.within,
             now=now,
         )
-        return judge(case)
+        return judge_step(case) if intent.is_before else judge(case)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
@@ -278,7 +281,8 @@ class Spinnaker:
 
 def deadline_of(intent: Intent) -> datetime:
     """When an execution of the intent is overdue: the fleet's own word goes before the controller's pace."""
-    return intent.created_at + settings_of(intent.fleet).deadline
+    settings = settings_of(intent.fleet)
+    return intent.created_at + (before_of(settings).deadline if intent.is_before else settings.deadline)
 
 
 def _unread(outcome: Outcome, now: datetime) -> Outcome:

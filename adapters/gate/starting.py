@@ -13,7 +13,7 @@ from adapters.gate.client import LOOKS_LIKE_ID, Gate
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused
 from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
-from adapters.gate.settings import filled, settings_of
+from adapters.gate.settings import before_of, filled, settings_of
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
@@ -41,10 +41,11 @@ class Call:
 def call_for(gate: Gate, intent: Intent) -> Call:
     """The pipeline of the spec that the intent's rollout began with."""
     settings = settings_of(intent.fleet)
+    pipeline = before_of(settings).pipeline if intent.is_before else settings.pipeline
     return Call(
         gate=gate,
         application=filled(settings.application, intent.fleet, intent.unit),
-        pipeline=filled(settings.pipeline, intent.fleet, intent.unit),
+        pipeline=filled(pipeline, intent.fleet, intent.unit),
         intent=intent,
     )
 
