@@ -293,6 +293,7 @@ def kind_of(situation: Situation) -> Kind:
         return Kind.ROLLBACK
     good = memory.last_good
     here = good is not None and good.target_digest == situation.desired.target_digest
+    here = here and not situation.drift.units.intersection(memory.unreached)
     if here and good is not None and good.setting_commit == situation.desired.setting_commit:
         return Kind.HEAL
     back = setting is not None and bool(setting.reverts) and is_proven(memory, situation.desired)

@@ -157,8 +157,10 @@ class InMemory:
             joining = bool(facts.get("joining"))
             unit = Unit(id=name, **{fact: value for fact, value in facts.items() if fact != "joining"})
             found[joining].append(unit)
+        asleep = fleet.asleep
         return Observed(
-            units=tuple(found[False]),
+            units=tuple(unit for unit in found[False] if unit.id not in asleep),
+            aside=tuple(unit for unit in found[False] if unit.id in asleep),
             joining=tuple(found[True]),
             read_at=snapshots[FEED].read_at,
             foreign=snapshots[FEED].body.get("foreign", ""),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
@@ -42,8 +43,8 @@ from adapters.gate.settings import (
 )
 from adapters.gate.starting import LOOK_BACK, call_for, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
-from desired_state.model import Fleet
-from reconciler.observed import Observed, Snapshot, Snapshots, Wave
+from desired_state.model import Fleet, Suspension
+from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
@@ -89,22 +90,27 @@ class Spinnaker:
         return inventory.part([cluster_in(fleet, settings_of(fleet), region)])
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
-        """One unit a region (or one over all); regions that were not read are named in `missing`."""
-        feeds = {region: inventory_feed(fleet.environment.account, region) for region in fleet.environment.regions}
+        """One unit a region (or one over all); regions that were not read are named in `missing`.
+
+        Those in `fleet.asleep` are set aside, read or not.
+        """
+        awake = [region for region in fleet.environment.regions if region not in fleet.asleep]
+        feeds = {region: inventory_feed(fleet.environment.account, region) for region in awake}
         lacking = tuple(feed for feed in feeds.values() if feed not in snapshots)
         read_at = min((snapshots[feed].read_at for feed in feeds.values() if feed in snapshots), default=None)
         settings = settings_of(fleet)
         parts = {
             region: unit_in(region, snapshots[feed].body, cluster_in(fleet, settings, region), fleet)
-            for region, feed in feeds.items()
-            if feed in snapshots
+            for region in fleet.environment.regions
+            if (feed := inventory_feed(fleet.environment.account, region)) in snapshots
         }
         executions = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
         foreign = told(executions.body.get(FOREIGN, ())) if executions is not None else ""
-        units = tuple(parts.values())
+        units = tuple(unit for region, unit in parts.items() if region in feeds)
         if unit_ids(fleet, settings) == (WHOLE,):
             units = () if lacking else (merged(WHOLE, units),)
-        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign)
+        aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
+        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign, aside=aside)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -168,7 +174,8 @@ class Spinnaker:
         if feed is None or body is None:
             return _unread(outcome, now)
         observed = self.observe(intent.fleet, snapshots)
-        unit = next((unit for unit in observed.units if unit.id == intent.unit), None)
+        units = (*observed.units, *observed.aside)  # a region may be suspended while work is under way there
+        unit = next((unit for unit in units if unit.id == intent.unit), None)
         case = Case(
             outcome=outcome,
             execution=of_body(body),
@@ -227,7 +234,8 @@ class Spinnaker:
             return
         bucket, _, key = address.removeprefix("s3://").partition("/")
         environment = fleet.environment
-        client = self._sessions.client("s3", environment.regions[0], role=environment.role, account=environment.account)
+        region = next((each for each in environment.regions if each not in fleet.asleep), environment.regions[0])
+        client = self._sessions.client("s3", region, role=environment.role, account=environment.account)
         lease.check()
         put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
 
@@ -259,24 +267,49 @@ class Spinnaker:
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
-        """Work in flight keeps the spec that it began with, so its clusters are read too."""
+        """Work in flight keeps the spec that it began with, so its clusters are read too.
+
+        A region is often suspended because nothing there answers: it is read only while work is under way there, and
+        keeps nobody waiting.
+        """
+        specs = (fleet, *(outcome.intent.fleet for outcome in work))
+        awake = [region for region in _regions(specs) if region not in fleet.asleep]
+        yield from self._read_regions(specs, awake, self._read_within)
+        at_work = {outcome.intent.unit for outcome in work}
+        try:
+            yield from self._read_regions(specs, sorted(at_work & fleet.asleep.keys()), self._read_within / 2)
+        except Unreadable:
+            return
+
+    def _read_regions(
+        self, specs: Sequence[Fleet], regions: Sequence[str], within: timedelta
+    ) -> list[tuple[str, Snapshot]]:
         wanted: dict[str, tuple[Place, set[str]]] = {}
-        for one in (fleet, *(outcome.intent.fleet for outcome in work)):
-            settings = settings_of(one)
-            for region in one.environment.regions:
-                feed = inventory_feed(one.environment.account, region)
-                place = Place(one.environment.account, region, one.environment.role)
-                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(one, settings, region))
+        for spec, region in product(specs, regions):
+            if region in spec.environment.regions:
+                feed = inventory_feed(spec.environment.account, region)
+                place = Place(spec.environment.account, region, spec.environment.role)
+                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
         reads = {
             f"the server groups of {place}": partial(self._narrow, feed, place, clusters)
             for feed, (place, clusters) in wanted.items()
         }
-        yield from zip(wanted, read_together(reads, self._read_within), strict=True)
+        return list(zip(wanted, read_together(reads, within), strict=True))
 
     def _narrow(self, feed: str, place: Place, clusters: set[str]) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
         body = self._reader.read_clusters(place, clusters).part(clusters)
         return Snapshot(feed=feed, body=body, read_at=read_at)
+
+
+def _regions(specs: Iterable[Fleet]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(region for spec in specs for region in spec.environment.regions))
+
+
+def _set_aside(region: str, unit: Unit | None, suspension: Suspension) -> Unit:
+    known = unit or Unit(id=region, components={}, healthy=False, running=False, message="not read")
+    said = "; ".join(each for each in (f"suspended: {suspension.reason}", known.message) if each)
+    return replace(known, message=said, conflict="")
 
 
 def deadline_of(intent: Intent) -> datetime:

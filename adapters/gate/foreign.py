@@ -49,15 +49,22 @@ def _pipelines(fleet: Fleet) -> dict[str, set[str]]:
     """The names (or ids) of the pipelines that act on the fleet, by application."""
     settings = settings_of(fleet)
     found: dict[str, set[str]] = {}
-    for unit in unit_ids(fleet, settings):
+    for unit in (unit for unit in unit_ids(fleet, settings) if unit not in fleet.asleep):
         names = found.setdefault(filled(settings.application, fleet, unit), set())
         names.update(filled(name, fleet, unit) for name in pipelines_of(settings))
     return found
 
 
 def _is_foreign(raw: Mapping[str, Any], fleet: Fleet, keys: Collection[str]) -> bool:
-    """Of Fairlead's own, only another's work on this very fleet, or what nobody follows any more."""
-    key = str(_map(raw.get("trigger")).get("correlationId") or "")
+    """Of Fairlead's own, only another's work on this very fleet, or what nobody follows any more.
+
+    What is told a suspended region, and so acts on none of the others, stands in nobody's way.
+    """
+    trigger = _map(raw.get("trigger"))
+    region = _map(trigger.get("parameters")).get(settings_of(fleet).parameters.get("region", ""))
+    if isinstance(region, str) and region in fleet.asleep:
+        return False
+    key = str(trigger.get("correlationId") or "")
     if not key.startswith(OURS):
         return True
     return key.split(":")[2:3] == [fleet.name] and key not in keys

@@ -160,6 +160,11 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    if fleet.regional and unit_ids(fleet, settings) == (WHOLE,):
+        yield (
+            "suspend.regions: its pipeline takes no region, so it is suspended in all of them at once; "
+            "map `region` in parameters, or remove regions"
+        )
     if settings.before is not None:
         yield from before_problems(fleet, settings.before, settings.application)
 
