@@ -181,6 +181,7 @@ class SuspendFile(FileModel):
 
     reason: Line = Field(description="why it is left alone, for people to read")
     until: Moment | None = Field(None, description="When it ends; left out: when the file is removed")
+    regions: Annotated[tuple[Region, ...], Some] = Field((), description="Which regions; left out: all")
 
 
 class FreezeFile(FileModel):

@@ -3,6 +3,7 @@
 Nothing in here may touch a file, a socket, a process or a clock.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -113,11 +114,12 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
-    """A person's wish, in Git, that a fleet is left alone."""
+    """A person's wish, in Git, that a fleet is left alone, or what of it is in some regions."""
 
     reason: str
     until: datetime | None = None
     file: str = ""
+    regions: tuple[str, ...] = ()  # empty: all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,13 @@ class Fleet:
     policy: Policy = field(default_factory=Policy)
     suspension: Suspension | None = None
     freezes: tuple[Freeze, ...] = ()
+    regional: tuple[Suspension, ...] = ()  # those of some regions; `suspension` is of all
+
+    @property
+    def asleep(self) -> Mapping[str, Suspension]:
+        """The regions that are named by a suspension, and the one that lasts longest."""
+        lasting = sorted(self.regional, key=lambda one: one.until.timestamp() if one.until else math.inf)
+        return {region: one for one in lasting for region in one.regions}
 
     @property
     def short_name(self) -> str:

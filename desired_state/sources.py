@@ -11,7 +11,7 @@ from desired_state.documents import Finding, ListNode, MapNode, Position, plain
 from desired_state.files import Checked, Files
 from desired_state.formats import EnvironmentFile, FairleadFile, FleetFile
 from desired_state.layout import ROOT, Kind, environment_path, fleet_path, place, service_path
-from desired_state.model import Environment, FleetName
+from desired_state.model import Environment, Fleet, FleetName
 from desired_state.problems import nearest
 from desired_state.syntax import shown
 from desired_state.trees import Entry, Tree
@@ -66,6 +66,13 @@ class Sources:
         root = self._files.root(tree, path)
         node = root.items.get(key) if root is not None else None
         return {str(plain(item)): item.at for item in node.items} if isinstance(node, ListNode) else {}
+
+    def refusals(self, fleet: Fleet, path: str) -> Iterator[str]:
+        """What the fleet's deployer says against what stands at that dotted path, as sentences."""
+        for said in self._checks[fleet.deploy_type](fleet) if fleet.deploy_type in self._checks else ():
+            where, colon, sentence = said.partition(": ")
+            if colon and where == path:
+                yield sentence
 
     def environments_of(self, tree: Tree, service: str) -> tuple[Finding, ...]:
         """Environments that a service's `in` names and `fairlead.yaml` does not."""

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from desired_state.assemble import Assembled
 from desired_state.documents import Finding, Position
-from desired_state.formats import FairleadFile, FreezeFile, SuspendFile
-from desired_state.layout import ROOT, Kind, Place, fleet_path, place, service_path, suspend_path
+from desired_state.formats import EnvironmentFile, FairleadFile, FreezeFile, SuspendFile
+from desired_state.layout import ROOT, Kind, Place, environment_path, fleet_path, place, service_path, suspend_path
 from desired_state.model import DesiredState, Fleet, FleetName, Freeze, Problem, Severity, Suspension
 from desired_state.problems import nearest
 from desired_state.resume import Seen
@@ -59,6 +59,7 @@ class _Survey:
         for name, each in assembled.items():
             self._find(each.findings, {name})
         self._clashes(assembled)
+        self._regional(assembled)
         problems = self._problems()
         harmed = {name for problem in problems for name in problem.fleets}
         sound = {name: each.fleet for name, each in assembled.items() if each.fleet and name not in harmed}
@@ -109,14 +110,18 @@ class _Survey:
                 harmed = self._meant(path) if found.kind is Kind.FREEZE else ()
                 self._find([Finding(Position(path, 1, 1), f"{found.fault}; rename it")], harmed)
             else:
-                checked = self._sources.checked(self._tree, path)
-                findings = checked.findings if checked is not None else ()
-                if found.kind is Kind.FREEZE and not findings:
-                    findings = tuple(self._freeze_scope(path))
-                if findings:
+                if findings := self._findings(path, found):
                     self._find(findings, self._reach(path, found))
                 if found.kind in _NEIGHBOURS:
                     self._orphan(path, found)
+
+    def _findings(self, path: str, found: Place) -> tuple[Finding, ...]:
+        checked = self._sources.checked(self._tree, path)
+        if checked is not None and checked.findings:
+            return checked.findings
+        if found.kind is Kind.FREEZE:
+            return tuple(self._freeze_scope(path))
+        return tuple(self._suspend_scope(path, found.environment)) if found.kind in _SUSPENDS else ()
 
     def _in_the_way(self, path: str) -> None:
         if path in {"services", "environments", "freezes"}:
@@ -201,6 +206,27 @@ class _Survey:
                     right = f'did you mean "{near}"?' if near else f"the known ones are {', '.join(sorted(names))}"
                     yield Finding(at, f'unknown name "{shown(name)}" in "{key}"; {right}')
 
+    def _suspend_scope(self, path: str, environment: str) -> Iterator[Finding]:
+        """A misspelt region would suspend nothing, and nobody would see it."""
+        checked = self._sources.checked(self._tree, environment_path(environment))
+        known = checked.value.regions if checked is not None and isinstance(checked.value, EnvironmentFile) else ()
+        for name, at in self._sources.scope(self._tree, path, "regions").items() if known else ():
+            if name not in known:
+                near = nearest(name, known)
+                right = f'did you mean "{near}"?' if near else f"{environment} has {', '.join(known)}"
+                yield Finding(at, f'"{shown(name)}" is not a region of {environment}; {right}')
+
+    def _regional(self, assembled: dict[FleetName, Assembled]) -> None:
+        """Fleets that cannot leave out a region are told so where the suspension stands."""
+        for name, each in assembled.items() if self._suspends else ():
+            regional = tuple(self._suspensions(each.fleet, whole=False)) if each.fleet is not None else ()
+            if each.fleet is None or not regional:
+                continue
+            said = list(self._sources.refusals(replace(each.fleet, regional=regional), "suspend.regions"))
+            for path in {one.file for one in regional} if said else ():
+                at = next(iter(self._sources.scope(self._tree, path, "regions").values()), Position(path, 1, 1))
+                self._find([Finding(at, f"{name}: {sentence}") for sentence in said], {name})
+
     def _environments(self) -> None:
         """Environments that are listed and not there, or there and not listed."""
         there = {found.environment for found in self._places.values() if found.environment and not found.fault}
@@ -234,9 +260,10 @@ class _Survey:
         for name in sorted(fleets):
             fleet = fleets[name]
             suspension = self._suspension(fleet) if self._suspends else None
+            regional = tuple(self._suspensions(fleet, whole=False)) if self._suspends else ()
             matching = tuple(freeze for freeze in freezes if _freezes(freeze, fleet))
-            if suspension is not None or matching:
-                fleet = replace(fleet, suspension=suspension, freezes=matching)
+            if suspension is not None or matching or regional:
+                fleet = replace(fleet, suspension=suspension, freezes=matching, regional=regional)
             yield name, fleet
 
     def _freezes(self) -> Iterator[Freeze]:
@@ -249,15 +276,19 @@ class _Survey:
 
     def _suspension(self, fleet: Fleet) -> Suspension | None:
         """Of the fleet's own and its environment's, the one that lasts longest."""
-        found = []
-        for path in (fleet_path(fleet.name, ".suspend"), suspend_path(fleet.environment.name)):
-            checked = self._sources.checked(self._tree, path)
-            if checked is not None and isinstance(checked.value, SuspendFile):
-                found.append(Suspension(reason=checked.value.reason, until=checked.value.until, file=path))
+        found = list(self._suspensions(fleet, whole=True))
         endless = [each for each in found if each.until is None]
         if endless or not found:
             return endless[0] if endless else None
         return max(found, key=lambda each: each.until.timestamp() if each.until else 0.0)
+
+    def _suspensions(self, fleet: Fleet, *, whole: bool) -> Iterator[Suspension]:
+        """The fleet's own and its environment's, of all regions or of some."""
+        for path in (fleet_path(fleet.name, ".suspend"), suspend_path(fleet.environment.name)):
+            checked = self._sources.checked(self._tree, path)
+            file = checked.value if checked is not None else None
+            if isinstance(file, SuspendFile) and bool(file.regions) is not whole:
+                yield Suspension(reason=file.reason, until=file.until, file=path, regions=file.regions)
 
 
 def _freeze(name: str, file: FreezeFile) -> Freeze:

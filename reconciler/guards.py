@@ -107,6 +107,14 @@ def freeze_window(situation: Situation) -> Hold | None:
     )
 
 
+def foreign_execution(situation: Situation) -> Hold | None:
+    """Somebody else is at it: nothing is started beside that, whatever is wanted. What is under way of ours goes on."""
+    if not situation.observed.foreign:
+        return None
+    message = f"{situation.observed.foreign}; {_waiting(situation)}"
+    return Hold(reason=Reason.FOREIGN_EXECUTION, message=message)
+
+
 def first_sight(situation: Situation) -> Hold | None:
     """Seen for the first time, drifting, with something running on it."""
     if situation.memory.adopted:
@@ -249,6 +257,7 @@ GUARDS: Sequence[Guard] = (
     identity_conflict,
     suspended,
     freeze_window,
+    foreign_execution,
     unequipped,
     first_sight,
     observe_only,
@@ -284,6 +293,7 @@ def kind_of(situation: Situation) -> Kind:
         return Kind.ROLLBACK
     good = memory.last_good
     here = good is not None and good.target_digest == situation.desired.target_digest
+    here = here and not situation.drift.units.intersection(memory.unreached)
     if here and good is not None and good.setting_commit == situation.desired.setting_commit:
         return Kind.HEAL
     back = setting is not None and bool(setting.reverts) and is_proven(memory, situation.desired)
@@ -315,6 +325,14 @@ def describe_drift(situation: Situation) -> str:
 
 def _target(situation: Situation) -> str:
     return situation.target.fleet.version if situation.target else _wanted(situation)
+
+
+def _waiting(situation: Situation) -> str:
+    """`the revert to 1.4.1 waits`, and that ours is under way beside it."""
+    if any(outcome.phase is not Phase.INTENDED for outcome in situation.in_flight):
+        return "ours goes on, nothing more is started"
+    kinds = {Kind.REVERT: "the revert to ", Kind.ROLLBACK: "going back to ", Kind.HEAL: "healing to "}
+    return f"{kinds.get(kind_of(situation), '')}{_target(situation)} waits"
 
 
 def _wanted(situation: Situation) -> str:

@@ -160,4 +160,7 @@ class Memory:
     prepared: tuple[Digest, ...] = ()  # targets whose before step succeeded here, newest first
     irreversible: Version = ""  # whose before step cannot be undone and has begun since `last_good` was; empty: none
     unbegun: bool = False  # that step was asked for, and nobody has heard that it began
+    unreached: tuple[
+        UnitId, ...
+    ] = ()  # set aside when the others came to `last_good`: it has yet to be brought to them
     status: Status = field(default_factory=Status)

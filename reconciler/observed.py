@@ -49,6 +49,8 @@ class Observed:
         False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
     )
     joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
+    aside: tuple[Unit, ...] = ()  # in suspended regions: shown, and otherwise left alone
+    foreign: str = ""  # what somebody else has under way on this fleet, as a sentence; empty: nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,10 @@ from reconciler.work import BEFORE, Hold, Intent, Kind, Outcome, Phase, Plan
 
 ABORT_AGAIN_AFTER = 3  # looks; a cancel can answer 2xx and do nothing, or never be sent; it is then asked again
 # under any other hold nothing is touched
-STILL_ENDS = {None, Reason.ABORTING, Reason.EXECUTION_STUCK, Reason.QUARANTINED, Reason.REMOVED}
+STILL_ENDS = {
+    *{None, Reason.ABORTING, Reason.EXECUTION_STUCK, Reason.QUARANTINED, Reason.REMOVED},
+    Reason.FOREIGN_EXECUTION,  # it stops what would begin; what of ours is not wanted any more ends all the same
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     # held: drift is known and deliberately left alone
     SUSPENDED = "Suspended"
     FREEZE_WINDOW = "FreezeWindow"
+    FOREIGN_EXECUTION = "ForeignExecution"  # somebody else has work under way on the fleet
     FIRST_SIGHT = "FirstSight"
     IDENTITY_CHANGED = "IdentityChanged"
     IDENTITY_CONFLICT = "IdentityConflict"

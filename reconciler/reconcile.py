@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from desired_state.model import Digest, FleetName
+from reconciler.aside import awake
 from reconciler.guards import first_hold
 from reconciler.look import look
 from reconciler.observed import Snapshots
@@ -30,6 +31,7 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
     world is no exception but part of what is said.
     """
     record = world.ledger.load(name)
+    record = awake(record, world.clock.now()) if record is not None else None
     if record is None or record.desired is None:
         return None  # nothing was ever soundly declared under this name
 

@@ -94,8 +94,9 @@ class Situation:
 
     @property
     def in_flight(self) -> tuple[Outcome, ...]:
-        """The work that can still act on the world."""
-        return tuple(outcome for outcome in self.work if not outcome.phase.ended)
+        """The work that can still act on the world; not on units set aside, which goes on by itself."""
+        aside = {unit.id for unit in self.observed.aside}
+        return tuple(each for each in self.work if not each.phase.ended and each.intent.unit not in aside)
 
     @property
     def strangers(self) -> tuple[Outcome, ...]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from desired_state.model import Digest, Setting
+from reconciler.aside import unreached
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, UnitId, Wave
@@ -206,14 +207,15 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         units=well,
         took=now - rollout.started_at,
         at=now,
-        behind=len(observed.units) - well,
+        behind=len(observed.units) + len(observed.aside) - well,
     )
     for entry in rollout.left_behind:
         allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
-    return replace(_with_good(memory, finished, good, deployed=deployed), rollout=None, preemptions=0)
+    memory = replace(memory, unreached=unreached(observed, rollout.release), rollout=None, preemptions=0)
+    return _with_good(memory, finished, good, deployed=deployed)
 
 
 def _with_good(memory: Memory, finished: Finished, good: Release | None, *, deployed: bool) -> Memory:
@@ -283,6 +285,7 @@ def settle_in_sync(memory: Memory, target: Release | None, observed: Observed, n
         at=now,
     )
     good = memory.last_good if _diverted_to(memory, target) else target
+    memory = replace(memory, unreached=unreached(observed, target))
     return _with_good(memory, finished, good, deployed=False)
 
 

@@ -130,7 +130,7 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
     if step := progress(situation):
         return step
     there, beside = _there(situation, rollout.release), _beside(situation, rollout)
-    where = f"{rollout.release.fleet.version} on {there} units{beside}"
+    where = f"{rollout.release.fleet.version} on {there}{beside}"
     if rollout.kind is Kind.HEAL:
         return f"healing drift: {describe_drift(situation)}" if situation.drift else f"healing drift: {where}"
     verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
@@ -139,9 +139,16 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
 
 
 def _there(situation: Situation, release: Release) -> str:
-    """`5/12`: of all that serve, those that run the release and are well."""
-    units = situation.observed.units
-    return f"{sum(unit.healthy and at_release(unit, release) for unit in units)}/{len(units)}"
+    """`5/12 units`: of all that serve, those that run the release and are well.
+
+    `1 of 2 regions (eu-west-1 is suspended)` where some are set aside.
+    """
+    units, aside = situation.observed.units, situation.observed.aside
+    there = sum(unit.healthy and at_release(unit, release) for unit in units)
+    if not aside:
+        return f"{there}/{len(units)} units"
+    verb = "is" if len(aside) == 1 else "are"
+    return f"{there} of {len(units) + len(aside)} regions ({some([unit.id for unit in aside])} {verb} suspended)"
 
 
 def _beside(situation: Situation, rollout: Rollout) -> str:
@@ -272,7 +279,7 @@ def _shorts(commits: tuple[Sha, ...]) -> str:
 
 
 def _units(situation: Situation) -> str:
-    return f"{_there(situation, situation.target or situation.desired)} units"
+    return _there(situation, situation.target or situation.desired)
 
 
 def _where(situation: Situation) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from desired_state.model import Digest
 from reconciler.adoption import heed_requests, meet
+from reconciler.aside import acting, reached
 from reconciler.deadline import expire, keep_time
 from reconciler.drift import detect_drift
 from reconciler.memory import Memory
@@ -81,11 +82,11 @@ def learn(
     memory = meet(memory, desired, sight.observed, detect_drift(desired, sight.observed))
     memory = count(memory, (outcome for outcome in work if outcome.phase.ended), desired, now)
     memory = without_the_gone(memory, sight.observed)
-    in_flight = tuple(outcome for outcome in work if not outcome.phase.ended)
+    in_flight = acting(work, sight.observed)
     memory = go_on(memory, sight, in_flight, desired, deployers, now)
     target = choose_target(memory, desired, record.setting)
     memory = make_room(take_over(memory, target, record.setting, now), target, in_flight)
-    memory = well_again(memory, target, sight.observed)
+    memory = reached(well_again(memory, target, sight.observed), target, sight.observed)
     return memory if in_flight else settle_in_sync(memory, target, sight.observed, now)
 
 

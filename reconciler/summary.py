@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
+from reconciler.aside import next_end
 from reconciler.chronicle import chronicle
 from reconciler.deadline import runs_out_at
 from reconciler.guards import failing_for
 from reconciler.memory import Condition, ConditionType, Memory, Rollout, Status
+from reconciler.observed import Unit
 from reconciler.plan import Decision, Pace
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
@@ -19,6 +21,7 @@ from reconciler.speech import is_whole, joining_text, progress_text, road_block,
 from reconciler.work import Hold, Kind, Outcome, Phase
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
+AWAITED = 3  # looks' worth of time between two at what nobody but its owner can end
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
 
@@ -86,6 +89,8 @@ def when_again(
         soon if moving else None,
         _look_again(situation, pace) if situation.trouble else None,
         hold.until if hold else None,
+        next_end(situation.desired.fleet),
+        situation.now + AWAITED * pace.active if hold and hold.reason is Reason.FOREIGN_EXECUTION else None,
         situation.now if any(outcome.phase.ended for outcome in work) else None,
         min(lifted, default=None),
         _rollout_calls(situation, memory, hold, soon) if rollout else None,
@@ -130,11 +135,15 @@ def make_status(situation: Situation, memory: Memory, hold: Hold | None) -> Stat
         setting_commit=situation.desired.setting_commit,
         version=target.fleet.version if target else "",
         diverted=situation.diverted,
-        units=situation.observed.units if not situation.trouble else situation.record.memory.status.units,
+        units=_shown(situation) if not situation.trouble else situation.record.memory.status.units,
         reason=reason,
         message=message,
         until=hold.until if hold else None,
     )
+
+
+def _shown(situation: Situation) -> tuple[Unit, ...]:
+    return (*situation.observed.units, *situation.observed.aside)
 
 
 def say_why(situation: Situation, memory: Memory, hold: Hold | None) -> tuple[Reason, str]:

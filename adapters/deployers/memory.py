@@ -73,6 +73,7 @@ class InMemory:
         self.renewed = 0  # how often the last word was to be kept alive where nothing new may be said
         self.unwritable = ""  # a sentence: nothing can be told to units
         self.unreachable = ""  # a sentence: no start comes through, and nobody knows whether it did
+        self.foreign = ""  # a sentence: what somebody else has under way
 
     # ── what a person or a fault does to the world ──
 
@@ -144,7 +145,7 @@ class InMemory:
             }
             for key, execution in self.executions.items()
         }
-        body: dict[str, Any] = {"units": units, "executions": executions}
+        body: dict[str, Any] = {"units": units, "executions": executions, "foreign": self.foreign}
         return {FEED: Snapshot(feed=FEED, body=body, read_at=self._clock.now())}
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
@@ -156,7 +157,14 @@ class InMemory:
             joining = bool(facts.get("joining"))
             unit = Unit(id=name, **{fact: value for fact, value in facts.items() if fact != "joining"})
             found[joining].append(unit)
-        return Observed(units=tuple(found[False]), joining=tuple(found[True]), read_at=snapshots[FEED].read_at)
+        asleep = fleet.asleep
+        return Observed(
+            units=tuple(unit for unit in found[False] if unit.id not in asleep),
+            aside=tuple(unit for unit in found[False] if unit.id in asleep),
+            joining=tuple(found[True]),
+            read_at=snapshots[FEED].read_at,
+            foreign=snapshots[FEED].body.get("foreign", ""),
+        )
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The waves of the settings; none given: one over everything."""

@@ -3,7 +3,8 @@
 Snapshots that it reads, the same from the feeds and from `refresh`:
 
 - `inventory/<account>/<region>`: `aws.inventory.Inventory.part` of the fleet's cluster;
-- `executions/<gate url>`: `{intent key: execution}` of the fleet's intents under way, see `gate.executions`.
+- `executions/<gate url>`: `{intent key: execution}` of the fleet's intents under way, see `gate.executions`; from
+  `refresh` also what others have under way, see `gate.foreign`.
 
 The Spinnaker account and pipelines are the users' own: what a pipeline is called with is in `gate.trigger`.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
@@ -22,13 +24,16 @@ from adapters.aws.sessions import Sessions
 from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
-from adapters.gate.errors import Accepted, GateTrouble
+from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import feed_of, of_body
-from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
+from adapters.gate.foreign import FOREIGN, read_foreign, told
+from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.polling import read_work
+from adapters.gate.preparing import judge_step
 from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
+    before_of,
     cluster_in,
     filled,
     problems_of,
@@ -38,8 +43,8 @@ from adapters.gate.settings import (
 )
 from adapters.gate.starting import LOOK_BACK, call_for, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
-from desired_state.model import Fleet
-from reconciler.observed import Observed, Snapshot, Snapshots, Wave
+from desired_state.model import Fleet, Suspension
+from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
@@ -85,20 +90,27 @@ class Spinnaker:
         return inventory.part([cluster_in(fleet, settings_of(fleet), region)])
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
-        """One unit a region (or one over all); regions that were not read are named in `missing`."""
-        feeds = {region: inventory_feed(fleet.environment.account, region) for region in fleet.environment.regions}
-        missing = tuple(feed for feed in feeds.values() if feed not in snapshots)
+        """One unit a region (or one over all); regions that were not read are named in `missing`.
+
+        Those in `fleet.asleep` are set aside, read or not.
+        """
+        awake = [region for region in fleet.environment.regions if region not in fleet.asleep]
+        feeds = {region: inventory_feed(fleet.environment.account, region) for region in awake}
+        lacking = tuple(feed for feed in feeds.values() if feed not in snapshots)
         read_at = min((snapshots[feed].read_at for feed in feeds.values() if feed in snapshots), default=None)
         settings = settings_of(fleet)
         parts = {
             region: unit_in(region, snapshots[feed].body, cluster_in(fleet, settings, region), fleet)
-            for region, feed in feeds.items()
-            if feed in snapshots
+            for region in fleet.environment.regions
+            if (feed := inventory_feed(fleet.environment.account, region)) in snapshots
         }
-        if unit_ids(fleet, settings) != (WHOLE,):
-            return Observed(units=tuple(parts.values()), missing=missing, read_at=read_at)
-        whole = () if missing else (merged(WHOLE, list(parts.values())),)
-        return Observed(units=whole, missing=missing, read_at=read_at)
+        executions = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+        foreign = told(executions.body.get(FOREIGN, ())) if executions is not None else ""
+        units = tuple(unit for region, unit in parts.items() if region in feeds)
+        if unit_ids(fleet, settings) == (WHOLE,):
+            units = () if lacking else (merged(WHOLE, units),)
+        aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
+        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign, aside=aside)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -110,12 +122,13 @@ class Spinnaker:
         followed by a look at the world. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        read = dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        return self._with_foreign(fleet, work, read)
 
     def before(self, fleet: Fleet) -> Before | None:
-        """A pipeline does by itself what comes first."""
-        del fleet
-        return None
+        """The pipeline of `deploy.before`."""
+        step = settings_of(fleet).before
+        return Before(irreversible=step.irreversible) if step is not None else None
 
     def running(self, fleet: Fleet, prefix: str) -> Mapping[str, str]:
         """Executions of the fleet's application that carry a key of ours and have not ended. Raises `Unreadable`."""
@@ -138,7 +151,8 @@ class Spinnaker:
         if known is not None:
             return known
         settings = settings_of(intent.fleet)
-        address = config_address(intent.fleet) if "config" in settings.parameters else None
+        told_of = before_of(settings).parameters if intent.is_before else settings.parameters
+        address = config_address(intent.fleet) if "config" in told_of else None
         body = trigger_body(intent, settings, address)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
         if holds_expression(body):
@@ -160,7 +174,8 @@ class Spinnaker:
         if feed is None or body is None:
             return _unread(outcome, now)
         observed = self.observe(intent.fleet, snapshots)
-        unit = next((unit for unit in observed.units if unit.id == intent.unit), None)
+        units = (*observed.units, *observed.aside)  # a region may be suspended while work is under way there
+        unit = next((unit for unit in units if unit.id == intent.unit), None)
         case = Case(
             outcome=outcome,
             execution=of_body(body),
@@ -169,7 +184,7 @@ class Spinnaker:
             within=settings_of(intent.fleet).health.within,
             now=now,
         )
-        return judge(case)
+        return judge_step(case) if intent.is_before else judge(case)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease
@@ -219,7 +234,8 @@ class Spinnaker:
             return
         bucket, _, key = address.removeprefix("s3://").partition("/")
         environment = fleet.environment
-        client = self._sessions.client("s3", environment.regions[0], role=environment.role, account=environment.account)
+        region = next((each for each in environment.regions if each not in fleet.asleep), environment.regions[0])
+        client = self._sessions.client("s3", region, role=environment.role, account=environment.account)
         lease.check()
         put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
 
@@ -231,20 +247,54 @@ class Spinnaker:
             bodies = read_work(self._gates.at(url), outcomes)
             yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
 
+    def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
+        """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
+
+        A Gate that is away is no trouble of a fleet that asks nothing of it; one that refuses says so to the start.
+        """
+        now = self._clock.now()
+        try:
+            keys = {outcome.intent.key for outcome in work}
+            foreign = read_foreign(self._gate(fleet), fleet, keys, now - LOOK_BACK)
+        except GateRefused:
+            return read
+        except GateTrouble:
+            if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
+                raise
+            return read
+        feed = feed_of(fleet.environment.spinnaker["url"])
+        known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
+        return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
+
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
-        """Work in flight keeps the spec that it began with, so its clusters are read too."""
+        """Work in flight keeps the spec that it began with, so its clusters are read too.
+
+        A region is often suspended because nothing there answers: it is read only while work is under way there, and
+        keeps nobody waiting.
+        """
+        specs = (fleet, *(outcome.intent.fleet for outcome in work))
+        awake = [region for region in _regions(specs) if region not in fleet.asleep]
+        yield from self._read_regions(specs, awake, self._read_within)
+        at_work = {outcome.intent.unit for outcome in work}
+        try:
+            yield from self._read_regions(specs, sorted(at_work & fleet.asleep.keys()), self._read_within / 2)
+        except Unreadable:
+            return
+
+    def _read_regions(
+        self, specs: Sequence[Fleet], regions: Sequence[str], within: timedelta
+    ) -> list[tuple[str, Snapshot]]:
         wanted: dict[str, tuple[Place, set[str]]] = {}
-        for one in (fleet, *(outcome.intent.fleet for outcome in work)):
-            settings = settings_of(one)
-            for region in one.environment.regions:
-                feed = inventory_feed(one.environment.account, region)
-                place = Place(one.environment.account, region, one.environment.role)
-                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(one, settings, region))
+        for spec, region in product(specs, regions):
+            if region in spec.environment.regions:
+                feed = inventory_feed(spec.environment.account, region)
+                place = Place(spec.environment.account, region, spec.environment.role)
+                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
         reads = {
             f"the server groups of {place}": partial(self._narrow, feed, place, clusters)
             for feed, (place, clusters) in wanted.items()
         }
-        yield from zip(wanted, read_together(reads, self._read_within), strict=True)
+        return list(zip(wanted, read_together(reads, within), strict=True))
 
     def _narrow(self, feed: str, place: Place, clusters: set[str]) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
@@ -252,9 +302,20 @@ class Spinnaker:
         return Snapshot(feed=feed, body=body, read_at=read_at)
 
 
+def _regions(specs: Iterable[Fleet]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(region for spec in specs for region in spec.environment.regions))
+
+
+def _set_aside(region: str, unit: Unit | None, suspension: Suspension) -> Unit:
+    known = unit or Unit(id=region, components={}, healthy=False, running=False, message="not read")
+    said = "; ".join(each for each in (f"suspended: {suspension.reason}", known.message) if each)
+    return replace(known, message=said, conflict="")
+
+
 def deadline_of(intent: Intent) -> datetime:
     """When an execution of the intent is overdue: the fleet's own word goes before the controller's pace."""
-    return intent.created_at + settings_of(intent.fleet).deadline
+    settings = settings_of(intent.fleet)
+    return intent.created_at + (before_of(settings).deadline if intent.is_before else settings.deadline)
 
 
 def _unread(outcome: Outcome, now: datetime) -> Outcome:

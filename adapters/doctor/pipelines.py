@@ -15,6 +15,7 @@ from adapters.gate.errors import GateRefused, GateTrouble
 from adapters.gate.settings import filled, settings_of, unit_ids
 from adapters.pipelines.building import wanted_of
 from desired_state.model import Fleet
+from reconciler.work import BEFORE
 
 Config = Mapping[str, Any]
 FOR_US = "Fairlead alone should start it: two masters undo each other's work"
@@ -29,11 +30,14 @@ class Called(NamedTuple):
 
 
 def called_by(fleet: Fleet) -> Iterator[Called]:
-    """Every pipeline that the fleet calls: one, or one a region."""
+    """Every pipeline that the fleet calls: one, or one a region, and the one before a version."""
     settings = settings_of(fleet)
     for region in unit_ids(fleet, settings):
         names = (filled(settings.application, fleet, region), filled(settings.pipeline, fleet, region))
-        yield Called(*names, tuple(sorted(settings.parameters.values())))
+        yield Called(*names, tuple(sorted([*settings.parameters.values(), *settings.constants])))
+    if (step := settings.before) is not None:
+        names = (filled(settings.application, fleet, BEFORE), filled(step.pipeline, fleet, BEFORE))
+        yield Called(*names, tuple(sorted([*step.parameters.values(), *step.constants])))
 
 
 class GateLook:

@@ -1,5 +1,6 @@
 """The calls that Fairlead makes to Spinnaker's Gate, and the Gates that settings know."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ TIMEOUT = 10.0  # seconds
 BATCH = 50  # execution ids in one bulk read
 FOUND_AT_MOST = 25
 RUNNING_AT_MOST = 500
+LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
 
 
 class Gate:
@@ -109,6 +111,22 @@ class Gate:
         found = zip(self._executions(answer, what), answer, strict=True)
         keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
         return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
+
+    def unended(self, application: str, pipeline: str | None, since: datetime) -> list[Mapping[str, Any]]:
+        """Executions that have not ended, as Gate shows them, whoever started them. `pipeline` as in `search`."""
+        params = {
+            "statuses": ",".join(sorted(INCOMPLETE)),
+            "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
+            "size": str(RUNNING_AT_MOST),
+            "expand": "false",
+        }
+        if pipeline is not None and not LOOKS_LIKE_ID.fullmatch(pipeline):
+            params["pipelineName"] = pipeline
+        what = f"search the executions of {application}"
+        path = f"/applications/{quote(application, safe='')}/executions/search"
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+        list(self._executions(answer, what))  # an empty body is no answer
+        return list(answer)
 
     def pipelines(self, application: str) -> list[Mapping[str, Any]]:
         """The pipelines of an application as Gate shows them; none where it knows no such application."""

@@ -35,6 +35,7 @@ class Execution:
     start_time: int | None = None
     end_time: int | None = None
     error: str = ""  # text of the failed stages, where it was read
+    broken: str = ""  # the first stage that did not end well, which a SUCCEEDED can hide: `Migrate is STOPPED`
 
     @property
     def complete(self) -> bool:
@@ -58,6 +59,7 @@ def of_answer(answer: Mapping[str, Any]) -> Execution:
         start_time=_milliseconds(answer.get("startTime")),
         end_time=_milliseconds(answer.get("endTime")),
         error=redacted("; ".join(dict.fromkeys(_errors(answer.get("stages"))))),
+        broken=redacted(next(_broken(answer.get("stages")), "")),
     )
 
 
@@ -83,6 +85,12 @@ def _errors(stages: Any) -> Iterator[str]:
         context = _map(_map(stage).get("context"))
         if _map(stage).get("status") in _FAILED_STAGES:
             yield from _stage_errors(context) or _operation_errors(context)
+
+
+def _broken(stages: Any) -> Iterator[str]:
+    for stage in stages if isinstance(stages, Sequence) else ():
+        if (status := _map(stage).get("status")) in {*_FAILED_STAGES, "CANCELED"}:
+            yield f"{_map(stage).get('name') or 'a stage'} is {status}"
 
 
 def _stage_errors(context: Mapping[str, Any]) -> list[str]:

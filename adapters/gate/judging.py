@@ -53,10 +53,12 @@ def judge(case: Case) -> Outcome:
 def adopted(outcome: Outcome, execution: Execution, now: datetime) -> Outcome:
     """The outcome with the execution that was found for its key.
 
-    One that ended before the intent was written is of an earlier life: it only uses up this attempt's number.
+    One that ended before the intent was written is of an earlier life: it only uses up this attempt's number. A step
+    before the version that was done is done.
     """
     built = moment(execution.build_time)
-    if execution.complete and built is not None and built < outcome.intent.created_at - SKEW:
+    is_done = outcome.intent.is_before and execution.status == "SUCCEEDED" and not execution.broken
+    if execution.complete and not is_done and built is not None and built < outcome.intent.created_at - SKEW:
         message = (
             f"attempt {outcome.intent.attempt} was spent before: execution {execution.id} ended {execution.status}"
         )

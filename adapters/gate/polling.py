@@ -38,6 +38,6 @@ def _found(gate: Gate, outcome: Outcome, known: Mapping[str, Execution]) -> Exec
 
 def _with_error(gate: Gate, execution: Execution) -> Execution:
     """Bulk reads leave the stages out; why one failed is worth a read of its own."""
-    if execution.status not in _TOLD_BY_STAGES or execution.error:
+    if execution.error or not (execution.status in _TOLD_BY_STAGES or execution.broken):
         return execution
     return gate.execution(execution.id) or execution

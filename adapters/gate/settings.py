@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from adapters.aws.names import is_cluster
 from adapters.gate.client import url_problem
+from adapters.gate.settings_before import BeforeSettings, before_problems, twice_problems
 from adapters.gate.settings_generate import Generate, generate_problems
+from adapters.gate.settings_words import Closed as _Closed
+from adapters.gate.settings_words import PathSegment
 from desired_state.durations import Duration
 from desired_state.model import Fleet
 from reconciler.observed import UnitId, Wave
@@ -18,20 +21,6 @@ WHOLE = "all"  # the one unit of a fleet whose pipeline takes no region
 CLUSTER_AT_MOST = 200
 
 Ours = Literal["version", "region", "ami", "commit", "config", "canary", "wave", "fairleadKey"]
-
-
-def _segment(value: str) -> str:
-    """Both names become segments of Gate's path, where `..` would lead a signed request elsewhere."""
-    if value.strip() in {".", ".."} or not value.isprintable():
-        raise ValueError("must be the name that Spinnaker shows")
-    return value
-
-
-PathSegment = Annotated[str, AfterValidator(_segment)]
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Select(_Closed):
@@ -111,11 +100,24 @@ class SpinnakerSettings(_Closed):
         default=None,
         description="What the pipelines hold where Fairlead writes them (`fairlead spinnaker pipelines apply`).",
     )
+    constants: dict[str, str] = Field(
+        default_factory=dict, description="Parameters of the pipeline that are always the same: `theirs: value`."
+    )
+    before: BeforeSettings | None = Field(
+        default=None, description="A pipeline that runs once for a version, before its first wave."
+    )
 
 
 def settings_of(fleet: Fleet) -> SpinnakerSettings:
     """The fleet's settings. Raises pydantic's `ValidationError` where `validate` was not asked before."""
     return SpinnakerSettings.model_validate(dict(fleet.deploy))
+
+
+def before_of(settings: SpinnakerSettings) -> BeforeSettings:
+    """The step of a spec that has one. Raises `ValueError` where it has none: no intent of such a spec is a step."""
+    if settings.before is None:
+        raise ValueError("the fleet has no before step")
+    return settings.before
 
 
 def filled(text: str, fleet: Fleet, region: str) -> str:
@@ -132,6 +134,11 @@ def cluster_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> str:
 def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
     """One unit a region; one for all of them where the pipeline takes no region."""
     return fleet.environment.regions if "region" in settings.parameters else (WHOLE,)
+
+
+def pipelines_of(settings: SpinnakerSettings) -> tuple[str, ...]:
+    """Every pipeline that acts on the fleet, as the settings write it."""
+    return (settings.pipeline, *([settings.before.pipeline] if settings.before is not None else []))
 
 
 def waves_of(fleet: Fleet, settings: SpinnakerSettings) -> tuple[Wave, ...]:
@@ -172,6 +179,13 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _wave_problems(fleet, settings)
     yield from _lane_problems(fleet, settings)
     yield from generate_problems(fleet, settings)
+    if fleet.regional and unit_ids(fleet, settings) == (WHOLE,):
+        yield (
+            "suspend.regions: its pipeline takes no region, so it is suspended in all of them at once; "
+            "map `region` in parameters, or remove regions"
+        )
+    if settings.before is not None:
+        yield from before_problems(fleet, settings.before, settings.application)
 
 
 def _said(detail: Mapping[str, Any]) -> str:
@@ -209,9 +223,7 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
     for name, why in needed.items():
         if name not in settings.parameters:
             yield f'deploy.parameters: "{name}" is missing; {why}; add `{name}: THE_PIPELINES_PARAMETER`'
-    theirs = list(settings.parameters.values())
-    for name in sorted({name for name in theirs if theirs.count(name) > 1}):
-        yield f"deploy.parameters: two parameters go to the pipeline's {name}; give each its own"
+    yield from twice_problems("deploy", settings.parameters, settings.constants)
     for field in ("application", "pipeline"):
         if "region" not in settings.parameters and "{region}" in getattr(settings, field):
             yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'

@@ -4,24 +4,22 @@ Gate's `correlationId` holds back a second execution only while the first is in 
 its event id, whatever became of the execution (reference: Orca's `ExecutionLauncher.start`, `TaskController`).
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from adapters.gate.client import Gate
+from adapters.gate.client import LOOKS_LIKE_ID, Gate
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused
 from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
-from adapters.gate.settings import filled, settings_of
+from adapters.gate.settings import before_of, filled, settings_of
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
 from reconciler.work import Failure, Intent, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
-_LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,7 @@ class Call:
 
     def found(self) -> list[Execution]:
         """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
-        name = None if _LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
+        name = None if LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
         since = self.intent.created_at - LOOK_BACK
         return self.gate.search(self.application, name, event_id(self.intent.key), since)
 
@@ -43,10 +41,11 @@ class Call:
 def call_for(gate: Gate, intent: Intent) -> Call:
     """The pipeline of the spec that the intent's rollout began with."""
     settings = settings_of(intent.fleet)
+    pipeline = before_of(settings).pipeline if intent.is_before else settings.pipeline
     return Call(
         gate=gate,
         application=filled(settings.application, intent.fleet, intent.unit),
-        pipeline=filled(settings.pipeline, intent.fleet, intent.unit),
+        pipeline=filled(pipeline, intent.fleet, intent.unit),
         intent=intent,
     )
 

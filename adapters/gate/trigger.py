@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from adapters.gate.settings import WHOLE, SpinnakerSettings
+from adapters.gate.settings import WHOLE, SpinnakerSettings, before_of
 from desired_state.model import Fleet
 from reconciler.work import Intent
 
@@ -24,7 +24,7 @@ def trigger_body(intent: Intent, settings: SpinnakerSettings, config: str | None
         "user": USER,
         "correlationId": intent.key,
         "eventId": event_id(intent.key),
-        "parameters": parameters(intent, settings, config),
+        "parameters": (before_parameters if intent.is_before else parameters)(intent, settings, config),
         "artifacts": [],
         "fairlead": {
             "fleet": intent.fleet.name,
@@ -48,8 +48,25 @@ def parameters(intent: Intent, settings: SpinnakerSettings, config: str | None) 
         "wave": str(intent.wave),
         "fairleadKey": intent.key,
     }
-    pairs = ((theirs, known.get(ours)) for ours, theirs in settings.parameters.items())
-    return {theirs: value for theirs, value in pairs if value is not None}
+    return _named(known, settings.parameters, settings.constants)
+
+
+def before_parameters(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, str]:
+    """Those of the pipeline that runs before a version, which is told of no region and no wave."""
+    known = {
+        "version": intent.fleet.version,
+        "commit": intent.setting_commit,
+        "config": config,
+        "fairleadKey": intent.key,
+    }
+    return _named(known, before_of(settings).parameters, before_of(settings).constants)
+
+
+def _named(
+    known: Mapping[str, str | None], parameters: Mapping[Any, str], constants: Mapping[str, str]
+) -> dict[str, str]:
+    pairs = ((theirs, known.get(ours)) for ours, theirs in parameters.items())
+    return {**constants, **{theirs: value for theirs, value in pairs if value is not None}}
 
 
 def holds_expression(value: object) -> bool:

@@ -38,6 +38,8 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     found = [*_environment(fleet), *_packages(fleet), *_config(fleet), *_regions("deploy", fleet.deploy)]
     found += [*_waves(settings), *_pace(settings), *_hearing(settings), *_groups(fleet, settings)]
     found += _root(settings)
+    if fleet.regional:
+        found.append("suspend.regions: hosts of a trigger fleet are suspended in all regions at once; remove regions")
     yield from found
     if all(said.startswith("warning: ") for said in found):
         yield from _as_hosts_read_it(fleet)

@@ -18,6 +18,7 @@ from fairlead.exit_codes import ExitCode
 from fairlead.metrics import CountingLog, Metrics
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import Parts
+from reconciler.aside import awake
 from reconciler.look import is_quiet
 from reconciler.loop import Family, Loop
 from reconciler.outbox import Outbox
@@ -265,6 +266,7 @@ class Controller:
         self._parts.ledger.add(feeds, due=self._parts.world.clock.now() + self._settings.inventory_interval)
 
     def _is_restless(self, record: Record) -> bool:
+        record = awake(record, self._parts.world.clock.now())
         if record.desired is None:
             return False
         return not is_quiet(record, self._parts.world.deployers[record.desired.deploy_type])

@@ -59,6 +59,12 @@ deploy:
 }
 
 
+@pytest.fixture
+def make_files() -> Callable[[str], dict[str, str]]:
+    """`make_files(more)`: the one fleet of `make_world`, with more said in its `deploy`."""
+    return lambda more: {**ONE_FLEET, "services/checkout.yaml": f"{ONE_FLEET['services/checkout.yaml']}  {more}\n"}
+
+
 class Controller:
     """One process. `log` holds what it wrote to stdout and stderr."""
 

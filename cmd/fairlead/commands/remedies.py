@@ -14,6 +14,7 @@ CLEARS: dict[Reason, str] = {
     Reason.BACKING_OFF: "by itself, with the next attempt",
     Reason.SUSPENDED: "when the suspend file is removed from Git",
     Reason.FREEZE_WINDOW: "when the freeze ends, or its file is removed from Git",
+    Reason.FOREIGN_EXECUTION: "by itself, when that execution is over; end it in Spinnaker where it hangs",
     Reason.FIRST_SIGHT: "`fairlead adopt {fleet}`, or a newer commit that sets its version",
     Reason.IDENTITY_CHANGED: "`fairlead approve {fleet}`, or a commit that restores the old ones",
     Reason.IDENTITY_CONFLICT: "when the evidence of the version agrees again: mend the tags or the image",

@@ -42,6 +42,12 @@ def scene(make_world: Any, make_scene: Any) -> GateScene:
     return GateScene(make_scene(make_world(lease=LEASE), FLEET, NEW))
 
 
+@pytest.fixture
+def prepared_files(make_files: Any) -> dict[str, str]:
+    """The one fleet, with a pipeline before its versions."""
+    return dict(make_files(STEP))
+
+
 def assert_deployed_once(scene: GateScene, commit: str) -> None:
     """One execution a unit, the version everywhere, the right last word, and an untouched history."""
     assert ONCE_EACH == scene.starts()
@@ -136,6 +142,42 @@ def searched(scene: GateScene, seen: int) -> bool:
     """Gate was asked, after its first `seen` requests, which executions there are for a key, and has answered."""
     news = scene.world.gate.access_log.entries()[seen:]
     return any(entry["path"].endswith("/executions/search") and entry["status"] == 200 for entry in news)
+
+
+# ── killed beside the step before a version ──────────────────────────────────────────────────────────────────────
+
+STEP = "before: {pipeline: migrate, parameters: {version: TO, fairleadKey: ONCE}, irreversible: true}"
+MIGRATE = {
+    "application": "checkout",
+    "name": "migrate",
+    "stages": [{"refId": "1", "requisiteStageRefIds": [], "type": "wait", "name": "Migrate", "waitTime": 0.5}],
+}
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        "after POST of wave 0",
+        *(pytest.param(each, marks=pytest.mark.heavy) for each in ("before POST of wave 0", "before save of wave 0")),
+    ],
+)
+def test_a_controller_killed_beside_the_step_before_a_version_has_it_run_once(
+    make_world: Any, make_scene: Any, prepared_files: dict[str, str], boundary: str
+) -> None:
+    scene = GateScene(make_scene(make_world(prepared_files, lease=LEASE), FLEET, NEW))
+    scene.world.gate.pipelines.save(MIGRATE)
+    mortal = scene.mortal(boundary, "KILL")
+    scene.at_rest()
+    commit = scene.world.bump(FLEET, NEW)
+    scene.dies(mortal, boundary)
+
+    restarted = scene.controller()
+
+    scene.finishes(restarted, commit)
+    assert [("before", 0, 1), *ONCE_EACH] == scene.starts()
+    assert 1 == len([each for each in scene.world.gate.executions.all() if each.body["name"] == "migrate"])
+    assert [{NEW}, {NEW}] == [scene.world.versions(CLUSTER, region) for region in REGIONS]
+    scene.assert_nothing_is_open()
 
 
 # ── killed while it takes a version back ─────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,110 @@
+"""Executions of a fleet's pipelines that Fairlead did not start: a person in Deck, a schedule, a push.
+
+They stand in the snapshot `executions/<gate url>` under `FOREIGN`, a key that no intent has (those begin with
+`fairlead:`): a list of `{id, pipeline, who, began}`, the earliest first. A pipeline may serve several fleets: what
+Fairlead started for another one is not foreign.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from adapters.gate.client import Gate
+from adapters.gate.errors import redacted
+from adapters.gate.executions import moment
+from adapters.gate.settings import filled, pipelines_of, settings_of, unit_ids
+from desired_state.model import Fleet
+
+FOREIGN = "foreign"
+OURS = "fairlead:"  # what every key of ours begins with, and so every correlation id
+NAMED = 60  # characters of someone else's words
+NOBODY = frozenset({"", "anonymous", "[anonymous]"})
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+def read_foreign(gate: Gate, fleet: Fleet, keys: Collection[str], since: datetime) -> list[dict[str, Any]]:
+    """What runs of the fleet's pipelines and is none of `keys`: one search an application. Raises `GateTrouble`."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for application, names in _pipelines(fleet).items():
+        only = next(iter(names)) if len(names) == 1 else None
+        for raw in gate.unended(application, only, since):
+            if {raw.get("name"), raw.get("pipelineConfigId")} & names and _is_foreign(raw, fleet, keys):
+                found[str(raw["id"])] = raw
+    return sorted(map(_body, found.values()), key=lambda body: (body["began"] or 0, body["id"]))
+
+
+def told(foreign: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence about what `read_foreign` gave; empty: there is nothing."""
+    if not foreign:
+        return ""
+    first = foreign[0]
+    began = moment(first["began"])
+    at = f" at {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
+    more = f" (+{len(foreign) - 1} more)" if len(foreign) > 1 else ""
+    return f"{first['who']} started {first['pipeline']}{at}: execution {first['id']} is not over{more}"
+
+
+def _pipelines(fleet: Fleet) -> dict[str, set[str]]:
+    """The names (or ids) of the pipelines that act on the fleet, by application."""
+    settings = settings_of(fleet)
+    found: dict[str, set[str]] = {}
+    for unit in (unit for unit in unit_ids(fleet, settings) if unit not in fleet.asleep):
+        names = found.setdefault(filled(settings.application, fleet, unit), set())
+        names.update(filled(name, fleet, unit) for name in pipelines_of(settings))
+    return found
+
+
+def _is_foreign(raw: Mapping[str, Any], fleet: Fleet, keys: Collection[str]) -> bool:
+    """Of Fairlead's own, only another's work on this very fleet, or what nobody follows any more.
+
+    What is told a suspended region, and so acts on none of the others, stands in nobody's way.
+    """
+    trigger = _map(raw.get("trigger"))
+    region = _map(trigger.get("parameters")).get(settings_of(fleet).parameters.get("region", ""))
+    if isinstance(region, str) and region in fleet.asleep:
+        return False
+    key = str(trigger.get("correlationId") or "")
+    if not key.startswith(OURS):
+        return True
+    return key.split(":")[2:3] == [fleet.name] and key not in keys
+
+
+def _body(raw: Mapping[str, Any]) -> dict[str, Any]:
+    began = raw.get("buildTime")
+    shown = _ID.fullmatch(str(raw["id"]))
+    return {
+        "id": shown.group() if shown else "of an odd id",
+        "pipeline": _line(raw.get("name")) or "its pipeline",
+        "who": _who(raw),
+        "began": int(began) if isinstance(began, int | float) else None,
+    }
+
+
+def _who(raw: Mapping[str, Any]) -> str:
+    """`a.person@example.com`, `a cron trigger`, `a git trigger (a.person)`."""
+    trigger = _map(raw.get("trigger"))
+    if str(trigger.get("correlationId") or "").startswith(OURS):
+        return "another Fairlead, or a life of this one that it forgot,"
+    users = (_line(trigger.get("user")), _line(_map(raw.get("authentication")).get("user")))
+    user = next((each for each in users if each not in NOBODY), "")
+    kind = _line(trigger.get("type")) or "manual"
+    if kind == "manual":
+        return user or "someone"
+    return f"a {kind} trigger" + (f" ({user})" if user else "")
+
+
+def _line(value: Any) -> str:
+    """Someone else's text, fit for a status: printable, short, without addresses."""
+    if not isinstance(value, str):
+        return ""
+    text = redacted("".join(_printable(value)))
+    return text if len(text) <= NAMED else f"{text[: NAMED - 3]}..."
+
+
+def _printable(text: str) -> Iterable[str]:
+    return (each if each.isprintable() else " " for each in text)
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

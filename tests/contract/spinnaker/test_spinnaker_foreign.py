@@ -1,0 +1,111 @@
+"""Executions of the fleet's pipelines that somebody else started."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+
+from reconciler.ports import Unreadable
+from reconciler.work import Outcome, Phase
+
+EAST, WEST = "us-east-1", "eu-west-1"
+
+
+def begin(rig: Any, pipeline: str = f"deploy-{EAST}", **trigger: Any) -> str:
+    """What a person, a schedule or a push does at Gate; gives the execution's id."""
+    body = {"type": "manual", "user": "a.person@example.com", "parameters": {"PKG_VERSION": "1.4.9"}, **trigger}
+    answer = requests.post(f"{rig.gate.url}/pipelines/checkout/{pipeline}", json=body, timeout=5)
+    return str(answer.json()["ref"]).rpartition("/")[2]
+
+
+def foreign(rig: Any, fleet: Any = None, work: tuple[Outcome, ...] = ()) -> str:
+    fleet = fleet or rig.fleet()
+    return str(rig.deployer.observe(fleet, rig.deployer.refresh(fleet, work, {})).foreign)
+
+
+def test_nothing_is_foreign_where_nothing_runs(rig: Any) -> None:
+    assert "" == foreign(rig)
+    (search,) = rig.gate.access_log.entries(path_prefix="/applications/checkout/executions/search")
+    assert "RUNNING" in search["query"]["statuses"].split(",")
+
+
+def test_the_sentence_names_who_started_what_and_when_until_it_is_over(rig: Any) -> None:
+    execution = begin(rig)
+
+    said = foreign(rig)
+
+    at = f"{rig.clock.now():%Y-%m-%d}"
+    assert said.startswith(f"a.person@example.com started deploy-{EAST} at {at} ")
+    assert said.endswith(f" UTC: execution {execution} is not over")
+    while not rig.gate.executions.get(execution).complete:
+        rig.gate.tick()
+    assert "" == foreign(rig)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "who"),
+    [
+        ({"type": "cron", "user": "[anonymous]"}, "a cron trigger started"),
+        ({"type": "git", "user": "a.person"}, "a git trigger (a.person) started"),
+        ({"user": "anonymous"}, "someone started"),
+        ({"user": "a\x1b[31m\nperson http://deck.internal/x"}, "a [31m person [url] started"),
+        ({"user": "p" * 500}, f"{'p' * 57}... started"),
+        ({"correlationId": "ci:1234"}, "a.person@example.com started"),
+    ],
+)
+def test_triggers_of_every_kind_are_told_in_plain_words(rig: Any, trigger: dict[str, Any], who: str) -> None:
+    begin(rig, **trigger)
+
+    assert foreign(rig).startswith(who)
+
+
+def test_two_pipelines_of_a_fleet_are_both_looked_at_and_others_are_not(rig: Any) -> None:
+    begin(rig, f"deploy-{WEST}")
+    begin(rig)
+    assert foreign(rig).endswith("(+1 more)")
+
+    only_west = rig.fleet(deploy={"pipeline": f"deploy-{WEST}"})
+    assert f"started deploy-{WEST}" in foreign(rig, only_west)
+    assert "more" not in foreign(rig, only_west)
+    assert "" == foreign(rig, rig.fleet(deploy={"pipeline": "deploy-canary"}))
+
+
+def test_a_pipeline_that_is_named_by_its_id_is_found_as_well(rig: Any) -> None:
+    config = rig.gate.pipelines.find("checkout", f"deploy-{EAST}")
+    execution = begin(rig, config["id"])
+
+    assert execution in foreign(rig, rig.fleet(deploy={"pipeline": config["id"]}))
+
+
+def test_what_fairlead_started_is_not_foreign_to_it_nor_to_another_fleet_of_the_same_pipeline(rig: Any) -> None:
+    outcome = rig.start(rig.intent())
+
+    assert "" == foreign(rig, work=(outcome,))
+    assert "" == foreign(rig, rig.fleet(name="prod/checkout-batch"))
+
+
+def test_work_on_this_very_fleet_that_nobody_here_follows_is_told(rig: Any) -> None:
+    """Another installation, or what was never seen to start and started all the same."""
+    intent = rig.intent()
+    rig.start(replace(intent, key=intent.key.replace("fairlead:main:", "fairlead:elsewhere:")))
+
+    assert foreign(rig).startswith("another Fairlead, or a life of this one that it forgot, started deploy-us-east-1")
+
+
+def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
+    outcome = rig.start(rig.intent())
+    begin(rig)
+
+    snapshots = rig.deployer.refresh(outcome.intent.fleet, [outcome], {})
+
+    assert "a.person@example.com" in rig.deployer.observe(outcome.intent.fleet, snapshots).foreign
+    assert Phase.RUNNING is rig.deployer.check(outcome, snapshots, rig.clock.now()).phase
+
+
+def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(rig: Any) -> None:
+    rig.gate.faults.on("unavailable")
+
+    assert "" == foreign(rig, rig.fleet("1.4.1"))
+    with pytest.raises(Unreadable):
+        foreign(rig, rig.fleet("1.4.2"))
