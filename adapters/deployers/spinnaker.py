@@ -23,7 +23,7 @@ from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
-from adapters.gate.executions import feed_of, of_body
+from adapters.gate.executions import ABSENCE, feed_of, of_body
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
 from adapters.gate.polling import read_work
 from adapters.gate.settings import (
@@ -96,9 +96,9 @@ class Spinnaker:
             if feed in snapshots
         }
         if unit_ids(fleet, settings) != (WHOLE,):
-            return Observed(units=tuple(parts.values()), missing=missing, read_at=read_at)
+            return replace(_reach(fleet, snapshots), units=tuple(parts.values()), missing=missing, read_at=read_at)
         whole = () if missing else (merged(WHOLE, list(parts.values())),)
-        return Observed(units=whole, missing=missing, read_at=read_at)
+        return replace(_reach(fleet, snapshots), units=whole, missing=missing, read_at=read_at)
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -110,7 +110,8 @@ class Spinnaker:
         followed by a look at the world. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        gate = () if open_work else self._absence(fleet)
+        return dict([*self._executions(open_work), *gate, *self._inventories(fleet, open_work)])
 
     def before(self, fleet: Fleet) -> Before | None:
         """A pipeline does by itself what comes first."""
@@ -223,6 +224,15 @@ class Spinnaker:
         lease.check()
         put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
 
+    def _absence(self, fleet: Fleet) -> Iterator[tuple[str, Snapshot]]:
+        """Where nothing is under way a Gate that is away keeps nobody from looking, only from acting."""
+        trouble = self._gate(fleet).absence()
+        if trouble is not None:
+            feed = feed_of(fleet.environment.spinnaker["url"])
+            seconds = (trouble.retry_in or timedelta(0)).total_seconds()
+            body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
+            yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
+
     def _executions(self, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
         for outcome in work:
@@ -263,6 +273,15 @@ def _unread(outcome: Outcome, now: datetime) -> Outcome:
         return outcome
     what = "its execution could not be read before the deadline; check in Spinnaker whether it runs"
     return overdue(outcome, now, running=outcome.ticket is not None, what=what)
+
+
+def _reach(fleet: Fleet, snapshots: Snapshots) -> Observed:
+    """Whether the fleet's Gate was found away; nothing else is in it."""
+    feed = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+    absence = feed.body.get(ABSENCE) if feed is not None else None
+    if absence is None:
+        return Observed(units=())
+    return Observed(units=(), out_of_reach=absence["sentence"], retry_in=timedelta(seconds=absence["retry_in"]))
 
 
 def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:

@@ -17,6 +17,7 @@ from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.work import Outcome
 
 DEPLOY_TYPE = "spinnaker"
+BEHIND = timedelta(seconds=2)  # after the first fleets that may ask again: a good read of ours wakes all the others
 
 
 class Executions:
@@ -44,7 +45,8 @@ class Executions:
             bodies = read_work(self._gates.at(name), work) if work else {}
         except Unreadable as trouble:
             self._ledger.record_trouble(lease, feed, str(trouble))
-            return self._pacing.failed(name)
+            again_at = self._pacing.failed(name)
+            return again_at if trouble.retry_in is None else self._clock.now() + trouble.retry_in + BEHIND
         self._ledger.record_snapshots(lease, feed, _by_fleet(work, bodies), read_at)
         return self._pacing.succeeded(name) if work else None
 

@@ -1,22 +1,23 @@
 """The calls that Fairlead makes to Spinnaker's Gate, and the Gates that settings know."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from adapters.clock import SystemClock
 from adapters.gate.auth import GateAuth
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Result, Unknown, ailing
 from adapters.gate.executions import INCOMPLETE, Execution, of_answer
 from adapters.gate.transport import Question, Transport
-from reconciler.ports import Lease
+from reconciler.ports import Clock, Lease
 
 TIMEOUT = 10.0  # seconds
 BATCH = 50  # execution ids in one bulk read
 FOUND_AT_MOST = 25
 RUNNING_AT_MOST = 500
+_WHO = Question(method="GET", path="/auth/user", what="say who we are")
 
 
 class Gate:
@@ -28,17 +29,34 @@ class Gate:
         auth: GateAuth | None = None,
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, monotonic=monotonic)
+        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, clock=clock or SystemClock())
 
-    def trigger(self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease) -> Result:
+    def absence(self) -> GateTrouble | None:
+        """Why nothing can be asked of it now, where it has not answered for a while; None: it answers, or may.
+
+        Asks nothing but, when the time for it has come, whether it is there again.
+        """
+        if not self._transport.breaker.is_open:
+            return None
+        try:
+            self._transport.exchange(_WHO)
+        except GateTrouble as trouble:
+            return None if trouble.answered else trouble
+        return None
+
+    def trigger(
+        self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease, *, urgent: bool = False
+    ) -> Result:
         """Start a pipeline (name or id) through the v1 trigger: synchronous, and the trigger arrives as it was sent."""
         path = f"/pipelines/{quote(application, safe='')}/{quote(pipeline, safe='')}"
         what = f"start pipeline {pipeline} of {application}"
         try:
-            answer = self._transport.exchange(Question(method="POST", path=path, what=what, body=body, lease=lease))
+            answer = self._transport.exchange(
+                Question(method="POST", path=path, what=what, body=body, lease=lease, urgent=urgent)
+            )
         except GateRefused as refused:
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
@@ -72,7 +90,9 @@ class Gate:
             found.update((execution.id, execution) for execution in self._executions(answer, what))
         return found
 
-    def search(self, application: str, pipeline: str | None, event_id: str, since: datetime) -> list[Execution]:
+    def search(
+        self, application: str, pipeline: str | None, event_id: str, since: datetime, *, urgent: bool = False
+    ) -> list[Execution]:
         """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application."""
         params = {
             "eventId": event_id,
@@ -84,7 +104,7 @@ class Gate:
             params["pipelineName"] = pipeline
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params, urgent=urgent))
         return sorted(self._executions(answer, what), key=lambda one: (one.build_time or 0, one.id))
 
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
@@ -139,13 +159,15 @@ class Gate:
 
     def user(self) -> str:
         """Whom Gate takes us for; an empty text where it does not say."""
-        answer = self._transport.exchange(Question(method="GET", path="/auth/user", what="say who we are"))
+        answer = self._transport.exchange(_WHO)
         return str(answer.get("username") or "") if isinstance(answer, Mapping) else ""
 
     def _executions(self, answer: Any, what: str) -> Iterator[Execution]:
-        """A 200 without a body is how Gate passes on a failure of Orca."""
+        """A 200 without a body is how Gate passes on a failure of Orca (`PipelineController`, any code but 404)."""
+        if answer is None or answer == [None]:
+            raise GateTrouble(ailing(what, "200 with an empty body, which stands for trouble behind it"))
         if not isinstance(answer, list) or not all(isinstance(one, Mapping) and one.get("id") for one in answer):
-            raise GateTrouble(ailing(what, "its answer is empty or no execution"))
+            raise GateTrouble(ailing(what, "its answer is no execution"))
         yield from (of_answer(one) for one in answer)
 
 
@@ -157,11 +179,11 @@ class Gates:
         auth: Mapping[str, GateAuth],
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._auth = {url.rstrip("/"): one for url, one in auth.items()}
         self._timeout = timeout
-        self._monotonic = monotonic
+        self._clock = clock or SystemClock()
         self._lock = Lock()
         self._gates: dict[str, Gate] = {}
 
@@ -171,7 +193,7 @@ class Gates:
         with self._lock:
             if url not in self._gates:
                 auth = self._auth.get(url)
-                self._gates[url] = Gate(url, auth, timeout=self._timeout, monotonic=self._monotonic)
+                self._gates[url] = Gate(url, auth, timeout=self._timeout, clock=self._clock)
             return self._gates[url]
 
 

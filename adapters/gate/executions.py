@@ -15,6 +15,7 @@ COMPLETE = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "TERMINAL", "CANCELED", "S
 INCOMPLETE = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "REDIRECT", "BUFFERED"})
 _FAILED_STAGES = frozenset({"TERMINAL", "STOPPED", "FAILED_CONTINUE"})
 NOT_FOUND: Mapping[str, Any] = {"found": False}
+ABSENCE = "absence"  # in place of an intent's key, in a narrow read of a Gate that is away
 
 
 def feed_of(url: str) -> str:

@@ -181,7 +181,7 @@ def test_an_empty_200_is_a_failure_and_not_an_absence(gate: Gate, sandbox: Sandb
     ref = start(gate)
     sandbox.faults.on("empty_body")
 
-    with pytest.raises(GateTrouble, match="its answer is empty or no execution"):
+    with pytest.raises(GateTrouble, match="200 with an empty body, which stands for trouble behind it"):
         gate.execution(ref)
 
 

@@ -164,7 +164,7 @@ def new_keys(key_id: str) -> tuple[str, str]:
 def gates(settings: Settings) -> Gates:
     """The clients of every Gate, each with the credentials of its own URL."""
     seconds = settings.request_timeout.total_seconds()
-    return Gates({gate.url: sign_in(gate.auth) for gate in settings.gates}, timeout=seconds)
+    return Gates({gate.url: sign_in(gate.auth) for gate in settings.gates}, timeout=seconds, clock=SystemClock())
 
 
 def sign_in(auth: GateSignIn) -> GateAuth:
