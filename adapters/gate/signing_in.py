@@ -129,7 +129,14 @@ def _post(
             answer = session.post(
                 url, data=form, headers=headers, timeout=timeout, allow_redirects=False, verify=verify, cert=cert
             )
-            said = answer.json() if "json" in answer.headers.get("Content-Type", "") else None
         except (requests.RequestException, OSError, ValueError):
             return None
-        return answer.status_code, {**answer.cookies, "location": answer.headers.get("Location", "")}, said
+        told = {**answer.cookies, "location": answer.headers.get("Location", "")}
+        return answer.status_code, told, _json(answer)
+
+
+def _json(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
