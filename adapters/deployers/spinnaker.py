@@ -25,7 +25,7 @@ from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import ABSENCE, feed_of, of_body
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
-from adapters.gate.polling import read_work
+from adapters.gate.polling import read_work, still_told
 from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
@@ -107,11 +107,11 @@ class Spinnaker:
 
     def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's clusters and the work's executions, freshly read; executions first, so that a SUCCEEDED is
-        followed by a look at the world. Raises `Unreadable`.
+        followed by a look at the world. What the feed told of them a moment ago is fresh. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
         gate = () if open_work else self._absence(fleet)
-        return dict([*self._executions(open_work), *gate, *self._inventories(fleet, open_work)])
+        return dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work)])
 
     def before(self, fleet: Fleet) -> Before | None:
         """A pipeline does by itself what comes first."""
@@ -233,13 +233,17 @@ class Spinnaker:
             body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
             yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
 
-    def _executions(self, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+    def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
         for outcome in work:
             by_url.setdefault(outcome.intent.fleet.environment.spinnaker["url"], []).append(outcome)
         for url, outcomes in by_url.items():
-            bodies = read_work(self._gates.at(url), outcomes)
-            yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
+            now, feed = self._clock.now(), feed_of(url)
+            told = still_told(outcomes, known.get(feed), now)
+            rest = [outcome for outcome in outcomes if outcome.intent.key not in told]
+            bodies = read_work(self._gates.at(url), rest) if rest else {}
+            read_at = known[feed].read_at if told else self._clock.now()
+            yield feed, Snapshot(feed=feed, body={**told, **bodies}, read_at=read_at)
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
         """Work in flight keeps the spec that it began with, so its clusters are read too."""

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.feeds.pacing import Pacing
 from adapters.gate.client import Gates
 from adapters.gate.executions import feed_of
-from adapters.gate.polling import read_work
+from adapters.gate.polling import A_CYCLE, read_work
 from desired_state.model import FleetName
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.work import Outcome
@@ -42,7 +42,7 @@ class Executions:
         feed = feed_of(name)
         read_at = self._clock.now()
         try:
-            bodies = read_work(self._gates.at(name), work) if work else {}
+            bodies = read_work(self._gates.at(name), work, A_CYCLE) if work else {}
         except Unreadable as trouble:
             self._ledger.record_trouble(lease, feed, str(trouble))
             again_at = self._pacing.failed(name)

@@ -14,7 +14,13 @@ from reconciler.reasons import Reason
 
 SHOWN = 300  # characters of someone else's text in a message
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;\"')\]]+", re.IGNORECASE)
-_HOST = re.compile(r"\b[\w.-]+\.(?:internal|local|svc|cluster\.local)(?::\d+)?\b", re.IGNORECASE)
+_HOST = re.compile(
+    r"\b[\w.-]+\.(?:internal|local|svc|cluster\.local)(?::\d+)?\b"
+    r"|\bspin-[a-z0-9-]+(?:\.[\w.-]+)?(?::\d+)?"  # as Spinnaker's own installers name its servers
+    r"|\b[a-z][\w.-]*:\d{4,5}\b"
+    r"|\b(?:10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}(?::\d+)?\b",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(r"\s+")
 
 

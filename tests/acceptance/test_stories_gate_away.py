@@ -1,4 +1,4 @@
-"""A Gate that is gone for a while: every fleet that needs it says the same, and what goes back goes first afterwards."""
+"""A Gate that is gone for a while: every fleet that needs it says the same, and what goes back goes first then."""
 
 from typing import Any
 
