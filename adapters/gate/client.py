@@ -117,7 +117,8 @@ class Gate:
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
         """Executions that have not ended and whose correlation id begins with the prefix, by that id.
 
-        The statuses are Orca's `ExecutionStatus` that are not complete.
+        The statuses are Orca's `ExecutionStatus` that are not complete. Pages are cut by time: a later page by index
+        comes back empty though there is more (`TaskController.searchForPipelinesByTrigger`).
         """
         params = {
             "triggerTypes": "manual",
@@ -128,10 +129,16 @@ class Gate:
         }
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
-        found = zip(self._executions(answer, what), answer, strict=True)
-        keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
-        return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
+        keyed: dict[str, tuple[str, Execution]] = {}
+        while True:
+            answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+            page = list(zip(self._executions(answer, what), answer, strict=True))
+            fresh = {one.id: (_correlation(raw), one) for one, raw in page if one.id not in keyed}
+            keyed |= fresh
+            oldest = min((one.build_time or 0 for one, _ in page), default=0)
+            if len(page) < RUNNING_AT_MOST or not fresh or oldest <= 0:
+                return {key: one for key, one in keyed.values() if key.startswith(key_prefix)}
+            params["triggerTimeEndBoundary"] = str(oldest)
 
     def pipelines(self, application: str) -> list[Mapping[str, Any]]:
         """The pipelines of an application as Gate shows them; none where it knows no such application."""
@@ -223,6 +230,10 @@ class Gates:
                 auth = self._auth.get(url)
                 self._gates[url] = Gate(url, auth, timeout=self._timeout, clock=self._clock)
             return self._gates[url]
+
+
+def _correlation(raw: Mapping[str, Any]) -> str:
+    return str((raw.get("trigger") or {}).get("correlationId") or "")
 
 
 def url_problem(url: str) -> str:
