@@ -135,7 +135,8 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
         return f"healing drift: {describe_drift(situation)}" if situation.drift else f"healing drift: {where}"
     verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
     verb = verbs.get(rollout.kind, f"wave {rollout.wave}/{max(len(situation.waves), rollout.wave)}")
-    return f"{verb}: {where}"
+    waits = next((f"; {outcome.waits}" for outcome in situation.in_flight if outcome.waits), "")
+    return f"{verb}: {where}{waits}"
 
 
 def _there(situation: Situation, release: Release) -> str:

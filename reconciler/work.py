@@ -105,6 +105,7 @@ class Outcome:
     failure: Failure = Failure.NONE
     reason: Reason | None = None
     since: datetime | None = None  # when this phase was first seen
+    waits: str = ""  # what it waits for in the other system, where a person is to know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,10 @@ from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
-from adapters.gate.executions import feed_of, of_body
+from adapters.gate.executions import ABSENCE, feed_of, of_body
 from adapters.gate.foreign import FOREIGN, read_foreign, told
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
-from adapters.gate.polling import read_work
+from adapters.gate.polling import read_work, still_told
 from adapters.gate.preparing import judge_step
 from adapters.gate.settings import (
     WHOLE,
@@ -110,7 +110,9 @@ class Spinnaker:
         if unit_ids(fleet, settings) == (WHOLE,):
             units = () if lacking else (merged(WHOLE, units),)
         aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
-        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign, aside=aside)
+        return replace(
+            _reach(fleet, snapshots), units=units, missing=lacking, read_at=read_at, foreign=foreign, aside=aside
+        )
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -119,11 +121,12 @@ class Spinnaker:
 
     def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's clusters and the work's executions, freshly read; executions first, so that a SUCCEEDED is
-        followed by a look at the world. Raises `Unreadable`.
+        followed by a look at the world. What the feed told of them a moment ago is fresh. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        read = dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
-        return self._with_foreign(fleet, work, read)
+        gate = () if open_work else tuple(self._absence(fleet))
+        read = dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work)])
+        return read if gate else self._with_foreign(fleet, work, read)
 
     def before(self, fleet: Fleet) -> Before | None:
         """The pipeline of `deploy.before`."""
@@ -239,13 +242,26 @@ class Spinnaker:
         lease.check()
         put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
 
-    def _executions(self, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+    def _absence(self, fleet: Fleet) -> Iterator[tuple[str, Snapshot]]:
+        """Where nothing is under way a Gate that is away keeps nobody from looking, only from acting."""
+        trouble = self._gate(fleet).absence()
+        if trouble is not None:
+            feed = feed_of(fleet.environment.spinnaker["url"])
+            seconds = (trouble.retry_in or timedelta(0)).total_seconds()
+            body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
+            yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
+
+    def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
         for outcome in work:
             by_url.setdefault(outcome.intent.fleet.environment.spinnaker["url"], []).append(outcome)
         for url, outcomes in by_url.items():
-            bodies = read_work(self._gates.at(url), outcomes)
-            yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
+            now, feed = self._clock.now(), feed_of(url)
+            told = still_told(outcomes, known.get(feed), now)
+            rest = [outcome for outcome in outcomes if outcome.intent.key not in told]
+            bodies = read_work(self._gates.at(url), rest) if rest else {}
+            read_at = known[feed].read_at if told else self._clock.now()
+            yield feed, Snapshot(feed=feed, body={**told, **bodies}, read_at=read_at)
 
     def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
         """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
@@ -324,6 +340,15 @@ def _unread(outcome: Outcome, now: datetime) -> Outcome:
         return outcome
     what = "its execution could not be read before the deadline; check in Spinnaker whether it runs"
     return overdue(outcome, now, running=outcome.ticket is not None, what=what)
+
+
+def _reach(fleet: Fleet, snapshots: Snapshots) -> Observed:
+    """Whether the fleet's Gate was found away; nothing else is in it."""
+    feed = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+    absence = feed.body.get(ABSENCE) if feed is not None else None
+    if absence is None:
+        return Observed(units=())
+    return Observed(units=(), out_of_reach=absence["sentence"], retry_in=timedelta(seconds=absence["retry_in"]))
 
 
 def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:

@@ -1,25 +1,29 @@
 """The calls that Fairlead makes to Spinnaker's Gate, and the Gates that settings know."""
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from adapters.clock import SystemClock
 from adapters.gate.auth import GateAuth
 from adapters.gate.configs import SAVED_WITHIN, Configs
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Result, Unknown, ailing
 from adapters.gate.executions import INCOMPLETE, Execution, of_answer
 from adapters.gate.transport import Question, Transport
-from reconciler.ports import Lease
+from reconciler.ports import Clock, Lease
 
 TIMEOUT = 10.0  # seconds
-BATCH = 50  # execution ids in one bulk read
-FOUND_AT_MOST = 25
+BATCH = 100  # execution ids in one bulk read: a URL of 3 KiB, where servers and proxies take 8
+# An Orca on Redis that has twice as many executions in the time that is searched, and too few that fit, never ends its
+# search, and repeats what it found (seen with 8.56; its store ignores the page that `TaskController` asks for).
+FOUND_AT_MOST = 2000
 RUNNING_AT_MOST = 500
 LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
+SCORES_AT_MOST = 300
+_WHO = Question(method="GET", path="/auth/user", what="say who we are")
 
 
 class Gate:
@@ -31,20 +35,44 @@ class Gate:
         auth: GateAuth | None = None,
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, monotonic=monotonic)
+        clock = clock or SystemClock()
+        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, clock=clock)
         self.configs = Configs(
-            Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), monotonic=monotonic)
+            Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), clock=clock)
         )
+        self._scores = Scores()
 
-    def trigger(self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease) -> Result:
+    @property
+    def scores(self) -> "Scores":
+        """What is known of canaries that run."""
+        return self._scores
+
+    def absence(self) -> GateTrouble | None:
+        """Why nothing can be asked of it now, where it has not answered for a while; None: it answers, or may.
+
+        Asks nothing but, when the time for it has come, whether it is there again.
+        """
+        if not self._transport.breaker.is_open:
+            return None
+        try:
+            self._transport.exchange(_WHO)
+        except GateTrouble as trouble:
+            return None if trouble.answered else trouble
+        return None
+
+    def trigger(
+        self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease, *, urgent: bool = False
+    ) -> Result:
         """Start a pipeline (name or id) through the v1 trigger: synchronous, and the trigger arrives as it was sent."""
         path = f"/pipelines/{quote(application, safe='')}/{quote(pipeline, safe='')}"
         what = f"start pipeline {pipeline} of {application}"
         try:
-            answer = self._transport.exchange(Question(method="POST", path=path, what=what, body=body, lease=lease))
+            answer = self._transport.exchange(
+                Question(method="POST", path=path, what=what, body=body, lease=lease, urgent=urgent)
+            )
         except GateRefused as refused:
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
@@ -78,7 +106,9 @@ class Gate:
             found.update((execution.id, execution) for execution in self._executions(answer, what))
         return found
 
-    def search(self, application: str, pipeline: str | None, event_id: str, since: datetime) -> list[Execution]:
+    def search(
+        self, application: str, pipeline: str | None, event_id: str, since: datetime, *, urgent: bool = False
+    ) -> list[Execution]:
         """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application."""
         params = {
             "eventId": event_id,
@@ -90,13 +120,15 @@ class Gate:
             params["pipelineName"] = pipeline
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
-        return sorted(self._executions(answer, what), key=lambda one: (one.build_time or 0, one.id))
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params, urgent=urgent))
+        found = {one.id: one for one in self._executions(answer, what)}
+        return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
 
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
         """Executions that have not ended and whose correlation id begins with the prefix, by that id.
 
-        The statuses are Orca's `ExecutionStatus` that are not complete.
+        The statuses are Orca's `ExecutionStatus` that are not complete. Pages are cut by time: a later page by index
+        comes back empty though there is more (`TaskController.searchForPipelinesByTrigger`).
         """
         params = {
             "triggerTypes": "manual",
@@ -107,10 +139,16 @@ class Gate:
         }
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
-        found = zip(self._executions(answer, what), answer, strict=True)
-        keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
-        return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
+        keyed: dict[str, tuple[str, Execution]] = {}
+        while True:
+            answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+            page = list(zip(self._executions(answer, what), answer, strict=True))
+            fresh = {one.id: (_correlation(raw), one) for one, raw in page if one.id not in keyed}
+            keyed |= fresh
+            oldest = min((one.build_time or 0 for one, _ in page), default=0)
+            if len(page) < RUNNING_AT_MOST or not fresh or oldest <= 0:
+                return {key: one for key, one in keyed.values() if key.startswith(key_prefix)}
+            params["triggerTimeEndBoundary"] = str(oldest)
 
     def unended(self, application: str, pipeline: str | None, since: datetime) -> list[Mapping[str, Any]]:
         """Executions that have not ended, as Gate shows them, whoever started them. `pipeline` as in `search`."""
@@ -161,14 +199,37 @@ class Gate:
 
     def user(self) -> str:
         """Whom Gate takes us for; an empty text where it does not say."""
-        answer = self._transport.exchange(Question(method="GET", path="/auth/user", what="say who we are"))
+        answer = self._transport.exchange(_WHO)
         return str(answer.get("username") or "") if isinstance(answer, Mapping) else ""
 
     def _executions(self, answer: Any, what: str) -> Iterator[Execution]:
-        """A 200 without a body is how Gate passes on a failure of Orca."""
+        """A 200 without a body is how Gate passes on a failure of Orca (`PipelineController`, any code but 404)."""
+        if answer is None or answer == [None]:
+            raise GateTrouble(ailing(what, "200 with an empty body, which stands for trouble behind it"))
         if not isinstance(answer, list) or not all(isinstance(one, Mapping) and one.get("id") for one in answer):
-            raise GateTrouble(ailing(what, "its answer is empty or no execution"))
+            raise GateTrouble(ailing(what, "its answer is no execution"))
         yield from (of_answer(one) for one in answer)
+
+
+class Scores:
+    """How far canaries are, by execution: the number of analyses done, and what is said of them. A few hundred."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def get(self, execution: str) -> tuple[int, str] | None:
+        """The last that was noted."""
+        with self._lock:
+            return self._known.get(execution)
+
+    def put(self, execution: str, said: tuple[int, str]) -> None:
+        """Note it; the oldest of too many is forgotten, and read again."""
+        with self._lock:
+            self._known.pop(execution, None)
+            self._known[execution] = said
+            if len(self._known) > SCORES_AT_MOST:
+                del self._known[next(iter(self._known))]
 
 
 class Gates:
@@ -179,11 +240,11 @@ class Gates:
         auth: Mapping[str, GateAuth],
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._auth = {url.rstrip("/"): one for url, one in auth.items()}
         self._timeout = timeout
-        self._monotonic = monotonic
+        self._clock = clock or SystemClock()
         self._lock = Lock()
         self._gates: dict[str, Gate] = {}
 
@@ -193,8 +254,12 @@ class Gates:
         with self._lock:
             if url not in self._gates:
                 auth = self._auth.get(url)
-                self._gates[url] = Gate(url, auth, timeout=self._timeout, monotonic=self._monotonic)
+                self._gates[url] = Gate(url, auth, timeout=self._timeout, clock=self._clock)
             return self._gates[url]
+
+
+def _correlation(raw: Mapping[str, Any]) -> str:
+    return str((raw.get("trigger") or {}).get("correlationId") or "")
 
 
 def url_problem(url: str) -> str:

@@ -77,13 +77,14 @@ def moved(outcome: Outcome, phase: Phase, now: datetime, *, message: str, ticket
         ticket=ticket or outcome.ticket,
         failure=Failure.NONE,
         reason=None,
+        waits="",
         since=outcome.since if outcome.phase is phase and outcome.since else now,
     )
 
 
 def failed(outcome: Outcome, failure: Failure, reason: Reason, message: str, now: datetime) -> Outcome:
     """The outcome as failed."""
-    return replace(outcome, phase=Phase.FAILED, failure=failure, reason=reason, message=message, since=now)
+    return replace(outcome, phase=Phase.FAILED, failure=failure, reason=reason, message=message, since=now, waits="")
 
 
 def overdue(outcome: Outcome, now: datetime, *, running: bool, what: str) -> Outcome:
@@ -135,14 +136,15 @@ def _running(case: Case, execution: Execution) -> Outcome:
     outcome, now = case.outcome, case.now
     if now >= case.deadline:
         asked = "it was cancelled and" if outcome.phase is Phase.ABORTING else "it"
-        what = (
-            f"execution {execution.id} is past its deadline: {asked} is still {execution.status}; end it in Spinnaker"
-        )
+        waits = f" and {execution.waits}" if execution.waits else ""
+        what = f"execution {execution.id} is past its deadline: {asked} is still {execution.status}{waits}"
+        what += "; end it in Spinnaker"
         return overdue(outcome, now, running=True, what=what)
     if outcome.phase is Phase.ABORTING:
         return outcome
     said = f"execution {execution.id} is {execution.status}"
-    return moved(outcome, Phase.RUNNING, now, message=said)
+    said = f"{said}: {execution.waits}" if execution.waits else said
+    return replace(moved(outcome, Phase.RUNNING, now, message=said), waits=execution.waits)
 
 
 def _canceled(case: Case, execution: Execution) -> Outcome:

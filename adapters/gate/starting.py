@@ -17,7 +17,7 @@ from adapters.gate.settings import before_of, filled, settings_of
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Intent, Kind, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
 
@@ -35,7 +35,12 @@ class Call:
         """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
         name = None if LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
         since = self.intent.created_at - LOOK_BACK
-        return self.gate.search(self.application, name, event_id(self.intent.key), since)
+        return self.gate.search(self.application, name, event_id(self.intent.key), since, urgent=self.is_urgent)
+
+    @property
+    def is_urgent(self) -> bool:
+        """What goes back does not wait behind the rest where Gate limits our pace."""
+        return self.intent.kind in {Kind.REVERT, Kind.ROLLBACK}
 
 
 def call_for(gate: Gate, intent: Intent) -> Call:
@@ -67,7 +72,7 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
 def send(call: Call, body: dict[str, Any], lease: Lease, clock: Clock) -> Outcome:
     """Start the pipeline. Never raises but `LeaseLost`."""
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
-    result = call.gate.trigger(call.application, call.pipeline, body, lease)
+    result = call.gate.trigger(call.application, call.pipeline, body, lease, urgent=call.is_urgent)
     if isinstance(result, Accepted):
         message = f"Gate took it as execution {result.ref}"
         return moved(outcome, Phase.RUNNING, clock.now(), message=message, ticket=result.ref)
