@@ -155,6 +155,7 @@ class Fleet:
     policy: Policy = field(default_factory=Policy)
     suspension: Suspension | None = None
     freezes: tuple[Freeze, ...] = ()
+    bakes: Environment | None = None  # of this service, the first that a version comes to; None: the fleet's own
 
     @property
     def short_name(self) -> str:

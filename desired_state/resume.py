@@ -73,6 +73,6 @@ def _again(seen: Seen, tree: Tree, sources: Sources, name: FleetName) -> Fleet |
     assembled = sources.assembled(tree, name, service)
     if assembled.fleet is None or assembled.findings:
         return None
-    if last.suspension is None and not last.freezes:
+    if last.suspension is None and not last.freezes and last.bakes is None:
         return assembled.fleet
-    return replace(assembled.fleet, suspension=last.suspension, freezes=last.freezes)
+    return replace(assembled.fleet, suspension=last.suspension, freezes=last.freezes, bakes=last.bakes)
