@@ -49,6 +49,7 @@ class Observed:
         False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
     )
     joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
+    leftovers: tuple[str, ...] = ()  # what of earlier deploys still stands, as sentences; never a reason to act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
