@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
+from adapters.aws.baked import ImageMissing, Images, OwnersWords, untold, with_words
 from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
@@ -25,6 +26,7 @@ from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import feed_of, of_body
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
+from adapters.gate.lanes import Lane, choose, region_of, still_beside
 from adapters.gate.polling import read_work
 from adapters.gate.settings import (
     WHOLE,
@@ -36,7 +38,7 @@ from adapters.gate.settings import (
     unit_ids,
     waves_of,
 )
-from adapters.gate.starting import LOOK_BACK, call_for, look, send
+from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet
 from reconciler.observed import Observed, Snapshot, Snapshots, Wave
@@ -59,6 +61,7 @@ class Spinnaker:
         self._gates = gates
         self._clock = clock
         self._reader = InventoryReader(sessions)
+        self._images, self._owners = Images(sessions), OwnersWords(sessions)
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -127,20 +130,24 @@ class Spinnaker:
         self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
     ) -> Iterator[Outcome]:
         """One execution an intent, one after the other: look for what its key has started already, else start it."""
-        del standing, snapshots
+        del standing
         for intent in intents:
-            yield self._start(intent, lease)
+            yield self._start(intent, snapshots, lease)
 
-    def _start(self, intent: Intent, lease: Lease) -> Outcome:
+    def _start(self, intent: Intent, snapshots: Snapshots, lease: Lease) -> Outcome:
         """See `gate.starting`."""
         call = call_for(self._gate(intent.fleet), intent)
         known = look(call, lease, self._clock)
         if known is not None:
             return known
         settings = settings_of(intent.fleet)
-        address = config_address(intent.fleet) if "config" in settings.parameters else None
-        body = trigger_body(intent, settings, address)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
+        try:
+            lane = choose(intent, settings, _body(intent, snapshots), self._images.find)
+        except (ImageMissing, Unreadable) as missing:
+            return failed(outcome, Failure.TRANSIENT, Reason.IMAGE_MISSING, str(missing), self._clock.now())
+        address = config_address(intent.fleet) if "config" in settings.parameters and not lane.restore else None
+        body = trigger_body(intent, settings, address, lane)
         if holds_expression(body):
             message = "what would be sent holds `${`, which Spinnaker would evaluate; take it out of version and names"
             return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, message, self._clock.now())
@@ -148,7 +155,7 @@ class Spinnaker:
             self._upload_config(intent.fleet, address, lease)
         except Unreadable as trouble:
             return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
-        return send(call, body, lease, self._clock)
+        return _by_another_way(send(in_lane(call, lane), body, lease, self._clock), lane)
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands by its execution and, after that, by its unit."""
@@ -161,13 +168,17 @@ class Spinnaker:
             return _unread(outcome, now)
         observed = self.observe(intent.fleet, snapshots)
         unit = next((unit for unit in observed.units if unit.id == intent.unit), None)
+        execution = of_body(body)
+        lane, settings = Lane.of(execution.lane if execution is not None else {}), settings_of(intent.fleet)
         case = Case(
             outcome=outcome,
-            execution=of_body(body),
+            execution=execution,
             seen=Seen(unit=unit, read_at=_read_at(intent, snapshots), executions_read_at=feed.read_at),
             deadline=deadline_of(intent),
-            within=settings_of(intent.fleet).health.within,
+            within=settings.health.within,
             now=now,
+            note=lane.note,
+            still_beside=still_beside(lane, intent, settings, _body(intent, snapshots)),
         )
         return judge(case)
 
@@ -241,20 +252,36 @@ class Spinnaker:
                 place = Place(one.environment.account, region, one.environment.role)
                 wanted.setdefault(feed, (place, set()))[1].add(cluster_in(one, settings, region))
         reads = {
-            f"the server groups of {place}": partial(self._narrow, feed, place, clusters)
+            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, fleet)
             for feed, (place, clusters) in wanted.items()
         }
         yield from zip(wanted, read_together(reads, self._read_within), strict=True)
 
-    def _narrow(self, feed: str, place: Place, clusters: set[str]) -> Snapshot:
+    def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
-        body = self._reader.read_clusters(place, clusters).part(clusters)
+        body: Mapping[str, Any] = self._reader.read_clusters(place, clusters).part(clusters)
+        if fleet.bakes is not None and (silent := untold(fleet, body)):
+            body = with_words(body, self._owners.read(fleet.bakes, place.region, silent))
         return Snapshot(feed=feed, body=body, read_at=read_at)
 
 
 def deadline_of(intent: Intent) -> datetime:
     """When an execution of the intent is overdue: the fleet's own word goes before the controller's pace."""
     return intent.created_at + settings_of(intent.fleet).deadline
+
+
+def _body(intent: Intent, snapshots: Snapshots) -> Mapping[str, Any] | None:
+    """The look at the intent's region; None where it has none of its own, or it was not read."""
+    region = region_of(intent)
+    feed = snapshots.get(inventory_feed(intent.fleet.environment.account, region)) if region is not None else None
+    return feed.body if feed is not None else None
+
+
+def _by_another_way(outcome: Outcome, lane: Lane) -> Outcome:
+    """Who is refused the short way back takes the next one: the version itself can be deployed all the same."""
+    if not lane.restore or outcome.failure is not Failure.REFUSED:
+        return outcome
+    return replace(outcome, failure=Failure.UNHEALTHY, message=f"{outcome.message}; it is deployed instead")
 
 
 def _unread(outcome: Outcome, now: datetime) -> Outcome:

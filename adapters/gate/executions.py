@@ -5,7 +5,7 @@ are under way, and a body is what `Execution.as_body` gives, or `{"found": false
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ class Execution:
     start_time: int | None = None
     end_time: int | None = None
     error: str = ""  # text of the failed stages, where it was read
+    lane: Mapping[str, str] = field(default_factory=dict)  # what we said of it in its trigger: see `gate.lanes`
 
     @property
     def complete(self) -> bool:
@@ -58,6 +59,7 @@ def of_answer(answer: Mapping[str, Any]) -> Execution:
         start_time=_milliseconds(answer.get("startTime")),
         end_time=_milliseconds(answer.get("endTime")),
         error=redacted("; ".join(dict.fromkeys(_errors(answer.get("stages"))))),
+        lane=_lane(answer.get("trigger")),
     )
 
 
@@ -71,6 +73,11 @@ def of_body(body: Mapping[str, Any]) -> Execution | None:
 def moment(milliseconds: int | None) -> datetime | None:
     """Gate's milliseconds as an aware time in UTC."""
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _lane(trigger: Any) -> dict[str, str]:
+    said = _map(_map(_map(trigger).get("fairlead")).get("lane"))
+    return {str(name): value for name, value in said.items() if isinstance(value, str)}
 
 
 def _milliseconds(value: Any) -> int | None:

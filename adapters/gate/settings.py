@@ -69,6 +69,25 @@ class Health(_Closed):
     )
 
 
+class Image(_Closed):
+    """Where the AMI comes from in an environment that does not bake; with `ami` in `parameters`."""
+
+    missing: Literal["hold", "bake"] = Field(
+        default="hold",
+        description="What is done while the first environment has baked no AMI of the version for here: "
+        "`hold` waits for it, `bake` lets this environment's pipeline bake one of its own.",
+    )
+
+
+class Rollback(_Closed):
+    """The pipeline that goes back to a server group which still stands."""
+
+    pipeline: PathSegment = Field(min_length=1, max_length=250, description="Its name or id, as Spinnaker writes it.")
+    parameters: dict[Literal["restore", "disable", "region", "fairleadKey"], str] = Field(
+        description="What it is told, `ours: theirs`: the server group to enable (`restore`) and the one to disable."
+    )
+
+
 class SpinnakerSettings(_Closed):
     """How a fleet is converged through a Spinnaker pipeline."""
 
@@ -94,6 +113,10 @@ class SpinnakerSettings(_Closed):
         default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+    image: Image = Field(default_factory=Image, description="Where the AMI comes from; with `ami` in `parameters`.")
+    rollback: Rollback | None = Field(
+        default=None, description="How to go back to what still stands; left out: by deploying it again."
+    )
 
 
 def settings_of(fleet: Fleet) -> SpinnakerSettings:
@@ -153,6 +176,7 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    yield from _lane_problems(fleet, settings)
 
 
 def _said(detail: Mapping[str, Any]) -> str:
@@ -198,6 +222,28 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
             yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'
     if len({package.version for package in fleet.packages}) > 1:
         yield "deploy.parameters.version: a pipeline is told one version; give all packages of the fleet the same"
+
+
+def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    several = len(fleet.environment.regions) > 1
+    if "ami" in settings.parameters and "region" not in settings.parameters and several:
+        yield "warning: deploy.parameters.ami: an AMI is of one region, so none is sent; map `region` too"
+    rollback = settings.rollback
+    if rollback is None:
+        return
+    for name in ("restore", "disable"):
+        if name not in rollback.parameters:
+            yield (
+                f'deploy.rollback.parameters: "{name}" is missing; the pipeline must be told which server group that '
+                f"is; add `{name}: THE_PIPELINES_PARAMETER`"
+            )
+    theirs = list(rollback.parameters.values())
+    for name in sorted({name for name in theirs if theirs.count(name) > 1}):
+        yield f"deploy.rollback.parameters: two parameters go to the pipeline's {name}; give each its own"
+    if several and "region" not in rollback.parameters and "{region}" not in rollback.pipeline:
+        yield 'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`'
+    if several and "region" not in settings.parameters:
+        yield "warning: deploy.rollback: the pipeline deploys all regions at once, so nothing is enabled; map `region`"
 
 
 def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:

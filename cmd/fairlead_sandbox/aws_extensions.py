@@ -123,7 +123,7 @@ class _Shared:
 
 def _shared_with(backend: Any, ids: list[str]) -> dict[str, Any]:
     """Those of these images that are another account's and that this one may launch, by id."""
-    found = {}
+    found: dict[str, Any] = {}
     for account, regions in list(_entries(ec2_backends).items()):
         if account != backend.account_id and backend.region_name in regions:
             theirs = regions[backend.region_name].amis

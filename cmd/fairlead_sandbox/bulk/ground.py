@@ -59,13 +59,27 @@ class BulkGround:
         with estate.lock:
             estate.groups[group.name].enabled = False
 
-    def scale_down(self, group: ServerGroup) -> None:
-        """Scale it to nothing."""
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        estate = self._estate(group.region)
+        with estate.lock:
+            estate.groups[group.name].enabled = True
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """To minimum, maximum, desired."""
         estate = self._estate(group.region)
         with estate.lock:
             found = estate.groups[group.name]
-            found.minimum = found.maximum = found.desired = 0
+            found.minimum, found.maximum, found.desired = capacity
             estate.fill(found, self._aws.clock.now())
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return self._estate(group.region).groups[group.name].template.images[-1]
+
+    def scale_down(self, group: ServerGroup) -> None:
+        """Scale it to nothing."""
+        self.resize(group, (0, 0, 0))
 
     def delete(self, group: ServerGroup) -> None:
         """Destroy it."""

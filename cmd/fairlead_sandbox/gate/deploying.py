@@ -104,6 +104,7 @@ def _create(
     site: Site, cluster: Mapping[str, Any], before: Sequence[ServerGroup], region: str, image: Image
 ) -> ServerGroup:
     facts = {"version": image.version, "region": region, "application": cluster["application"]}
+    facts["cluster"] = cluster_name(cluster)
     if site.faults.take(FaultKind.UNHEALTHY_VERSION, **facts) is not None:
         site.ground.make_sick(image.id)
     else:

@@ -22,6 +22,9 @@ class Ground(Protocol):
         self, region: str, name: str, image_id: str, capacity: tuple[int, int, int], tags: Mapping[str, str]
     ) -> ServerGroup: ...
     def disable(self, group: ServerGroup) -> None: ...
+    def enable(self, group: ServerGroup) -> None: ...
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None: ...
+    def launch_image(self, group: ServerGroup) -> str: ...
     def scale_down(self, group: ServerGroup) -> None: ...
     def delete(self, group: ServerGroup) -> None: ...
     def make_sick(self, image_id: str) -> None: ...
@@ -63,6 +66,18 @@ class AwsGround:
     def disable(self, group: ServerGroup) -> None:
         """Take it out of service."""
         server_groups.disable(self._aws, group)
+
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        server_groups.enable(self._aws, group)
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """To minimum, maximum, desired."""
+        server_groups.resize(self._aws, group, capacity)
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return server_groups.launch_image(self._aws, group)
 
     def scale_down(self, group: ServerGroup) -> None:
         """Scale it to nothing."""

@@ -9,6 +9,7 @@ from fairlead_sandbox.gate import deploying
 from fairlead_sandbox.gate.deploying import Site, StageFailed
 from fairlead_sandbox.gate.executions import Execution, new_stage
 from fairlead_sandbox.gate.expressions import evaluate, is_true
+from fairlead_sandbox.gate.rolling_back import roll_back
 
 _GOOD = frozenset({"SUCCEEDED", "SKIPPED", "FAILED_CONTINUE"})
 
@@ -51,6 +52,8 @@ def _work(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[N
         yield from _deploy(execution, stage, site)
     elif kind == "wait":
         yield from site.pause(float(stage["context"].get("waitTime", 0)))
+    elif kind == "rollbackServerGroup":
+        yield from roll_back(site, stage["context"])
     else:
         raise StageFailed(f"No stage definition builder found for '{kind}'; the sandbox knows bake, deploy and wait.")
 
