@@ -31,11 +31,6 @@ class Baked:
     name: str
     environment: str
 
-    @property
-    def told(self) -> str:
-        """`ami-0abc baked in staging`"""
-        return f"{self.image} baked in {self.environment}"
-
 
 class Images:
     """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS."""
@@ -142,27 +137,27 @@ class OwnersWords:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def read(self, environment: Environment, region: str, images: Collection[str]) -> dict[str, dict[str, str]]:
-        """The tags of those of these images that the environment's account owns, by id, two hundred a call.
-
-        Raises `Unreadable`.
-        """
-        place, told = _place(environment, region), {}
+    def read(self, place: Place, images: Collection[str]) -> dict[str, dict[str, str]]:
+        """The tags of those of these images that the account owns, by id, two hundred a call. Raises `Unreadable`."""
+        told: dict[str, dict[str, str]] = {}
         ids = sorted(images)
         for start in range(0, len(ids), 200):
             asked = [{"Name": "image-id", "Values": ids[start : start + 200]}]
             with readable(f"the AMIs of {place}", "ec2"):
-                ec2 = self._sessions.client("ec2", region, role=place.role, account=place.account)
+                ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
                 found = ec2.describe_images(Owners=["self"], Filters=asked)["Images"]
             told.update({image["ImageId"]: our_tags(image.get("Tags", []), also="appversion") for image in found})
         return told
 
 
-def untold(fleet: Fleet, body: Mapping[str, Any]) -> set[str]:
-    """The images of a fleet's inventory part that say nothing here, and may say more to the account that bakes."""
+def owner_of(fleet: Fleet, region: str) -> Place | None:
+    """Who may know more of the images that a fleet runs in a region than its own account; None: nobody."""
     baker = fleet.bakes
-    if baker is None or baker.account in {"", fleet.environment.account}:
-        return set()
+    return None if baker is None or baker.account in {"", fleet.environment.account} else _place(baker, region)
+
+
+def untold(body: Mapping[str, Any]) -> set[str]:
+    """The images of an inventory part that say nothing to the account that it was read of."""
     return {image for image, said in body["images"].items() if not said["tags"]}
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
-from adapters.aws.baked import ImageMissing, Images, OwnersWords, untold, with_words
+from adapters.aws.baked import ImageMissing, Images, OwnersWords, owner_of, untold, with_words
 from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
@@ -260,8 +260,9 @@ class Spinnaker:
     def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
         body: Mapping[str, Any] = self._reader.read_clusters(place, clusters).part(clusters)
-        if fleet.bakes is not None and (silent := untold(fleet, body)):
-            body = with_words(body, self._owners.read(fleet.bakes, place.region, silent))
+        owner = owner_of(fleet, place.region)
+        if owner is not None and (silent := untold(body)):
+            body = with_words(body, self._owners.read(owner, silent))
         return Snapshot(feed=feed, body=body, read_at=read_at)
 
 

@@ -26,7 +26,7 @@ class Lane:
     restore: str = ""  # the server group to enable
     disable: str = ""  # the one in service in its place
     image: str = ""  # the AMI to deploy
-    environment: str = ""  # that the AMI was found in
+    environment: str = ""  # that baked it, where it is another
 
     @classmethod
     def of(cls, said: Mapping[str, str]) -> Self:
@@ -39,10 +39,10 @@ class Lane:
 
     @property
     def note(self) -> str:
-        """How a version came about by it, to go on with the version's name; empty where it was baked on the way."""
+        """How a version came about by it, to go on with the version's name; empty where it was baked here."""
         if self.restore:
             return f"by enabling {push_of(self.restore)}"
-        return f"as {self.image} baked in {self.environment}" if self.image else ""
+        return f"as {self.image} baked in {self.environment}" if self.environment else ""
 
 
 def region_of(intent: Intent) -> str | None:
@@ -76,7 +76,8 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
         if back:  # a way back does not wait for what another account says
             return Lane()
         raise
-    return Lane(image=found.image, environment=found.environment)
+    elsewhere = found.environment != intent.fleet.environment.name
+    return Lane(image=found.image, environment=found.environment if elsewhere else "")
 
 
 def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: Body | None) -> Lane | None:
