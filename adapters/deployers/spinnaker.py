@@ -26,18 +26,20 @@ from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import feed_of, of_body
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
-from adapters.gate.lanes import Lane, choose, region_of, still_beside
+from adapters.gate.lanes import Lane, choose, still_beside
 from adapters.gate.polling import read_work
 from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
     cluster_in,
+    clusters_in,
     filled,
     problems_of,
     settings_of,
     unit_ids,
     waves_of,
 )
+from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
 from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet
@@ -54,6 +56,7 @@ class Spinnaker:
     aws_services = ("autoscaling", "ec2", "s3")
     lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
+    groups = staticmethod(groups)  # for `fairlead groups`, likewise
 
     def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock, read_within: timedelta = READ_WITHIN) -> None:
         self._sessions = sessions
@@ -85,7 +88,7 @@ class Spinnaker:
 
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""
-        return inventory.part([cluster_in(fleet, settings_of(fleet), region)])
+        return inventory.part(clusters_in(fleet, settings_of(fleet), region))
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
         """One unit a region (or one over all); regions that were not read are named in `missing`."""
@@ -99,9 +102,14 @@ class Spinnaker:
             if feed in snapshots
         }
         if unit_ids(fleet, settings) != (WHOLE,):
-            return Observed(units=tuple(parts.values()), missing=missing, read_at=read_at)
+            return Observed(
+                units=tuple(parts.values()),
+                missing=missing,
+                read_at=read_at,
+                leftovers=left_over(fleet, settings, snapshots),
+            )
         whole = () if missing else (merged(WHOLE, list(parts.values())),)
-        return Observed(units=whole, missing=missing, read_at=read_at)
+        return Observed(units=whole, missing=missing, read_at=read_at, leftovers=left_over(fleet, settings, snapshots))
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -113,7 +121,8 @@ class Spinnaker:
         followed by a look at the world. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        return dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        read = dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
+        return {feed: with_canary(fleet, snapshot, known.get(feed)) for feed, snapshot in read.items()}
 
     def before(self, fleet: Fleet) -> Before | None:
         """A pipeline does by itself what comes first."""
@@ -143,7 +152,7 @@ class Spinnaker:
         settings = settings_of(intent.fleet)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
         try:
-            lane = choose(intent, settings, _body(intent, snapshots), self._images.find)
+            lane = choose(intent, settings, body_of(intent, snapshots), self._images.find)
         except (ImageMissing, Unreadable) as missing:
             return failed(outcome, Failure.TRANSIENT, Reason.IMAGE_MISSING, str(missing), self._clock.now())
         address = config_address(intent.fleet) if "config" in settings.parameters and not lane.restore else None
@@ -173,12 +182,12 @@ class Spinnaker:
         case = Case(
             outcome=outcome,
             execution=execution,
-            seen=Seen(unit=unit, read_at=_read_at(intent, snapshots), executions_read_at=feed.read_at),
+            seen=Seen(unit=unit, read_at=oldest_read(intent, snapshots), executions_read_at=feed.read_at),
             deadline=deadline_of(intent),
             within=settings.health.within,
             now=now,
             note=lane.note,
-            still_beside=still_beside(lane, intent, settings, _body(intent, snapshots)),
+            still_beside=still_beside(lane, intent, settings, body_of(intent, snapshots)),
         )
         return judge(case)
 
@@ -271,13 +280,6 @@ def deadline_of(intent: Intent) -> datetime:
     return intent.created_at + settings_of(intent.fleet).deadline
 
 
-def _body(intent: Intent, snapshots: Snapshots) -> Mapping[str, Any] | None:
-    """The look at the intent's region; None where it has none of its own, or it was not read."""
-    region = region_of(intent)
-    feed = snapshots.get(inventory_feed(intent.fleet.environment.account, region)) if region is not None else None
-    return feed.body if feed is not None else None
-
-
 def _by_another_way(outcome: Outcome, lane: Lane) -> Outcome:
     """Who is refused the short way back takes the next one: the version itself can be deployed all the same."""
     if not lane.restore or outcome.failure is not Failure.REFUSED:
@@ -291,13 +293,3 @@ def _unread(outcome: Outcome, now: datetime) -> Outcome:
         return outcome
     what = "its execution could not be read before the deadline; check in Spinnaker whether it runs"
     return overdue(outcome, now, running=outcome.ticket is not None, what=what)
-
-
-def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:
-    """When the oldest read of the intent's unit was taken; None where one is missing."""
-    environment = intent.fleet.environment
-    regions = environment.regions if intent.unit == WHOLE else (intent.unit,)
-    feeds = [inventory_feed(environment.account, region) for region in regions]
-    if any(feed not in snapshots for feed in feeds):
-        return None
-    return min(snapshots[feed].read_at for feed in feeds)

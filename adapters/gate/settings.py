@@ -135,6 +135,12 @@ def cluster_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> str:
     return filled(settings.select.cluster, fleet, region)
 
 
+def clusters_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> list[str]:
+    """That cluster, and the one that the fleet's canary runs in, if it has one."""
+    canary = settings.select.canary
+    return [cluster_in(fleet, settings, region), *([filled(canary, fleet, region)] if canary is not None else [])]
+
+
 def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
     """One unit a region; one for all of them where the pipeline takes no region."""
     return fleet.environment.regions if "region" in settings.parameters else (WHOLE,)

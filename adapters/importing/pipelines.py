@@ -18,7 +18,6 @@ _OUR_KEY = "FAIRLEAD_KEY"
 _MEANT = {  # Fairlead's word: the pipeline's, without case and punctuation, likeliest first
     "version": ("PKGVERSION", "PACKAGEVERSION", "VERSION", "APPVERSION", "BUILDVERSION", "RELEASEVERSION"),
     "region": ("REGION", "AWSREGION", "DEPLOYREGION", "TARGETREGION"),
-    "ami": ("AMI", "AMIID"),
     "fairleadKey": ("FAIRLEADKEY",),
 }
 _NEARLY = {"version": "VERSION", "region": "REGION"}

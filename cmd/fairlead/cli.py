@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from fairlead.commands import changes, doctor, hosts, importing, live, offline, people, running, setup, trigger
+from fairlead.commands import changes, doctor, groups, hosts, importing, live, offline, people, running, setup, trigger
 from fairlead.exit_codes import Refused
 from fairlead.rendering import seen
 
@@ -49,7 +49,7 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, hosts, changes, people, running, doctor, setup):
+for group in (offline, live, groups, hosts, changes, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)

@@ -429,6 +429,7 @@ deploy:
   application: {service}
   pipeline: "deploy-{{environment}}"
   parameters: {{version: PKG_VERSION, region: REGION, ami: AMI, fairleadKey: FAIRLEAD_KEY}}
+  image: {{missing: bake}}
   select: {{cluster: "{service}-{{environment}}"}}
 """
 

@@ -126,6 +126,12 @@ def room_of(fleet: Fleet, hosts: int) -> Room | None:
     return count(fleet, hosts) if count is not None else None
 
 
+def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
+    """Every server group of the fleet that was seen, and the next one's name; None where its type has none. Pure."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "groups", None)
+    return look(fleet, snapshots) if look is not None else None
+
+
 def lay(
     fleets: Sequence[Fleet],
     environments: Collection[str],
