@@ -26,7 +26,7 @@ from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateTrouble
 from adapters.gate.executions import feed_of, of_body
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
-from adapters.gate.lanes import Lane, choose, still_beside
+from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work
 from adapters.gate.settings import (
     WHOLE,
@@ -57,6 +57,11 @@ class Spinnaker:
     lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
     groups = staticmethod(groups)  # for `fairlead groups`, likewise
+
+    @staticmethod
+    def images(fleet: Fleet, sessions: Sessions) -> Iterator[dict[str, str]]:
+        """For `fairlead plan --images`; see `gate.lanes.looked_up`."""
+        return looked_up(fleet, settings_of(fleet), Images(sessions).find)
 
     def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock, read_within: timedelta = READ_WITHIN) -> None:
         self._sessions = sessions

@@ -95,6 +95,38 @@ def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: B
     return None
 
 
+def looked_up(
+    fleet: Fleet, settings: SpinnakerSettings, find: Callable[[Fleet, str], Baked]
+) -> Iterator[dict[str, str]]:
+    """What a deploy of the fleet would find in each region, for people: `{region, account, state, ami, message}`.
+
+    Nothing where no AMI of another environment is asked for.
+    """
+    regions = fleet.environment.regions
+    if (
+        "ami" not in settings.parameters
+        or fleet.bakes is None
+        or ("region" not in settings.parameters and len(regions) > 1)
+    ):
+        return
+    for region in regions:
+        place = {"region": region, "account": fleet.environment.account, "ami": ""}
+        try:
+            found = find(fleet, region)
+            yield {
+                **place,
+                "ami": found.image,
+                "state": "found",
+                "message": f"{found.image} baked in {found.environment}",
+            }
+        except ImageMissing as missing:
+            here = settings.image.missing == "bake"
+            said = f"{missing}; it is baked here" if here else str(missing)
+            yield {**place, "state": "baked here" if here else "missing", "message": said}
+        except Unreadable as trouble:
+            yield {**place, "state": "unknown", "message": str(trouble)}
+
+
 def still_beside(lane: Lane, intent: Intent, settings: SpinnakerSettings, body: Body | None) -> str:
     """What keeps a region whose group was enabled from being done, although the execution did all that it was asked:
     there were more groups in service than one. A sentence, or nothing.

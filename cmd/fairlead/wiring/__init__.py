@@ -132,6 +132,12 @@ def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
     return look(fleet, snapshots) if look is not None else None
 
 
+def images_of(fleet: Fleet) -> Iterator[Mapping[str, str]]:
+    """The AMIs that a deploy of the fleet would find, by region; nothing where its type looks for none. Asks AWS."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "images", None)
+    return look(fleet, Sessions(clock=SystemClock(), max_attempts=2)) if look is not None else iter(())
+
+
 def lay(
     fleets: Sequence[Fleet],
     environments: Collection[str],
