@@ -1,6 +1,9 @@
 """Which way an attempt goes, against a Gate that does what it is told to a real AWS API (moto)."""
 
+import json
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +172,18 @@ def test_a_group_that_still_stands_is_enabled_instead_of_deploying(lanes: Lanes,
     assert {"v000": (True, 2), "v001": (False, 2)} == lanes.groups()
     told = {"RESTORE": f"{CLUSTER}-v000", "DISABLE": f"{CLUSTER}-v001", "REGION": EAST}
     assert ("rollback-prod", told) == lanes.sent[-1]
+
+
+def test_the_pipeline_on_the_page_goes_back(lanes: Lanes) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text()
+    shown = json.loads(re.findall(r"^```json\n(.*?)^```$", page, re.M | re.S)[1])
+    lanes.rig.gate.pipelines.save({**shown, "application": "checkout", "name": "as-shown"})
+    lanes.deploy("1.4.2")
+    fleet = lanes.fleet(deploy={**DEPLOY, "rollback": {**ROLLBACK, "pipeline": "as-shown"}})
+
+    ended = lanes.rig.until_ended(lanes.start(lanes.intent(fleet)))
+
+    assert (Phase.SUCCEEDED, "by enabling v000") == (ended.phase, ended.note)
 
 
 def test_forward_nothing_is_enabled(lanes: Lanes) -> None:

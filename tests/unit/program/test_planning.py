@@ -58,7 +58,8 @@ def facts(found: list[Change]) -> dict[str, object]:
         "unchanged": 0,
         "problems": (),
         "errors": 0,
-        "images": [], "explain": {},
+        "images": [],
+        "explain": {},
     }
 
 
