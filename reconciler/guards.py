@@ -234,6 +234,8 @@ def backing_off(situation: Situation) -> Hold | None:
     rollout = situation.memory.rollout
     if rollout is None or rollout.retry_at is None or rollout.retry_at <= situation.now:
         return None
+    if rollout.lacking:
+        return Hold(reason=Reason.IMAGE_MISSING, message=rollout.lacking, until=rollout.retry_at)
     tries = max(rollout.failures.values(), default=0) + rollout.setbacks
     message = f"attempt {tries} failed; the next one is at {_second(rollout.retry_at)}"
     return Hold(reason=Reason.BACKING_OFF, message=message, until=rollout.retry_at)

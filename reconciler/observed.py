@@ -53,6 +53,7 @@ class Observed:
     joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
     aside: tuple[Unit, ...] = ()  # in suspended regions: shown, and otherwise left alone
     foreign: str = ""  # what somebody else has under way on this fleet, as a sentence; empty: nothing
+    leftovers: tuple[str, ...] = ()  # what of earlier deploys still stands, as sentences; never a reason to act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

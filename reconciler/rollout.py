@@ -45,7 +45,8 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
             continue
         if outcome.phase is Phase.SUCCEEDED:
-            memory = replace(memory, rollout=replace(rollout, setbacks=0))
+            notes = {**rollout.notes, outcome.intent.unit: outcome.note}
+            memory = replace(memory, rollout=replace(rollout, setbacks=0, lacking="", notes=notes))
         elif outcome.phase is Phase.FAILED:
             memory = _count_failure(memory, rollout, outcome, desired, now)
         elif outcome.phase is Phase.ABORTED:
@@ -63,10 +64,11 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
     if outcome.failure is Failure.TRANSIENT:
         setbacks = rollout.setbacks + 1
         wait = backoff(setbacks, outcome.intent.key)
-        return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait))
+        lacking = outcome.message if reason is Reason.IMAGE_MISSING else ""
+        return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait, lacking=lacking))
     unit = outcome.intent.unit
     failed = rollout.failures.get(unit, 0) + 1
-    rollout = replace(rollout, failures={**rollout.failures, unit: failed})
+    rollout = replace(rollout, failures={**rollout.failures, unit: failed}, lacking="")
     if failed > rollout.release.fleet.policy.retries:
         if outcome.intent.is_before:  # no unit that could be left behind
             return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
@@ -208,6 +210,7 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         took=now - rollout.started_at,
         at=now,
         behind=len(observed.units) + len(observed.aside) - well,
+        note=_note(rollout),
     )
     for entry in rollout.left_behind:
         allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
@@ -216,6 +219,12 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
     deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
     memory = replace(memory, unreached=unreached(observed, rollout.release), rollout=None, preemptions=0)
     return _with_good(memory, finished, good, deployed=deployed)
+
+
+def _note(rollout: Rollout) -> str:
+    """How the first unit with anything to tell came to it, and how many came to it in another way of that kind."""
+    notes = list(dict.fromkeys(note for _, note in sorted(rollout.notes.items()) if note))
+    return f"{notes[0]} (+{len(notes) - 1})" if len(notes) > 1 else "".join(notes)
 
 
 def _with_good(memory: Memory, finished: Finished, good: Release | None, *, deployed: bool) -> Memory:

@@ -146,6 +146,7 @@ def make_status(situation: Situation, memory: Memory, hold: Hold | None) -> Stat
         reason=reason,
         message=message,
         until=hold.until if hold else None,
+        leftovers=() if situation.in_flight or memory.rollout else situation.observed.leftovers,
     )
 
 

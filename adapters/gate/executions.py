@@ -5,7 +5,7 @@ are under way, and a body is what `Execution.as_body` gives, or `{"found": false
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ class Execution:
     child: str = ""  # the execution of a nested pipeline whose failure is all that is known
     waits: str = ""  # what it waits for, where its stages say so
     canary: int = 0  # how many analyses of a running canary are done: their scores are news worth a read
+    lane: Mapping[str, str] = field(default_factory=dict)  # what we said of it in its trigger: see `gate.lanes`
 
     @property
     def complete(self) -> bool:
@@ -70,6 +71,7 @@ def of_answer(answer: Mapping[str, Any]) -> Execution:
         child=failed_child(answer.get("stages")),
         waits=redacted(waits_for(answer.get("stages"))),
         canary=intervals_done(answer.get("stages")),
+        lane=_lane(answer.get("trigger")),
     )
 
 
@@ -85,5 +87,14 @@ def moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def _lane(trigger: Any) -> dict[str, str]:
+    said = _map(_map(_map(trigger).get("fairlead")).get("lane"))
+    return {str(name): value for name, value in said.items() if isinstance(value, str)}
+
+
 def _milliseconds(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

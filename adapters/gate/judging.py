@@ -36,6 +36,8 @@ class Case:
     deadline: datetime  # of an execution: what the fleet's own settings say
     within: timedelta  # how long after its end the unit may take to be healthy
     now: datetime
+    note: str = ""  # how the execution comes to the version: see `Outcome.note`
+    still_beside: str = ""  # what another execution of the same lane has to do, as a sentence
 
 
 def judge(case: Case) -> Outcome:
@@ -179,9 +181,11 @@ def _by_the_world(case: Case, execution: Execution) -> Outcome:
         return moved(outcome, Phase.RUNNING, now, message=waiting)
     lacking = missing(unit, outcome.intent.fleet.components)
     if not lacking and unit.healthy:
-        return moved(
-            outcome, Phase.SUCCEEDED, now, message=f"{unit.id} runs {outcome.intent.fleet.version} and is healthy"
-        )
+        what = " ".join(filter(None, (outcome.intent.fleet.version, case.note)))
+        done = moved(outcome, Phase.SUCCEEDED, now, message=f"{unit.id} runs {what} and is healthy")
+        return replace(done, note=case.note)
+    if case.still_beside:
+        return failed(outcome, Failure.TRANSIENT, Reason.ROLLING_BACK, case.still_beside, now)
     sentence = f"execution {execution.id} SUCCEEDED but {_ailment(unit, lacking)}"
     if now >= end + case.within:
         return failed(outcome, Failure.UNHEALTHY, Reason.UNHEALTHY, sentence, now)

@@ -59,6 +59,16 @@ class Health(_Closed):
     )
 
 
+class Image(_Closed):
+    """Where the AMI comes from in an environment that does not bake; with `ami` in `parameters`."""
+
+    missing: Literal["hold", "bake"] = Field(
+        default="hold",
+        description="What is done while the first environment has baked no AMI of the version for here: "
+        "`hold` waits for it, `bake` lets this environment's pipeline bake one of its own.",
+    )
+
+
 class Rollback(_Closed):
     """The pipeline that goes back to a server group which still stands."""
 
@@ -93,6 +103,7 @@ class SpinnakerSettings(_Closed):
         default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+    image: Image = Field(default_factory=Image, description="Where the AMI comes from; with `ami` in `parameters`.")
     rollback: Rollback | None = Field(
         default=None, description="How to go back to what still stands; left out: by deploying it again."
     )
@@ -129,6 +140,12 @@ def filled(text: str, fleet: Fleet, region: str) -> str:
 def cluster_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> str:
     """The cluster that the fleet selects in a region."""
     return filled(settings.select.cluster, fleet, region)
+
+
+def clusters_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> list[str]:
+    """That cluster, and the one that the fleet's canary runs in, if it has one."""
+    canary = settings.select.canary
+    return [cluster_in(fleet, settings, region), *([filled(canary, fleet, region)] if canary is not None else [])]
 
 
 def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
@@ -232,6 +249,9 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
 
 
 def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    several = len(fleet.environment.regions) > 1
+    if "ami" in settings.parameters and "region" not in settings.parameters and several:
+        yield "warning: deploy.parameters.ami: an AMI is of one region, so none is sent; map `region` too"
     rollback = settings.rollback
     if rollback is None:
         return
@@ -241,9 +261,13 @@ def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
                 f'deploy.rollback.parameters: "{name}" is missing; the pipeline must be told which server group that '
                 f"is; add `{name}: THE_PIPELINES_PARAMETER`"
             )
-    several = len(fleet.environment.regions) > 1
+    theirs = list(rollback.parameters.values())
+    for name in sorted({name for name in theirs if theirs.count(name) > 1}):
+        yield f"deploy.rollback.parameters: two parameters go to the pipeline's {name}; give each its own"
     if several and "region" not in rollback.parameters and "{region}" not in rollback.pipeline:
         yield 'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`'
+    if several and "region" not in settings.parameters:
+        yield "warning: deploy.rollback: the pipeline deploys all regions at once, so nothing is enabled; map `region`"
 
 
 def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:

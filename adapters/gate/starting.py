@@ -13,6 +13,7 @@ from adapters.gate.client import LOOKS_LIKE_ID, Gate
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused
 from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
+from adapters.gate.lanes import Lane, region_of
 from adapters.gate.settings import before_of, filled, settings_of
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
@@ -30,12 +31,21 @@ class Call:
     application: str
     pipeline: str
     intent: Intent
+    other_pipelines: tuple[str, ...] = ()  # in which an attempt may have been started too
 
     def found(self) -> list[Execution]:
-        """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
-        name = None if LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
-        since = self.intent.created_at - LOOK_BACK
-        return self.gate.search(self.application, name, event_id(self.intent.key), since, urgent=self.is_urgent)
+        """Executions of the intent's key, whichever of the pipelines they are of, earliest first.
+
+        Raises `GateTrouble`.
+        """
+        since, event = self.intent.created_at - LOOK_BACK, event_id(self.intent.key)
+        names = {None if LOOKS_LIKE_ID.fullmatch(one) else one for one in (self.pipeline, *self.other_pipelines)}
+        asked = [None] if None in names else sorted(name for name in names if name is not None)
+        searches = (
+            self.gate.search(self.application, name, event, since, urgent=self.is_urgent) for name in asked
+        )
+        found = {one.id: one for search in searches for one in search}
+        return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
 
     @property
     def is_urgent(self) -> bool:
@@ -52,7 +62,22 @@ def call_for(gate: Gate, intent: Intent) -> Call:
         application=filled(settings.application, intent.fleet, intent.unit),
         pipeline=filled(pipeline, intent.fleet, intent.unit),
         intent=intent,
+        other_pipelines=_rollback_pipeline(intent),
     )
+
+
+def in_lane(call: Call, lane: Lane) -> Call:
+    """The call of the pipeline that the lane needs."""
+    if not lane.restore:
+        return call
+    return replace(call, pipeline=call.other_pipelines[0], other_pipelines=(call.pipeline,))
+
+
+def _rollback_pipeline(intent: Intent) -> tuple[str, ...]:
+    rollback, region = settings_of(intent.fleet).rollback, region_of(intent)
+    if rollback is None or region is None:
+        return ()
+    return (filled(rollback.pipeline, intent.fleet, region),)
 
 
 def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from fairlead.commands import (
     changes,
     doctor,
+    groups,
     hosts,
     importing,
     live,
@@ -61,7 +62,7 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, hosts, changes, people, running, doctor, setup):
+for group in (offline, live, groups, hosts, changes, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)

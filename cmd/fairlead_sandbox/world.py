@@ -19,7 +19,7 @@ from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of, trigger_fleets_of, without
 from fairlead_sandbox.forge import Forge
 from fairlead_sandbox.forge_half import ForgeHalf
-from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline, rollback_pipeline
 from fairlead_sandbox.git_server import GitServer
 from fairlead_sandbox.hosts import Host
 from fairlead_sandbox.server_groups import ServerGroup
@@ -153,8 +153,12 @@ class World:
                 fleet.package,
                 regions=fleet.regions,
                 parameters=fleet.parameters,
+                bakes_for=REGIONS if "ami" in fleet.parameters else None,  # others take what it bakes
             )
         )
+        if fleet.rollback:
+            pipeline = rollback_pipeline(fleet.application, fleet.rollback, fleet.regions, fleet.back)
+            self.gate.pipelines.save(pipeline)
         for region in fleet.regions:
             self.seed_cluster(fleet.cluster, region, fleet.package, fleet.version)
 

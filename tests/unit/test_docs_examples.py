@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.aws.clusters import CONFIG_TAG, KEY_TAG
-from adapters.gate.settings import Ours, SpinnakerSettings
+from adapters.gate.settings import Ours, Rollback, SpinnakerSettings
 from adapters.gate.settings_generate import Bake, Canary, Generate, Judgment
 from adapters.pipelines.stages import MAX_REMAINING, PERCENTAGES
 from adapters.trigger.settings import TriggerSettings
@@ -182,6 +182,29 @@ def test_the_example_pipeline_takes_what_the_example_service_gives() -> None:
     assert [None] * 2 == [
         _unlike_server_groups(each) for stage in pipeline["stages"] for each in stage.get("clusters", [])
     ]
+
+
+def test_the_example_rollback_takes_what_the_example_service_gives() -> None:
+    page = ROOT / "docs" / "pipelines.md"
+    pipeline = json.loads([fence.text for fence in fences(page) if fence.language == "json"][1])
+    settings = {"fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n"}
+    staging = {"environments/staging/environment.yaml": files_of(page)["environments/prod/environment.yaml"]}
+    bumped = {f"environments/{name}/basket.yaml": 'version: "1"\n' for name in ("staging", "prod")}
+    fleet = parse({**files_of(page), **settings, **staging, **bumped}).fleets["prod/basket"]
+    rollback, (stage,) = fleet.deploy["rollback"], pipeline["stages"]
+
+    assert (fleet.deploy["application"], rollback["pipeline"]) == (pipeline["application"], pipeline["name"])
+    assert set(rollback["parameters"].values()) == {each["name"] for each in pipeline["parameterConfig"]}
+    assert {"restore", "disable", "region", "fairleadKey"} == set(rollback["parameters"])
+    assert ("rollbackServerGroup", "EXPLICIT") == (stage["type"], stage["rollbackType"])
+    assert ("staging", "bake") == (fleet.bakes.name if fleet.bakes else "", fleet.deploy["image"]["missing"])
+
+
+def test_the_words_of_a_rollback_are_those_that_a_service_may_map() -> None:
+    annotation = Rollback.model_fields["parameters"].annotation
+    told = table_keys(section(ROOT / "docs" / "pipelines.md", "Three ways back"), "| Fairlead's word in")
+
+    assert set(get_args(get_args(annotation)[0])) == told
 
 
 def _unlike_server_groups(cluster: Mapping[str, Any]) -> str | None:

@@ -127,6 +127,18 @@ def room_of(fleet: Fleet, hosts: int) -> Room | None:
     return count(fleet, hosts) if count is not None else None
 
 
+def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
+    """Every server group of the fleet that was seen, and the next one's name; None where its type has none. Pure."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "groups", None)
+    return look(fleet, snapshots) if look is not None else None
+
+
+def images_of(fleet: Fleet) -> Iterator[Mapping[str, str]]:
+    """The AMIs that a deploy of the fleet would find, by region; nothing where its type looks for none. Asks AWS."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "images", None)
+    return look(fleet, Sessions(clock=SystemClock(), max_attempts=2)) if look is not None else iter(())
+
+
 def lay(
     fleets: Sequence[Fleet],
     environments: Collection[str],

@@ -86,6 +86,7 @@ def create(
 ) -> ServerGroup:
     """A new group beside those that were there before."""
     facts = {"version": image.version, "region": region, "application": cluster["application"]}
+    facts["cluster"] = cluster_name(cluster)
     if site.faults.take(FaultKind.UNHEALTHY_VERSION, **facts) is not None:
         site.ground.make_sick(image.id)
     else:

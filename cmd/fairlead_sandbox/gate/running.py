@@ -9,6 +9,7 @@ from fairlead_sandbox.gate import checking, deploying, imaging, strategies
 from fairlead_sandbox.gate.deploying import Site, StageFailed
 from fairlead_sandbox.gate.executions import Execution, new_stage
 from fairlead_sandbox.gate.expressions import evaluate, is_true
+from fairlead_sandbox.gate.rolling_back import roll_back
 
 _GOOD = frozenset({"SUCCEEDED", "SKIPPED", "FAILED_CONTINUE"})
 
@@ -92,6 +93,11 @@ def _create_server_group(
     _mark(child, "SUCCEEDED", site)
 
 
+def _roll_back(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
+    del execution
+    yield from roll_back(site, stage["context"])
+
+
 def _child(execution: Execution, parent: dict[str, Any], region: str) -> dict[str, Any]:
     stages = execution.body["stages"]
     facts = {
@@ -156,6 +162,7 @@ _KINDS: Mapping[str, Callable[[Execution, dict[str, Any], Site], Iterator[None]]
     "findImageFromTags": imaging.find_image_from_tags,
     "kayentaCanary": checking.canary,
     "manualJudgment": checking.judge,
+    "rollbackServerGroup": _roll_back,
     "upsertImageTags": imaging.upsert_image_tags,
     "wait": _wait,
     "webhook": checking.webhook,
