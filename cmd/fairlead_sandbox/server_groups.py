@@ -120,6 +120,26 @@ def scale_down(aws: Aws, group: ServerGroup) -> None:
     )
 
 
+def resize(aws: Aws, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+    """Give a group another capacity (minimum, maximum, desired)."""
+    minimum, maximum, desired = capacity
+    aws.client("autoscaling", group.region).update_auto_scaling_group(
+        AutoScalingGroupName=group.name, MinSize=minimum, MaxSize=maximum, DesiredCapacity=desired
+    )
+
+
+def image_of(aws: Aws, group: ServerGroup) -> str:
+    """The id of the AMI that a group launches, by its launch template. Raises KeyError when it is gone."""
+    answer = aws.client("autoscaling", group.region).describe_auto_scaling_groups(AutoScalingGroupNames=[group.name])
+    if not answer["AutoScalingGroups"]:
+        raise KeyError(f"{group.name} is gone")
+    template = answer["AutoScalingGroups"][0]["LaunchTemplate"]
+    versions = aws.client("ec2", group.region).describe_launch_template_versions(
+        LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
+    )["LaunchTemplateVersions"]
+    return str(versions[0]["LaunchTemplateData"]["ImageId"])
+
+
 def delete(aws: Aws, group: ServerGroup) -> None:
     """Destroy a group and its launch template."""
     aws.client("autoscaling", group.region).delete_auto_scaling_group(AutoScalingGroupName=group.name, ForceDelete=True)

@@ -166,7 +166,7 @@ def test_the_next_good_deploy_retires_the_failed_group_too(gate: Gate, aws: Aws)
 
     deploy(gate, "1.0.0")
 
-    assert [("v001", False, 0, 0), ("v002", True, 3, 3)] == shown(aws)
+    assert [("v000", False, 0, 0), ("v001", False, 0, 0), ("v002", True, 3, 3)] == shown(aws)
 
 
 def test_a_rollback_on_failure_disables_the_new_group_and_nothing_else(aws: Aws) -> None:

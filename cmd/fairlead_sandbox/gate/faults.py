@@ -36,6 +36,10 @@ class FaultKind(StrEnum):
     DEPLOYS_NOTHING = "deploys_nothing"  # SUCCEEDED, and AWS is as before
     UNHEALTHY_VERSION = "unhealthy_version"  # [version] its instances never get healthy
     ZOMBIE = "zombie"  # RUNNING for ever; a cancel has no effect
+    CANARY_SCORE = "canary_score"  # [score] of the canaries of a pipeline
+    # in saving a configuration
+    SAVE_TIMES_OUT = "save_times_out"  # 400 [reads: lists of configurations that do not show it yet; -1: never saved]
+    SAVE_SEEN_LATE = "save_seen_late"  # 200 [reads] of the lists are from before
 
 
 _OF_TRIGGERS = {
@@ -80,9 +84,9 @@ class Faults:
     def on(self, kind: str, *, times: int = NO_LIMIT, **options: Any) -> None:
         """Switch a fault on.
 
-        Options that are conditions limit it: `operation` (trigger, read, bulk, search, configs, cancel, pause, resume),
-        `application`, `pipeline`, `version`, `region`. Faults around accepting concern triggers unless `operation` says
-        otherwise. Raises ValueError for a kind that does not exist.
+        Options that are conditions limit it: `operation` (trigger, read, bulk, search, configs, config, save, update,
+        delete, judge, cancel, pause, resume), `application`, `pipeline`, `version`, `region`. Faults around accepting
+        concern triggers unless `operation` says otherwise. Raises ValueError for a kind that does not exist.
         """
         fault = FaultKind(kind)
         if fault in _OF_TRIGGERS:

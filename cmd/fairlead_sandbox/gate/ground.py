@@ -15,7 +15,10 @@ class Ground(Protocol):
 
     def find_image(self, region: str, package: str, version: str) -> Image | None: ...
     def register_image(self, region: str, package: str, version: str, at: datetime) -> Image: ...
+    def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None: ...
     def image(self, region: str, image_id: str) -> Image: ...
+    def image_of(self, group: ServerGroup) -> Image: ...
+    def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None: ...
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]: ...
     def group(self, region: str, name: str) -> ServerGroup | None: ...
     def create(
@@ -23,6 +26,7 @@ class Ground(Protocol):
     ) -> ServerGroup: ...
     def disable(self, group: ServerGroup) -> None: ...
     def scale_down(self, group: ServerGroup) -> None: ...
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None: ...
     def delete(self, group: ServerGroup) -> None: ...
     def make_sick(self, image_id: str) -> None: ...
     def make_well(self, image_id: str) -> None: ...
@@ -42,9 +46,21 @@ class AwsGround:
         """A new AMI of this version."""
         return images.register(self._aws, region, package, version, at)
 
+    def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None:
+        """The newest AMI that has all of these tags."""
+        return images.find_tagged(self._aws, region, tags)
+
     def image(self, region: str, image_id: str) -> Image:
-        """The AMI of this id."""
+        """The AMI of this id or name."""
         return images.by_id(self._aws, region, image_id)
+
+    def image_of(self, group: ServerGroup) -> Image:
+        """The AMI that a group launches."""
+        return images.by_id(self._aws, group.region, server_groups.image_of(self._aws, group))
+
+    def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to an AMI."""
+        images.add_tags(self._aws, region, image_id, tags)
 
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]:
         """All groups of a cluster, oldest first by creation."""
@@ -67,6 +83,10 @@ class AwsGround:
     def scale_down(self, group: ServerGroup) -> None:
         """Scale it to nothing."""
         server_groups.scale_down(self._aws, group)
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """Give it another capacity (minimum, maximum, desired)."""
+        server_groups.resize(self._aws, group, capacity)
 
     def delete(self, group: ServerGroup) -> None:
         """Destroy it."""

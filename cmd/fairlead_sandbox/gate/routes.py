@@ -10,6 +10,7 @@ from fairlead_sandbox.gate.answers import Answer, Request, not_found
 from fairlead_sandbox.gate.executions import Execution, Executions
 from fairlead_sandbox.gate.faults import FaultKind, Faults
 from fairlead_sandbox.gate.pipelines import Pipelines
+from fairlead_sandbox.gate.saving import Saver
 from fairlead_sandbox.gate.triggering import Launcher
 
 _ID = r"(?P<id>[^/]+)"
@@ -25,6 +26,7 @@ class Routes:
     executions: Executions
     faults: Faults
     launcher: Launcher
+    saver: Saver
 
     def resolve(self, request: Request) -> tuple[str, Mapping[str, str]]:
         """The operation's word, and what its path names. "nowhere" for a path that Gate does not have."""
@@ -72,6 +74,7 @@ class Routes:
     def configs(self, request: Request, application: str) -> Answer:
         """GET /applications/{application}/pipelineConfigs."""
         del request
+        self.saver.pass_a_read()
         return Answer(body=self.pipelines.of(application))
 
     def config(self, request: Request, application: str, name: str) -> Answer:
@@ -100,6 +103,40 @@ class Routes:
         del request
         self._turn(id, "PAUSED", "RUNNING")
         return Answer()
+
+    def save(self, request: Request) -> Answer:
+        """POST /pipelines: 200 without a body, so without the id."""
+        self.saver.save(request, stale_check=request.query.get("staleCheck") == "true")
+        return Answer()
+
+    def update(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """PUT /pipelines/{id}: gives the configuration as it is kept."""
+        return Answer(body=self.saver.update(request, id))
+
+    def delete(self, request: Request, application: str, name: str) -> Answer:
+        """DELETE /pipelines/{application}/{name}: the configuration; its executions stay."""
+        del request
+        self.saver.delete(application, name)
+        return Answer()
+
+    def history(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """GET /pipelineConfigs/{id}/history."""
+        del request
+        return Answer(body=self.saver.history(id))
+
+    def judge(self, request: Request, id: str, stage: str) -> Answer:  # noqa: A002
+        """PATCH /pipelines/{id}/stages/{stageId}: the body is merged into the stage's context."""
+        execution = self._visible(id)
+        if execution is None:
+            raise not_found(f"Pipeline not found (id: {id})")
+        with execution.lock:
+            found = next((each for each in execution.body["stages"] if each["id"] == stage), None)
+            if found is None:
+                raise not_found(f"No stage found with id {stage}")
+            found["context"].update(request.body or {}, lastModifiedBy=request.user)
+            modified = {"user": request.user, "allowedAccounts": [], "lastModifiedTime": self.launcher.now()}
+            found["lastModified"] = modified
+        return Answer(body=self._view(execution))
 
     def health(self, request: Request) -> Answer:
         """GET /health."""
@@ -143,6 +180,11 @@ _TABLE = (
     ("PUT", f"/pipelines/{_ID}/cancel", "cancel"),
     ("PUT", f"/pipelines/{_ID}/pause", "pause"),
     ("PUT", f"/pipelines/{_ID}/resume", "resume"),
+    ("POST", "/pipelines", "save"),
+    ("PUT", f"/pipelines/{_ID}", "update"),
+    ("DELETE", f"/pipelines/{_PAIR}", "delete"),
+    ("GET", f"/pipelineConfigs/{_ID}/history", "history"),
+    ("PATCH", f"/pipelines/{_ID}/stages/(?P<stage>[^/]+)", "judge"),
     ("GET", "/health", "health"),
     ("GET", "/auth/user", "user"),
 )

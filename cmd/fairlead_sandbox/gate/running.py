@@ -1,11 +1,11 @@
 """One execution from its start to its end, as a generator: each step does one thing, then lets go."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fairlead_sandbox.gate import deploying
+from fairlead_sandbox.gate import checking, deploying, imaging, strategies
 from fairlead_sandbox.gate.deploying import Site, StageFailed
 from fairlead_sandbox.gate.executions import Execution, new_stage
 from fairlead_sandbox.gate.expressions import evaluate, is_true
@@ -44,15 +44,17 @@ def _stage(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[
 
 
 def _work(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
-    kind = stage["type"]
-    if kind == "bake":
-        yield from _bake(execution, stage, site)
-    elif kind == "deploy":
-        yield from _deploy(execution, stage, site)
-    elif kind == "wait":
-        yield from site.pause(float(stage["context"].get("waitTime", 0)))
-    else:
-        raise StageFailed(f"No stage definition builder found for '{kind}'; the sandbox knows bake, deploy and wait.")
+    known = _KINDS.get(stage["type"])
+    if known is None:
+        raise StageFailed(
+            f"No stage definition builder found for '{stage['type']}'; the sandbox knows {', '.join(sorted(_KINDS))}."
+        )
+    yield from known(execution, stage, site)
+
+
+def _wait(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
+    del execution
+    yield from site.pause(float(stage["context"].get("waitTime", 0)))
 
 
 def _bake(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
@@ -81,9 +83,9 @@ def _create_server_group(
     }
     _mark(child, "RUNNING", site)
     try:
-        image_id = cluster.get("amiName") or _baked(execution, region)
+        image_id = cluster.get("amiName") or cluster.get("imageId") or _baked(execution, region)
         child["context"]["imageId"] = image_id
-        yield from deploying.red_black(site, cluster, region, image_id, made)
+        yield from strategies.deploy(site, cluster, region, image_id, made)
     except (StageFailed, ClientError, BotoCoreError) as error:
         _fail(child, error, site, operation="createServerGroup")
         raise
@@ -119,13 +121,14 @@ def _mark(stage: dict[str, Any], status: str, site: Site) -> None:
 
 def _fail(stage: dict[str, Any], error: Exception, site: Site, operation: str = "") -> None:
     errors = list(error.errors) if isinstance(error, StageFailed) else [str(error)]
-    stage["context"]["exception"] = {
-        "exceptionType": type(error).__name__,
-        "operation": operation or stage["type"],
-        "shouldRetry": False,
-        "details": {"error": "Unexpected Task Failure", "errors": errors},
-    }
     context = stage["context"]
+    if errors:  # a judgment that says stop leaves none
+        context["exception"] = {
+            "exceptionType": type(error).__name__,
+            "operation": operation or stage["type"],
+            "shouldRetry": False,
+            "details": {"error": "Unexpected Task Failure", "errors": errors},
+        }
     if context.get("continuePipeline"):
         _mark(stage, "FAILED_CONTINUE", site)
     elif context.get("failPipeline") is False:
@@ -143,3 +146,17 @@ def _final_status(execution: Execution) -> str:
     if stopped or all(each["status"] in _GOOD for each in top):
         return "SUCCEEDED"
     return "TERMINAL"
+
+
+_KINDS: Mapping[str, Callable[[Execution, dict[str, Any], Site], Iterator[None]]] = {
+    "bake": _bake,
+    "checkPreconditions": checking.check_preconditions,
+    "deploy": _deploy,
+    "findImage": imaging.find_image,
+    "findImageFromTags": imaging.find_image_from_tags,
+    "kayentaCanary": checking.canary,
+    "manualJudgment": checking.judge,
+    "upsertImageTags": imaging.upsert_image_tags,
+    "wait": _wait,
+    "webhook": checking.webhook,
+}

@@ -26,6 +26,7 @@ from fairlead_sandbox.gate.front import Front
 from fairlead_sandbox.gate.ground import AwsGround, Ground
 from fairlead_sandbox.gate.pipelines import Pipelines
 from fairlead_sandbox.gate.routes import Routes
+from fairlead_sandbox.gate.saving import Saver
 from fairlead_sandbox.gate.triggering import Launcher
 from fairlead_sandbox.gate.ulid import Ulids
 from reconciler.ports import Clock
@@ -84,7 +85,11 @@ class Gate:
         parts: dict[str, Any] = {"pipelines": self.pipelines, "executions": self.executions, "faults": self.faults}
         launcher = Launcher(**parts, clock=self._clock, ulids=Ulids())
         return Front(
-            routes=Routes(**parts, launcher=launcher),
+            routes=Routes(
+                **parts,
+                launcher=launcher,
+                saver=Saver(pipelines=self.pipelines, faults=self.faults, clock=self._clock),
+            ),
             faults=self.faults,
             log=self.access_log,
             authentication=self.authentication,

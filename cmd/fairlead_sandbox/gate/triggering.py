@@ -85,15 +85,16 @@ class Launcher:
         """Orca keeps what it could not start, as a TERMINAL execution."""
         execution = self._new(config, trigger)
         execution.body.update(canceled=True, canceledBy="system", cancellationReason=reason)
-        execution.finish("TERMINAL", self._now())
+        execution.finish("TERMINAL", self.now())
         self.executions.add(execution)
         return execution
 
     def _new(self, config: Mapping[str, Any], trigger: Mapping[str, Any]) -> Execution:
-        now = self._now()
+        now = self.now()
         return Execution(new_body(self.ulids.next(now), config, trigger, now))
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """Epoch milliseconds."""
         return int(self.clock.now().timestamp() * 1000)
 
 
