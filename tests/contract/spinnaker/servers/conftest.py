@@ -1,4 +1,4 @@
-"""The servers that the one suite asks: the sandbox's Gate, Orca's engine, and a Gate that `FAIRLEAD_REAL_GATE` names."""
+"""The servers that the one suite asks: the sandbox's Gate, Orca's engine, and a Gate that settings name."""
 
 import os
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def _sandbox() -> Iterator[Server]:
     settings = GateSettings(tick_seconds=0.002)
     with Aws() as aws, Gate(aws, settings) as gate:
-        store = Store(save=lambda config: gate.pipelines.save(config), forget=gate.pipelines.delete)
+        store = Store(save=gate.pipelines.save, forget=gate.pipelines.delete)
         yield Server(name="sandbox", version="this one", url=gate.url, store=store)
 
 

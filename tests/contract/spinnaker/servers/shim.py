@@ -44,9 +44,9 @@ class Shim:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Nobody reads it."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -83,6 +83,8 @@ class Shim:
             return self._start(parts.path, body)
         if found := re.fullmatch(r"/applications/([^/]+)/executions/search", parts.path):
             return self._search(found[1], query)
+        if found := re.fullmatch(r"/pipelines/([^/]+)/stages/[^/]+/restart", parts.path):
+            body = self._configured(found[1])
         if any(re.fullmatch(path, parts.path) for path in _PASSED_ON):
             answer = self._ask(method, target, body)
             return (200 if answer.status_code == 202 else answer.status_code), answer.content
@@ -91,6 +93,11 @@ class Shim:
     def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> requests.Response:
         who = {"X-SPINNAKER-USER": "anonymous"}
         return requests.request(method, self.engine + path, json=body, params=query, headers=who, timeout=30)
+
+    def _configured(self, execution: str) -> dict[str, Any]:
+        """Gate sends the present configuration along with a restart."""
+        seen = self._ask("GET", f"/pipelines/{execution}").json()
+        return self.configs.get(seen.get("pipelineConfigId"), {})
 
     def _start(self, path: str, body: Any) -> tuple[int, bytes]:
         if path == "/pipelines/start":

@@ -116,9 +116,10 @@ class Server:
         seen: dict[str, Any] = answer.json()
         return seen
 
-    def search(self, **query: Any) -> list[str]:
-        """Ids of what a search finds."""
-        answer = self.get(f"/applications/{self.application}/executions/search", **query)
+    def search(self, pipeline: Pipeline, **query: Any) -> list[str]:
+        """Ids of what a search of one pipeline finds: over many executions a Redis store does not come to an end."""
+        path = f"/applications/{self.application}/executions/search"
+        answer = self.get(path, pipelineName=pipeline.name, **query)
         assert answer.status_code == 200, answer.text
         return [each["id"] for each in answer.json()]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.gate.errors import Accepted
+from adapters.gate.errors import Accepted, Refused
 from tests.contract.spinnaker.servers.cases import GATE, WEB, unverified
 from tests.contract.spinnaker.servers.speaking import HOLD, Server, statuses
 
@@ -51,8 +51,16 @@ def test_a_cancel_of_what_is_over_is_accepted_and_marks_it_but_its_status_stays(
     assert ("SUCCEEDED", True, "too late") == (seen["status"], seen["canceled"], seen["cancellationReason"])
 
 
-def test_a_cancel_of_nothing_is_accepted(server: Server) -> None:
-    assert Accepted(ref=NOBODY) == server.gate.cancel(NOBODY, "nothing there", server.lease)
+@unverified(WEB)
+def test_what_is_missing_cannot_be_changed_404(server: Server) -> None:
+    refused = server.gate.cancel(NOBODY, "nothing there", server.lease)
+
+    assert isinstance(refused, Refused)
+    assert [404] * 3 == [
+        refused.status,
+        server.put(f"/pipelines/{NOBODY}/pause").status_code,
+        server.ask("DELETE", f"/pipelines/{NOBODY}").status_code,
+    ]
 
 
 # -- pause and resume ----------------------------------------------------------------------------------------------
@@ -180,13 +188,15 @@ def test_a_restart_runs_the_stages_after_it_again(server: Server) -> None:
     assert again["buildTime"] == first["buildTime"]
 
 
-def test_a_restart_takes_changed_preconditions_from_its_body(server: Server) -> None:
-    execution = server.start(server.pipeline(FAILING), parameters={"GO": "no"})
+def test_a_restart_takes_preconditions_as_they_are_configured_now(server: Server) -> None:
+    pipeline = server.pipeline(FAILING)
+    execution = server.start(pipeline, parameters={"GO": "no"})
     failed = server.ended(execution)
     guard = next(each for each in failed["stages"] if each["name"] == "Guard")
-    mended = {**FAILING, "refId": "1", "preconditions": [{"type": "expression", "context": {"expression": "1 == 1"}}]}
+    holds = {"type": "expression", "context": {"expression": "1 == 1"}}
+    server.change(pipeline, stages=[{**FAILING, "refId": "1", "requisiteStageRefIds": [], "preconditions": [holds]}])
 
-    server.put(f"/pipelines/{execution}/stages/{guard['id']}/restart", {"stages": [mended]})
+    server.put(f"/pipelines/{execution}/stages/{guard['id']}/restart", {})
 
     assert "SUCCEEDED" == server.until(execution, lambda now: now["status"] == "SUCCEEDED", "success")["status"]
 
@@ -230,9 +240,7 @@ def test_of_those_that_wait_the_newest_goes_on_and_the_others_are_superceded(ser
         server.running(newer)
         superseded = server.ended(older)
 
-        assert ("CANCELED", True, "spinnaker") == tuple(
-            superseded[key] for key in ("status", "canceled", "canceledBy")
-        )
+        assert ("CANCELED", True, "spinnaker") == tuple(superseded[key] for key in ("status", "canceled", "canceledBy"))
         assert superseded["cancellationReason"].startswith(
             "This execution was queued but then canceled because a newer queued execution superceded it."
         )

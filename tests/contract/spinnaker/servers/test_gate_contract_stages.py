@@ -81,11 +81,35 @@ def test_a_precondition_that_cannot_be_read_fails(server: Server) -> None:
     assert ("TERMINAL", {"Guard": "TERMINAL"}) == (seen["status"], statuses(seen))
 
 
+@pytest.mark.parametrize(
+    ("fields", "status"), [({"failPipeline": False}, "STOPPED"), ({"failPipeline": True}, "TERMINAL")]
+)
+def test_a_precondition_says_itself_how_it_fails(server: Server, fields: dict[str, Any], status: str) -> None:
+    fails = {"type": "expression", "context": {"expression": "1 == 2"}, **fields}
+    pipeline = server.pipeline({"type": "checkPreconditions", "name": "Guard", "preconditions": [fails]}, WAIT)
+
+    seen = server.ended(server.start(pipeline))
+
+    assert {"Guard": status, "Wait": "NOT_STARTED"} == statuses(seen)
+    assert ("SUCCEEDED" if status == "STOPPED" else "TERMINAL") == seen["status"]
+
+
 def test_a_precondition_on_another_stage(server: Server) -> None:
     wanted = {"type": "stageStatus", "context": {"stageName": "Wait", "stageStatus": "SUCCEEDED"}}
     pipeline = server.pipeline(WAIT, {"type": "checkPreconditions", "name": "Guard", "preconditions": [wanted]})
 
     assert {"Wait": "SUCCEEDED", "Guard": "SUCCEEDED"} == statuses(server.ended(server.start(pipeline)))
+
+
+def test_a_precondition_on_another_stage_says_what_it_found(server: Server) -> None:
+    wanted = {"type": "stageStatus", "context": {"stageName": "Wait", "stageStatus": "SKIPPED"}}
+    pipeline = server.pipeline(WAIT, {"type": "checkPreconditions", "name": "Guard", "preconditions": [wanted]})
+
+    seen = server.ended(server.start(pipeline))
+
+    (child,) = (each for each in seen["stages"] if "parentStageId" in each)
+    said = "The status of stage Wait was asserted to be SKIPPED, but was actually SUCCEEDED"
+    assert [said] == child["context"]["exception"]["details"]["errors"]
 
 
 # -- webhook -------------------------------------------------------------------------------------------------------
@@ -105,7 +129,7 @@ def listener(status: int) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
             self.end_headers()
             self.wfile.write(b'{"heard": true}')
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Nobody reads it."""
 
     web = HTTPServer(("127.0.0.1", 0), Handler)
@@ -119,31 +143,53 @@ def listener(status: int) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
         web.server_close()
 
 
+def hook(url: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "webhook", "name": "Tell", "method": "POST", "url": url, "payload": {}, **fields}
+
+
 @unverified(WEBHOOK)
 def test_a_webhook_says_its_payload_and_keeps_the_answer(server: Server) -> None:
     with listener(200) as (url, heard):
-        stage = {
-            **{"type": "webhook", "name": "Tell", "method": "POST", "url": url},
-            "payload": {"version": "${parameters.VERSION}"},
-            "customHeaders": {"X-Signature": "abc"},
-        }
+        stage = hook(url, payload={"version": "${parameters.VERSION}"}, customHeaders={"X-Signature": "abc"})
         seen = server.ended(server.start(server.pipeline(stage), parameters={"VERSION": "1.4.2"}))
 
     assert [{"path": "/hook", "body": '{"version":"1.4.2"}', "header": "abc"}] == [
         {**each, "body": each["body"].replace(" ", "")} for each in heard
     ]
     answered = seen["stages"][0]["context"]["webhook"]
-    assert ("SUCCEEDED", 200, {"heard": True}) == (seen["status"], answered["statusCodeValue"], answered["body"])
+    assert ("SUCCEEDED", "OK", 200) == (seen["status"], answered["statusCode"], answered["statusCodeValue"])
+    assert {"heard": True} == answered["body"]
 
 
 @unverified(WEBHOOK)
-def test_a_webhook_that_is_refused_fails_and_says_with_what(server: Server) -> None:
+def test_a_webhook_that_is_refused_fails_and_says_why_beside_its_answer(server: Server) -> None:
     with listener(404) as (url, _):
-        stage = {"type": "webhook", "name": "Tell", "method": "POST", "url": url, "payload": {}}
-        seen = server.ended(server.start(server.pipeline(stage)))
+        seen = server.ended(server.start(server.pipeline(hook(url))))
 
+    context = seen["stages"][0]["context"]
     assert ("TERMINAL", {"Tell": "TERMINAL"}) == (seen["status"], statuses(seen))
-    assert 404 == seen["stages"][0]["context"]["webhook"]["statusCodeValue"]
+    assert ("NOT_FOUND", False) == (context["webhook"]["statusCode"], "exception" in context)
+    said = f"Error submitting webhook for pipeline {seen['id']} to {url} with status code 404."
+    assert said == context["webhook"]["error"]
+
+
+@unverified(WEBHOOK)
+def test_a_webhook_that_finds_nobody_fails_and_says_so(server: Server) -> None:
+    with listener(200) as (url, _):
+        pass
+
+    seen = server.ended(server.start(server.pipeline(hook(url))))
+
+    said = f"An exception occurred for pipeline {seen['id']} performing a request to {url}."
+    assert seen["stages"][0]["context"]["webhook"]["error"].startswith(said)
+
+
+@unverified(WEBHOOK)
+def test_a_webhook_asks_again_while_the_other_side_is_overloaded(server: Server) -> None:
+    with listener(503) as (url, heard):
+        with server.held(server.pipeline(hook(url))) as execution:
+            server.until(execution, lambda _: len(heard) > 1, "a second request")
+            assert {"Tell": "RUNNING"} == statuses(server.read(execution))
 
 
 # -- failing -------------------------------------------------------------------------------------------------------
@@ -168,15 +214,17 @@ def test_how_a_failed_stage_ends_and_its_execution(
     assert ({"Guard": stage, "Wait": following}, execution) == (statuses(seen), seen["status"])
 
 
-def test_a_stage_of_a_type_that_nobody_knows_fails_and_says_so(server: Server) -> None:
-    seen = server.ended(server.start(server.pipeline(NONSENSE)))
+@pytest.mark.parametrize("fields", [{}, {"failPipeline": False}, {"continuePipeline": True}])
+def test_a_stage_of_a_type_that_nobody_knows_fails_whatever_it_says(server: Server, fields: dict[str, Any]) -> None:
+    seen = server.ended(server.start(server.pipeline({**NONSENSE, **fields})))
 
     (stage,) = seen["stages"]
     exception = stage["context"]["exception"]
     assert ("TERMINAL", "TERMINAL", []) == (seen["status"], stage["status"], stage["tasks"])
-    assert ("NoSuchStageDefinitionBuilderException", "Fails:ConstructAfterStages") == (exception["exceptionType"], exception["operation"])
+    assert exception["exceptionType"] == "NoSuchStageDefinitionBuilderException"
     assert ("Unexpected Task Failure", False) == (exception["details"]["error"], exception["shouldRetry"])
-    assert ["No stage definition builder implementation found for noSuchStage"] == exception["details"]["errors"]
+    said = "No StageDefinitionBuilder implementation for noSuchStage(alias: null) found (knownTypes: "
+    assert exception["details"]["errors"][0].startswith(said)
 
 
 def test_a_terminal_stage_cancels_the_branch_beside_it(server: Server) -> None:
