@@ -333,7 +333,7 @@ class Spinnaker:
                 place = Place(spec.environment.account, region, spec.environment.role)
                 wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
         reads = {
-            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, fleet)
+            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, specs[0])
             for feed, (place, clusters) in wanted.items()
         }
         return list(zip(wanted, read_together(reads, within), strict=True))

@@ -40,9 +40,7 @@ class Gate:
         self.url = url.rstrip("/")
         clock = clock or SystemClock()
         self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, clock=clock)
-        self.configs = Configs(
-            Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), clock=clock)
-        )
+        self.configs = Configs(Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), clock=clock))
         self._scores = Scores()
 
     @property

@@ -41,9 +41,7 @@ class Call:
         since, event = self.intent.created_at - LOOK_BACK, event_id(self.intent.key)
         names = {None if LOOKS_LIKE_ID.fullmatch(one) else one for one in (self.pipeline, *self.other_pipelines)}
         asked = [None] if None in names else sorted(name for name in names if name is not None)
-        searches = (
-            self.gate.search(self.application, name, event, since, urgent=self.is_urgent) for name in asked
-        )
+        searches = (self.gate.search(self.application, name, event, since, urgent=self.is_urgent) for name in asked)
         found = {one.id: one for search in searches for one in search}
         return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
 

@@ -14,7 +14,7 @@ SUSPEND = "environments/prod/apart.suspend.yaml"
 
 @pytest.fixture(scope="module")
 def story(begin_story: Any, make_repository: Any) -> Any:
-    files = make_repository({fleet: "1.4.0" for fleet in (HELD, MIGRATED, APART)}, {"migrated": STEP})
+    files = make_repository(dict.fromkeys((HELD, MIGRATED, APART), "1.4.0"), {"migrated": STEP})
     story = begin_story(files)
     story.world.gate.pipelines.save({"application": "migrated", "name": "migrate", "id": "step", "stages": [MIGRATE]})
     story.start()
