@@ -219,12 +219,13 @@ def test_search_by_a_part_of_the_trigger_takes_text_as_a_pattern(gate: Gate) -> 
     assert by({"fairlead": {"key": "A"}}) == []
 
 
-def test_the_second_page_of_a_search_is_empty_though_there_is_more(gate: Gate) -> None:
-    for _ in range(4):
+def test_the_third_page_of_a_search_is_empty_though_there_is_more(gate: Gate) -> None:
+    for _ in range(6):
         started(gate, eventId="e-1")
 
-    assert (2, 0, 4) == tuple(
-        len(search(gate, eventId="e-1", startIndex=start, size=size)) for start, size in ((0, 2), (2, 2), (0, 10))
+    assert (2, 2, 0, 6) == tuple(
+        len(search(gate, eventId="e-1", startIndex=start, size=size))
+        for start, size in ((0, 2), (2, 2), (4, 2), (0, 9))
     )
 
 

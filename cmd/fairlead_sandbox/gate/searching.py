@@ -39,8 +39,8 @@ def subset(executions: Executions, query: Mapping[str, str]) -> list[Execution]:
 def search(executions: Executions, pipelines: Pipelines, application: str, query: Mapping[str, str]) -> list[Execution]:
     """Newest first; executions whose configuration is gone are not found.
 
-    It stops collecting at `size` matches and only then cuts from `startIndex`: a later page may be empty though matches
-    exist.
+    It reads pages of twice the size and stops once it has `size` matches; only then it cuts from `startIndex`: a later
+    page may be empty though there are more. So it is with a SQL store; a Redis store sorts nothing and pages nothing.
     """
     start, size = int(query.get("startIndex", 0)), int(query.get("size", 10))
     if start < 0:
@@ -51,20 +51,33 @@ def search(executions: Executions, pipelines: Pipelines, application: str, query
     found = executions.of_configs(configs)
     if query.get("reverse") == "true":
         found.reverse()
-    return _matching(found, query)[:size][start : start + size]
+    stored, matching = _stored(found, query), []
+    for page in range(0, len(stored), 2 * size):
+        matching += _matching(stored[page : page + 2 * size], query)
+        if len(matching) >= size:
+            break
+    return matching[start : start + size]
+
+
+def _stored(executions: Iterable[Execution], query: Mapping[str, str]) -> list[Execution]:
+    """What the store leaves out itself: by time and status."""
+    since, until = _bounds(query)
+    statuses = _statuses(query)
+    return [
+        each
+        for each in executions
+        if since <= each.body["buildTime"] <= until and (not statuses or each.status in statuses)
+    ]
 
 
 def _matching(executions: Iterable[Execution], query: Mapping[str, str]) -> list[Execution]:
-    since, until = _bounds(query)
-    statuses, types = _statuses(query), set(_words(query, "triggerTypes")) - {"*"}
+    types = set(_words(query, "triggerTypes")) - {"*"}
     wanted = _trigger(query.get("trigger", ""))
     event = query.get("eventId")
     return [
         each
         for each in executions
-        if since <= each.body["buildTime"] <= until
-        and (not statuses or each.status in statuses)
-        and (not types or each.body["trigger"]["type"] in types)
+        if (not types or each.body["trigger"]["type"] in types)
         and (event is None or each.body["trigger"].get("eventId") == event)
         and _fits(wanted, each.body["trigger"])
     ]

@@ -1,21 +1,31 @@
-"""What the cases of the contract are written with, and the list of them."""
+"""What the cases of the contract are written with, and the list of them as docs/spinnaker-contract.md shows it.
+
+`python -m tests.contract.spinnaker.servers.cases` prints the tables of that page.
+"""
 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-GATE = "Gate decides it, and Gate is not published"
-FRONT50 = "it takes Front50, which is not published"
-WEB = "Orca's web module decides it, and it is not published"
-WEBHOOK = "Orca's webhook module is not published"
+from tests.contract.spinnaker.servers.engine import version
+
+GATE = "Gate decides it"
+FRONT50 = "it takes Front50"
+WEB = "Orca's web module decides it"
+WEBHOOK = "it takes Orca's webhook module"
+SQL = "it takes Orca's SQL store"
 
 
-def unverified(why: str) -> pytest.MarkDecorator:
-    """A case that the published engine alone cannot answer: it runs against the sandbox, and a Gate that is named."""
-    return pytest.mark.unverified(why)
+def unverified(why: str, nowhere: str = "") -> pytest.MarkDecorator:
+    """A case that the published engine alone cannot answer: it runs against the sandbox, and a Gate that is named.
+
+    `nowhere` says why no real Gate of ours could answer it either.
+    """
+    return pytest.mark.unverified(why, nowhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +34,8 @@ class Case:
 
     about: str  # the first line of its file
     says: str
-    unverified: str = ""  # why the engine cannot answer it
+    engine: str = ""  # why the engine cannot answer it
+    gate: str = ""  # why a whole Gate could not
 
 
 def cases() -> Iterator[Case]:
@@ -35,12 +46,32 @@ def cases() -> Iterator[Case]:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 says = node.name.removeprefix("test_").replace("_", " ")
-                yield Case(about=about, says=says, unverified=_reason(node))
+                engine, gate = [*_reasons(node), "", ""][:2]
+                yield Case(about=about, says=says, engine=engine, gate=gate)
 
 
-def _reason(node: ast.FunctionDef) -> str:
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "unverified":
-            said = decorator.args[0]
-            return globals()[said.id] if isinstance(said, ast.Name) else str(ast.literal_eval(said))
-    return ""
+def _reasons(node: ast.FunctionDef) -> list[str]:
+    calls = [each for each in node.decorator_list if isinstance(each, ast.Call)]
+    found = next((each for each in calls if getattr(each.func, "id", "") == "unverified"), None)
+    named = [each for each in found.args if isinstance(each, ast.Name)] if found else []
+    return [str(globals()[each.id]) for each in named]
+
+
+def tables() -> Iterator[str]:
+    """The lines of the page: a table for each file of the suite."""
+    for about, group in groupby(cases(), key=lambda each: each.about):
+        yield f"### {about}"
+        yield ""
+        yield f"| case | sandbox | Orca's engine {version()} | a whole Gate |"
+        yield "|---|---|---|---|"
+        for each in group:
+            yield f"| {each.says} | checked | {_cell(each.engine)} | {_cell(each.gate)} |"
+        yield ""
+
+
+def _cell(why: str) -> str:
+    return f"*unverified against real*: {why}" if why else "checked"
+
+
+if __name__ == "__main__":
+    print("\n".join(tables()))

@@ -11,11 +11,13 @@ import requests
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.gate import Gate, GateSettings
 from tests.contract.spinnaker.servers import engine
+from tests.contract.spinnaker.servers.cases import SQL
 from tests.contract.spinnaker.servers.shim import Shim
 from tests.contract.spinnaker.servers.speaking import Server, Store
 
 REAL = "FAIRLEAD_REAL_GATE"  # its URL
 APPLICATION = "FAIRLEAD_REAL_GATE_APPLICATION"  # an application there whose pipelines may come and go
+STORE = "FAIRLEAD_REAL_GATE_STORE"  # what its Orca keeps executions in: "sql", or "redis", which sorts nothing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -23,32 +25,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" not in metafunc.fixturenames:
         return
     servers = [pytest.param("sandbox")]
-    if metafunc.definition.get_closest_marker("unverified") is None:
+    marker = metafunc.definition.get_closest_marker("unverified")
+    if marker is None:
         servers.append(pytest.param("orca", marks=pytest.mark.spinnaker))
-    if os.environ.get(REAL):
+    sorts = os.environ.get(STORE, "sql") == "sql"
+    if os.environ.get(REAL) and (sorts or marker is None or SQL not in marker.args):
         servers.append(pytest.param("real", marks=pytest.mark.spinnaker))
-    metafunc.parametrize("server", servers, indirect=True, scope="session")
+    metafunc.parametrize("server", servers, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server for all cases: each has pipelines of its own."""
-    with {"sandbox": _sandbox, "orca": _orca, "real": _real}[request.param]() as running:
+    """One server for the cases of a file: each case has pipelines of its own."""
+    if request.param == "orca":
+        yield request.getfixturevalue("orca")
+        return
+    with {"sandbox": _sandbox, "real": _real}[request.param]() as running:
         yield running
         for config_id in list(running.saved):
             running.store.forget(config_id)
 
 
-@contextmanager
-def _sandbox() -> Iterator[Server]:
-    settings = GateSettings(tick_seconds=0.002)
-    with Aws() as aws, Gate(aws, settings) as gate:
-        store = Store(save=gate.pipelines.save, forget=gate.pipelines.delete)
-        yield Server(name="sandbox", version="this one", url=gate.url, store=store)
-
-
-@contextmanager
-def _orca() -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def orca() -> Iterator[Server]:
+    """Orca's engine behind the shim, started once."""
     try:
         with engine.running() as url:
             shim = Shim(url)
@@ -62,12 +62,20 @@ def _orca() -> Iterator[Server]:
 
 
 @contextmanager
+def _sandbox() -> Iterator[Server]:
+    settings = GateSettings(tick_seconds=0.002)
+    with Aws() as aws, Gate(aws, settings) as gate:
+        store = Store(save=gate.pipelines.save, forget=gate.pipelines.delete)
+        yield Server(name="sandbox", version="this one", url=gate.url, store=store)
+
+
+@contextmanager
 def _real() -> Iterator[Server]:
     url, application = os.environ[REAL].rstrip("/"), os.environ[APPLICATION]
     store = _GateStore(url, application)
     yield Server(
         name="real",
-        version="as it says",
+        version=f"at {url}",
         url=url,
         store=Store(save=store.save, forget=store.forget),
         application=application,

@@ -46,6 +46,16 @@ def prepare() -> None:
     _redis()
 
 
+def redis_version() -> str:
+    """Of the Redis that it stands on. Raises `Missing`."""
+    command, environment = _redis()
+    said = subprocess.run(
+        [command, "--version"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    ).stdout
+    found = re.search(r"v=(\S+)", said)
+    return f"Redis {found[1]}" if found else "Redis"
+
+
 @contextmanager
 def running() -> Iterator[str]:
     """The URL of a running engine with an empty store. Raises `Missing`."""

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from tests.contract.spinnaker.servers.speaking import HOLD, Server
+from tests.contract.spinnaker.servers.speaking import HOLD, Server, statuses
 
 WAIT = {"type": "wait", "name": "Wait", "waitTime": 0}
 
@@ -35,7 +35,7 @@ def test_while_paused_it_gives_the_same_execution(server: Server) -> None:
 
     with server.held(pipeline, **same) as first:
         server.put(f"/pipelines/{first}/pause")
-        assert "PAUSED" == server.read(first)["status"]
+        server.until(first, lambda now: statuses(now)["Hold"] == "PAUSED", "the stage's pause")
 
         assert first == server.start(pipeline, **same)
 
