@@ -1,11 +1,15 @@
-"""Pipelines that people have already: others start them too, one runs before a version, and a region is left out."""
+"""Pipelines that people have already: others start them too, one runs before a version, a region is left out, and one
+night Gate is away.
+"""
 
 from typing import Any
 
 import pytest
 import requests
 
-HELD, MIGRATED, APART = "prod/held", "prod/migrated", "prod/apart"
+from fairlead_sandbox.aws_lines import run_line
+
+HELD, MIGRATED, APART, NIGHT = "prod/held", "prod/migrated", "prod/apart", "prod/night"
 STEP = "before: {pipeline: migrate, parameters: {version: TO, fairleadKey: ONCE}}"
 MIGRATE = {"refId": "1", "requisiteStageRefIds": [], "type": "wait", "name": "Migrate", "waitTime": 0.2}
 BROKEN = {**MIGRATE, "type": "unheardOf", "continuePipeline": True}  # the execution is called SUCCEEDED all the same
@@ -14,11 +18,11 @@ SUSPEND = "environments/prod/apart.suspend.yaml"
 
 @pytest.fixture(scope="module")
 def story(begin_story: Any, make_repository: Any) -> Any:
-    files = make_repository(dict.fromkeys((HELD, MIGRATED, APART), "1.4.0"), {"migrated": STEP})
+    files = make_repository(dict.fromkeys((HELD, MIGRATED, APART, NIGHT), "1.4.0"), {"migrated": STEP})
     story = begin_story(files)
     story.world.gate.pipelines.save({"application": "migrated", "name": "migrate", "id": "step", "stages": [MIGRATE]})
     story.start()
-    story.wait_said(story.world.checkout.head, "prod", "success", "3/3 fleets done")
+    story.wait_said(story.world.checkout.head, "prod", "success", "4/4 fleets done")
     return story
 
 
@@ -75,3 +79,21 @@ def test_a_region_is_left_out_while_it_is_suspended_and_follows_afterwards(story
     story.wait_said(commit, APART, "success", "1.5.0 on 2/2 units")
     assert {"1.5.0"} == story.versions(APART, "eu-west-1")
     assert ["us-east-1", "eu-west-1"] == [each["body"]["parameters"]["REGION"] for each in story.starts(APART)]
+
+
+def test_a_version_goes_back_by_hand_while_gate_is_away_and_fairlead_finds_it_there(story: Any) -> None:
+    bad = story.world.bump(NIGHT, "1.5.0")
+    story.wait_said(bad, NIGHT, "success", "1.5.0 on 2/2 units")
+    story.world.gate.faults.on("unavailable")
+
+    code, paper = story.fairlead("rollback", NIGHT, "--manual")
+    assert (0, "1.4.0", bad) == (code, paper["version"], paper["revert"])
+    for region in paper["regions"]:
+        for line in (line for step in region["steps"] for line in (*step["commands"], *step["check"])):
+            run_line(story.world.aws.client, line)
+    revert = story.world.revert(bad)
+
+    story.wait_said(revert, NIGHT, "success", f"rolled back to 1.4.0 (reverts {bad[:7]})")
+    assert ({"1.4.0"}, {"1.4.0"}) == (story.versions(NIGHT), story.versions(NIGHT, "eu-west-1"))
+    assert ["1.5.0", "1.5.0"] == [each["body"]["parameters"]["PKG_VERSION"] for each in story.starts(NIGHT)]
+    story.world.gate.faults.off("unavailable")

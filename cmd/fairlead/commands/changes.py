@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from desired_state.model import FleetName, Revision, Sha
+from fairlead.commands import by_hand
 from fairlead.commands.opening import CONFIG, fleet_name, mirror_of, reaching_git, repository_of, settings_of, unknown
 from fairlead.exit_codes import Refused
 from fairlead.rendering import Output, json_document, progress, say
@@ -30,6 +31,12 @@ FLEET = typer.Argument(None, metavar="[ENV/SERVICE]", help="The fleet.")
 TO = typer.Option(
     None, "--to", metavar="VERSION|COMMIT", help="An earlier version, or a commit; left out: the one before."
 )
+MANUAL = typer.Option(
+    False,
+    "--manual",
+    help="Change nothing: print what to run on AWS while Spinnaker is away. Needs no Git, no Gate.",
+)
+PATH = typer.Option(None, "--path", metavar="FOLDER", help="With --manual: a checkout, where the ledger is away.")
 COMMIT = typer.Option(None, "--commit", metavar="SHA", help="Undo this commit for the fleets that are still on it.")
 
 
@@ -83,15 +90,24 @@ def _check_declared(tree: "Tree", fleets: Sequence[FleetName]) -> None:
             raise Refused(unknown(fleet, sorted(known), "the repository"))
 
 
-def rollback(
+def rollback(  # noqa: PLR0917  typer calls it by name
     fleet: str | None = FLEET,
     to: str | None = TO,
     commit: str | None = COMMIT,
+    manual: bool = MANUAL,
+    path: Path | None = PATH,
     repository: str | None = REPOSITORY,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
     """Set a fleet back to what it was told before, or undo one commit for the fleets still on it; by a commit."""
+    if manual:
+        if fleet is None or commit is not None:
+            raise Refused("--manual goes with a fleet, ENV/SERVICE, and maybe --to VERSION")
+        by_hand.manual(fleet, to, path, config, output)
+        return
+    if path is not None:
+        raise Refused("--path goes with --manual; without it the fleet is set back by a commit")
     if (fleet is None) == (commit is None):
         raise Refused("say either a fleet, ENV/SERVICE, or --commit SHA")
     if commit is not None and to is not None:

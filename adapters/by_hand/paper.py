@@ -1,0 +1,129 @@
+"""The whole paper for a fleet: which version, what to do in each region, and the suspend file that goes with it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.aws.inventory import Place
+from adapters.by_hand.making import making
+from adapters.by_hand.standing import Cluster, Group, Standing, Versions
+from adapters.by_hand.steps import Step, enabling
+from desired_state.layout import fleet_path
+from desired_state.model import Fleet
+from reconciler.ports import Unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """What to do in one region; without steps `note` says why there are none."""
+
+    region: str
+    note: str
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What a person reads and runs. `suspend` is the file that keeps Fairlead from acting meanwhile: path and text."""
+
+    fleet: str
+    version: str
+    why: str  # why this version
+    regions: tuple[Region, ...]
+    suspend: tuple[str, str]
+
+
+def write_paper(
+    fleet: Fleet, clusters: Mapping[str, str], standing: Standing, to: str | None, last_good: Versions | None
+) -> Paper:
+    """The paper for the fleet, whose `clusters` are named by region. A region that cannot be read says so.
+
+    Raises `LookupError` with a sentence where there is nothing to go back to, and `Unreadable` where nothing can be
+    read.
+    """
+    read, unread = _read(fleet, clusters, standing)
+    packages = [package.name for package in fleet.packages]
+    wanted, why = chosen(list(read.values()), packages, to, last_good)
+    version = " ".join(dict.fromkeys(wanted.values()))
+    regions = [_region(_place(fleet, name), cluster, standing, wanted, version) for name, cluster in read.items()]
+    regions += [Region(region=name, note=f"nothing is known of it: {said}") for name, said in unread.items()]
+    suspend = f"reason: {json.dumps(f'rolled back by hand to {version}')}\n"
+    return Paper(
+        fleet=fleet.name,
+        version=version,
+        why=why,
+        regions=tuple(regions),
+        suspend=(fleet_path(fleet.name, ".suspend"), suspend),
+    )
+
+
+def _read(fleet: Fleet, clusters: Mapping[str, str], standing: Standing) -> tuple[dict[str, Cluster], dict[str, str]]:
+    read: dict[str, Cluster] = {}
+    unread: dict[str, str] = {}
+    for region, name in clusters.items():
+        try:
+            read[region] = standing.cluster(_place(fleet, region), name)
+        except Unreadable as trouble:
+            unread[region] = str(trouble)
+    if not read:
+        raise Unreadable(next(iter(unread.values()), "the fleet has no region"))
+    return read, unread
+
+
+def chosen(
+    clusters: Sequence[Cluster], packages: Sequence[str], to: str | None, last_good: Versions | None
+) -> tuple[Versions, str]:
+    """The versions to go back to, and why these. Raises `LookupError` with a sentence."""
+    if to is not None:
+        return dict.fromkeys(packages, to), "as asked for"
+    if last_good is not None and not all(_serves(cluster, last_good) for cluster in clusters):
+        return last_good, "the last good release"
+    others = [
+        (group.created, version)
+        for cluster in clusters
+        for group in cluster.groups
+        if not group.enabled and (version := group.version(packages)) and version not in _served(cluster, packages)
+    ]
+    if others:
+        return dict.fromkeys(packages, max(others)[1]), "the newest version that stands beside what runs"
+    raise LookupError("no server group of another version stands; say which one with --to VERSION")
+
+
+def _serves(cluster: Cluster, wanted: Versions) -> bool:
+    return bool(cluster.serving) and all(group.runs(wanted) for group in cluster.serving)
+
+
+def _served(cluster: Cluster, packages: Sequence[str]) -> set[str]:
+    return {group.version(packages) for group in cluster.serving}
+
+
+def _region(place: Place, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
+    """The steps that enable what stands, else those that make it."""
+    good = next((group for group in _by_use(cluster) if group.runs(wanted)), None)
+    bad = [group for group in cluster.serving if not group.runs(wanted)]
+    if good is None:
+        return _made(place, cluster, standing, wanted, version)
+    if good.enabled and not bad and good.healthy >= max(good.sizes[2], 1):
+        return Region(region=cluster.region, note=f"{good.name} serves {version} already; there is nothing to do")
+    stands = "is in service" if good.enabled else "stands, and is disabled"
+    note = f"{good.name} is {version}, and {stands}"
+    return Region(region=cluster.region, note=note, steps=tuple(enabling(good, bad, cluster.region)))
+
+
+def _by_use(cluster: Cluster) -> list[Group]:
+    """Enabled ones first, then the newest."""
+    return sorted(cluster.groups, key=lambda group: (group.enabled, group.created), reverse=True)
+
+
+def _made(place: Place, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
+    try:
+        image = standing.image(place, wanted)
+        template = standing.template(place, cluster.serving[-1]) if cluster.serving else None
+        steps = tuple(making(replace(cluster, image=image, template=template), version))
+    except (LookupError, Unreadable) as trouble:
+        return Region(region=cluster.region, note=f"no server group of {version} stands, and {trouble}")
+    return Region(region=cluster.region, note=f"no server group of {version} stands; one is made", steps=steps)
+
+
+def _place(fleet: Fleet, region: str) -> Place:
+    return Place(fleet.environment.account, region, fleet.environment.role)
