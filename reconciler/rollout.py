@@ -20,6 +20,7 @@ PROVEN_KEPT = 10
 PREPARED_KEPT = 20
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_CAP = timedelta(minutes=5)
+HALVES = 10  # attempts in a row that do a part each; more of them are somebody who undoes it
 LACKING_CAP = timedelta(minutes=1)  # between looks for an image: nothing is tried that could fail
 
 
@@ -74,10 +75,10 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
 
 
 def _set_back(rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime) -> Rollout:
-    """The road failed, not the target."""
-    if reason is Reason.ROLLING_BACK:  # not even the road: half the way is done, and the rest follows at once
-        return rollout
+    """The road failed, not the target. Where half the way is done the rest follows at once, but not for ever."""
     setbacks = rollout.setbacks + 1
+    if reason is Reason.ROLLING_BACK and setbacks <= HALVES:
+        return replace(rollout, setbacks=setbacks)
     wait, lacking = backoff(setbacks, outcome.intent.key), ""
     if reason is Reason.IMAGE_MISSING:
         wait, lacking = min(wait, LACKING_CAP), outcome.message
