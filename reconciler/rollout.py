@@ -21,6 +21,8 @@ PROVEN_KEPT = 10
 PREPARED_KEPT = 20
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_CAP = timedelta(minutes=5)
+HALVES = 10  # attempts in a row that do a part each; more of them are somebody who undoes it
+LACKING_CAP = timedelta(minutes=1)  # between looks for an image: nothing is tried that could fail
 
 
 def backoff(failures: int, seed: str) -> timedelta:
@@ -62,10 +64,7 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
     if outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON:
         return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
     if outcome.failure is Failure.TRANSIENT:
-        setbacks = rollout.setbacks + 1
-        wait = backoff(setbacks, outcome.intent.key)
-        lacking = outcome.message if reason is Reason.IMAGE_MISSING else ""
-        return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait, lacking=lacking))
+        return replace(memory, rollout=_set_back(rollout, outcome, reason, now))
     unit = outcome.intent.unit
     failed = rollout.failures.get(unit, 0) + 1
     rollout = replace(rollout, failures={**rollout.failures, unit: failed}, lacking="")
@@ -74,6 +73,17 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
             return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
         return replace(memory, rollout=give_up(rollout, unit, reason, outcome.message, now))
     return replace(memory, rollout=replace(rollout, retry_at=now + backoff(failed, outcome.intent.key)))
+
+
+def _set_back(rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime) -> Rollout:
+    """The road failed, not the target. Where half the way is done the rest follows at once, but not for ever."""
+    setbacks = rollout.setbacks + 1
+    if reason is Reason.ROLLING_BACK and setbacks <= HALVES:
+        return replace(rollout, setbacks=setbacks)
+    wait, lacking = backoff(setbacks, outcome.intent.key), ""
+    if reason is Reason.IMAGE_MISSING:
+        wait, lacking = min(wait, LACKING_CAP), outcome.message
+    return replace(rollout, setbacks=setbacks, retry_at=now + wait, lacking=lacking)
 
 
 def _reason_of(outcome: Outcome) -> Reason:

@@ -206,13 +206,17 @@ class World:
         self.checkout.commit(message, files)
         return self.checkout.push()
 
-    def bump(self, fleet: str, version: str) -> str:
-        """Merge a version bump of one fleet ("prod/checkout"), keeping the file's comments; gives the commit."""
+    def bump(self, fleet: str, version: str, *others: str) -> str:
+        """Merge a version bump of a fleet ("prod/checkout"), or of others with it, in one commit, which it gives.
+
+        The files keep their comments.
+        """
         self.checkout.pull()
-        path = f"environments/{fleet}.yaml"
-        text = (self.checkout.folder / path).read_text(encoding="utf-8")
-        bumped = re.sub(r"^version:.*$", f'version: "{version}"', text, flags=re.MULTILINE)
-        return self.merge(f"Bump {fleet} to {version}", {path: bumped})
+        bumped = {}
+        for path in (f"environments/{name}.yaml" for name in (fleet, *others)):
+            text = (self.checkout.folder / path).read_text(encoding="utf-8")
+            bumped[path] = re.sub(r"^version:.*$", f'version: "{version}"', text, flags=re.MULTILINE)
+        return self.merge(f"Bump {fleet} to {version}", bumped)
 
     def revert(self, commit: str) -> str:
         """Revert a commit on `main` and push; gives the reverting commit."""

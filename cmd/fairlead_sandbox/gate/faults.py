@@ -34,7 +34,7 @@ class FaultKind(StrEnum):
     TERMINAL_AT_ONCE = "terminal_at_once"  # 202, and the execution is TERMINAL
     FAIL_BAKE = "fail_bake"
     DEPLOYS_NOTHING = "deploys_nothing"  # SUCCEEDED, and AWS is as before
-    UNHEALTHY_VERSION = "unhealthy_version"  # [version] its instances never get healthy
+    UNHEALTHY_VERSION = "unhealthy_version"  # [version, cluster] its instances never get healthy
     ZOMBIE = "zombie"  # RUNNING for ever; a cancel has no effect
     CANARY_SCORE = "canary_score"  # [score] of the canaries of a pipeline
     # in saving a configuration
