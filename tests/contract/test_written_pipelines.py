@@ -51,11 +51,21 @@ trigger: {bucket: example-prod}
 TOLD = {"V": "1.1.0", "REGION": REGION, "KEY": "key-1", "CONFIG": "s3://example-prod/config"}
 
 
-@pytest.fixture
-def aws() -> Iterator[Aws]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Aws]:
     with Aws() as running:
-        seed_cluster(running, "checkout-prod", REGION, "checkout", "1.0.0", capacity=1)
         yield running
+
+
+@pytest.fixture
+def aws(shared: Aws) -> Aws:
+    """A cluster of one group, and no image of 1.1.0."""
+    for group in groups(shared):
+        server_groups.delete(shared, group)
+    while (image := images.find(shared, REGION, "checkout", "1.1.0")) is not None:
+        shared.client("ec2", REGION).deregister_image(ImageId=image.id)
+    seed_cluster(shared, "checkout-prod", REGION, "checkout", "1.0.0", capacity=1)
+    return shared
 
 
 @pytest.fixture
