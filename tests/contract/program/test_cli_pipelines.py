@@ -328,6 +328,7 @@ def test_a_save_that_front50_refuses_is_refused_at_once(site: Site) -> None:
 
     assert End.REFUSED is done.end
     assert "Gate refused to save the pipeline deploy-staging of checkout (403" in done.message
+    assert done.message.endswith("; sign in as somebody who has WRITE on the application")
     assert 0.0 == hand.clock.monotonic()
 
 
