@@ -86,7 +86,7 @@ def run(gate: Gate, more: str, pipeline: str = "deploy", told: Mapping[str, str]
     for _ in range(100):
         gate.tick()
         seen: dict[str, Any] = requests.get(gate.url + answer.json()["ref"], timeout=10).json()
-        if seen["endTime"] is not None:
+        if seen.get("endTime") is not None:
             return seen
     raise AssertionError("it did not end in 100 steps")
 
