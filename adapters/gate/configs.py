@@ -39,9 +39,14 @@ class Configs:
     def save(self, config: Mapping[str, Any]) -> None:
         """Add or replace a configuration by its id. Raises `GateRefused` and `GateTrouble`."""
         what = f"save the pipeline {config['name']} of {config['application']}"
-        self._transport.exchange(
-            Question(method="POST", path="/pipelines", what=what, params={"staleCheck": "true"}, body=config)
-        )
+        ask = Question(method="POST", path="/pipelines", what=what, params={"staleCheck": "true"}, body=config)
+        try:
+            self._transport.exchange(ask)
+        except GateRefused as refused:
+            if refused.status != 403:
+                raise
+            said = str(refused).rpartition(";")[0]  # a start needs EXECUTE, and a save needs more
+            raise GateRefused(403, f"{said}; sign in as somebody who has WRITE on the application") from None
 
 
 def is_final(trouble: GateTrouble) -> bool:

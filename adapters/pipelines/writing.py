@@ -6,6 +6,7 @@ at once make one pipeline, because its id follows from its name.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ from reconciler.ports import Clock
 
 CONFIRMED_WITHIN = 60.0  # seconds that Spinnaker's caches may take to show a save
 EVERY = 1.0  # seconds between two looks
+AT_ONCE = 8  # reads
 Found = Mapping[tuple[str, str], Sequence[Config]]
 
 
@@ -62,9 +64,11 @@ class Writer:
         self._pause = pause
 
     def found(self, wanted: Iterable[Wanted]) -> Found:
-        """What Spinnaker has in the applications of the wanted pipelines. Raises `GateTrouble`."""
-        places = dict.fromkeys((each.gate, each.application) for each in wanted)
-        return {(gate, application): self._gate(gate).of(application) for gate, application in places}
+        """What Spinnaker has in the applications of the wanted pipelines, one read each. Raises `GateTrouble`."""
+        places = list(dict.fromkeys((each.gate, each.application) for each in wanted))
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            read = pool.map(lambda place: self._gate(place[0]).of(place[1]), places)
+            return dict(zip(places, read, strict=True))
 
     def write(self, change: Change, wishes: Wishes) -> Written:
         """Save one pipeline as it was shown, unless it changed since. Never raises for what Gate does."""

@@ -19,11 +19,19 @@ CLUSTER = "checkout-prod"
 SOUND = {"type": "wait", "name": "Wait", "refId": "wait", "waitTime": 0}
 
 
-@pytest.fixture
-def aws() -> Iterator[Aws]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Aws]:
     with Aws() as running:
-        seed_cluster(running, CLUSTER, REGION, "checkout", "1.0.0", capacity=4)
         yield running
+
+
+@pytest.fixture
+def aws(shared: Aws) -> Aws:
+    """One cluster of four instances, and whatever other tests left in other clusters."""
+    for group in server_groups.groups_of(shared, REGION, CLUSTER):
+        server_groups.delete(shared, group)
+    seed_cluster(shared, CLUSTER, REGION, "checkout", "1.0.0", capacity=4)
+    return shared
 
 
 @pytest.fixture

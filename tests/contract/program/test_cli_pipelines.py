@@ -309,13 +309,12 @@ def test_a_save_that_never_shows_is_not_called_written(
     site: Site, fault: str, options: dict[str, Any], end: End
 ) -> None:
     site.gate.faults.on(fault, times=1, **options)
-    hand = Hand(site)
 
-    done = hand.write()
+    done = Hand(site).write()
 
     assert end is done.end
     assert "Spinnaker does not show it as it was written after 60 s; run plan to see" in done.message
-    assert End.WRITTEN is hand.write().end  # and the next run writes it
+    assert End.WRITTEN is Hand(site).write().end  # and the next run writes it
 
 
 def test_a_save_that_front50_refuses_is_refused_at_once(site: Site) -> None:
@@ -328,6 +327,7 @@ def test_a_save_that_front50_refuses_is_refused_at_once(site: Site) -> None:
 
     assert End.REFUSED is done.end
     assert "Gate refused to save the pipeline deploy-staging of checkout (403" in done.message
+    assert done.message.endswith("; sign in as somebody who has WRITE on the application")
     assert 0.0 == hand.clock.monotonic()
 
 
