@@ -21,6 +21,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Failure, Intent, Kind, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
+CLOCKS_APART = timedelta(hours=1)  # Gate's and ours, at the very most
 _LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -34,10 +35,15 @@ class Call:
     intent: Intent
 
     def found(self) -> list[Execution]:
-        """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
+        """Executions of the intent's key since it was written, earliest first. Raises `GateTrouble`."""
         name = None if _LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
-        since = self.intent.created_at - LOOK_BACK
+        since = self.intent.created_at - CLOCKS_APART
         return self.gate.search(self.application, name, event_id(self.intent.key), since, urgent=self.is_urgent)
+
+    def found_of_an_earlier_life(self) -> list[Execution]:
+        """Those of the key that a ledger which was lost may have known, earliest first. Raises `GateTrouble`."""
+        since = self.intent.created_at - LOOK_BACK
+        return self.gate.newest(self.application, self.pipeline, event_id(self.intent.key), since)
 
     @property
     def is_urgent(self) -> bool:
@@ -61,6 +67,8 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
     try:
         found = call.found()
+        if not found and call.intent.starts <= 1:
+            found = call.found_of_an_earlier_life()
     except GateRefused as refused:
         if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look
             return _undecided(outcome, str(refused), clock)
