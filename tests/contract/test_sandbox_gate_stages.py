@@ -56,7 +56,7 @@ def run(gate: Gate, *stages: dict[str, Any], **parameters: str) -> dict[str, Any
     ref = start(gate, *stages, **parameters)
     for _ in range(100):
         gate.tick()
-        if read(gate, ref)["endTime"] is not None:
+        if read(gate, ref).get("endTime") is not None:
             return read(gate, ref)
     raise AssertionError(f"{ref} did not end in 100 steps")
 

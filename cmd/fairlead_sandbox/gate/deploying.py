@@ -27,6 +27,19 @@ class StageFailed(Exception):
         self.errors = errors
 
 
+def exception_of(error: Exception, operation: str) -> dict[str, Any] | None:
+    """What Orca keeps of an error in a stage's `context.exception`; nothing where there are no words for it."""
+    errors = list(error.errors) if isinstance(error, StageFailed) else [str(error)]
+    if not errors:
+        return None
+    return {
+        "exceptionType": type(error).__name__,
+        "operation": operation,
+        "shouldRetry": False,
+        "details": {"error": "Unexpected Task Failure", "errors": errors},
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where the stages work, and how long they take (seconds)."""
@@ -44,6 +57,11 @@ class Site:
         yield
         while self.clock.monotonic() < until:
             yield
+
+
+def milliseconds(site: Site) -> int:
+    """Now, as Orca writes times."""
+    return int(site.clock.now().timestamp() * 1000)
 
 
 def bake(site: Site, context: Mapping[str, Any], *, rebake: bool) -> Iterator[None]:

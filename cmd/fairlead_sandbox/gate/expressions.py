@@ -68,8 +68,10 @@ def _value(expression: str, context: Mapping[str, Any]) -> Any:
 def _operand(expression: str, context: Mapping[str, Any]) -> Any:
     if found := _SUM.match(expression):
         return _OPERATORS[found[2]](int(found[1]), int(found[3]))
-    if re.fullmatch(r"'[^']*'", expression):
-        return expression[1:-1]
+    if re.fullmatch(r"'[^']*'(?:\s*\+\s*'[^']*')*", expression):
+        return "".join(re.findall(r"'([^']*)'", expression))
+    if expression in {"true", "false"}:
+        return expression == "true"
     if re.fullmatch(r"-?\d+", expression):
         return int(expression)
     return _walk(expression, context)

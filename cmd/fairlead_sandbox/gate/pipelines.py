@@ -65,7 +65,9 @@ class Pipelines:
         if config is None:
             raise not_found(
                 f"Unable to trigger pipeline (application: {application}, pipelineNameOrId: {name_or_id}). "
-                f"Error: Pipeline configuration not found"
+                f"Error: Pipeline configuration not found (id: {name_or_id}): Status: 404, "
+                f"URL: http://front50.spinnaker.svc:8080/pipelines/{name_or_id}/get, "
+                f"Message: No pipeline found with id '{name_or_id}'"
             )
         return config
 

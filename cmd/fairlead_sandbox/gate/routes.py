@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead_sandbox.gate import searching
-from fairlead_sandbox.gate.answers import Answer, Request, not_found
-from fairlead_sandbox.gate.executions import Execution, Executions
+from fairlead_sandbox.gate import restarting, searching
+from fairlead_sandbox.gate.answers import Answer, Refused, Request, not_found, passed_on
+from fairlead_sandbox.gate.executions import Execution, Executions, on_the_wire
 from fairlead_sandbox.gate.faults import FaultKind, Faults
 from fairlead_sandbox.gate.pipelines import Pipelines
 from fairlead_sandbox.gate.saving import Saver
@@ -29,12 +29,15 @@ class Routes:
     saver: Saver
 
     def resolve(self, request: Request) -> tuple[str, Mapping[str, str]]:
-        """The operation's word, and what its path names. "nowhere" for a path that Gate does not have."""
-        for method, pattern, operation in _TABLE:
-            found = re.fullmatch(pattern, request.path)
-            if found and method == request.method:
+        """The operation's word, and what its path names.
+
+        "nowhere" for a path that Gate does not have, "otherwise" for one that it answers to other methods.
+        """
+        known = [(each, found) for each in _TABLE if (found := re.fullmatch(each[1], request.path))]
+        for (method, _, operation), found in known:
+            if method == request.method:
                 return operation, found.groupdict()
-        return "nowhere", {}
+        return ("otherwise" if known else "nowhere"), {}
 
     def act(self, operation: str, request: Request, named: Mapping[str, str]) -> Answer:
         """Carry a resolved request out. Raises `Refused`."""
@@ -43,7 +46,13 @@ class Routes:
 
     def nowhere(self, request: Request) -> Answer:
         """A path that Gate does not have."""
-        raise not_found(f"No handler found for {request.method} {request.path}")
+        del request
+        raise Refused(404, "No message available", exception="")
+
+    def otherwise(self, request: Request) -> Answer:
+        """A method that a path does not have."""
+        del request
+        return Answer(status=405)
 
     def trigger(self, request: Request, application: str, name: str) -> Answer:
         """POST /pipelines/{application}/{nameOrId}."""
@@ -84,27 +93,45 @@ class Routes:
         del request
         config = self.pipelines.find(application, name)
         if config is None:
-            raise not_found(f"Pipeline config (id: {name}) not found in application {application}")
+            raise not_found(f"Pipeline config (id: {name}) not found for Application (id: {application})")
         return Answer(body=config)
+
+    def start(self, request: Request) -> Answer:
+        """POST /pipelines/start: a whole pipeline, with the trigger in it."""
+        return self.launcher.start(request)
 
     def cancel(self, request: Request, id: str) -> Answer:  # noqa: A002
         """PUT /pipelines/{id}/cancel: 200 whether or not there was anything to cancel."""
-        execution = self.executions.get(id)
-        if execution is not None:
-            execution.cancel(request.user, request.query.get("reason"))
+        self._known(id, "/cancel?force=false").cancel(request.user, request.query.get("reason"))
         return Answer()
 
     def pause(self, request: Request, id: str) -> Answer:  # noqa: A002
-        """PUT /pipelines/{id}/pause: only a RUNNING one is paused; anything else is passed over in silence."""
-        del request
-        self._turn(id, "RUNNING", "PAUSED")
+        """PUT /pipelines/{id}/pause: 200 whether or not it runs."""
+        self._known(id, "/pause").pause(request.user, self.launcher.now())
         return Answer()
 
     def resume(self, request: Request, id: str) -> Answer:  # noqa: A002
-        """PUT /pipelines/{id}/resume: only a PAUSED one is resumed."""
-        del request
-        self._turn(id, "PAUSED", "RUNNING")
+        """PUT /pipelines/{id}/resume: 200 whether or not it is paused."""
+        self._known(id, "/resume").resume(request.user, self.launcher.now())
         return Answer()
+
+    def remove(self, request: Request, id: str) -> Answer:  # noqa: A002
+        """DELETE /pipelines/{id}: an execution that is over."""
+        del request
+        if not self._known(id, "").complete:
+            raise passed_on(409, f"/pipelines/{id}", "Cannot delete a running pipeline, please cancel it first.")
+        self.executions.remove(id)
+        return Answer()
+
+    def restart(self, request: Request, id: str, stage: str) -> Answer:  # noqa: A002
+        """PUT /pipelines/{id}/stages/{stageId}/restart: gives the execution as it was before."""
+        if not isinstance(request.body, dict):
+            return Answer(status=400)
+        execution = self._known(id, f"/stages/{stage}/restart")
+        before = self._view(execution)
+        configured = self.pipelines.get(execution.config_id) or {}
+        restarting.restart(self.executions, execution, stage, configured, request.user, self.launcher.now())
+        return Answer(body=before)
 
     def save(self, request: Request) -> Answer:
         """POST /pipelines: 200 without a body, so without the id."""
@@ -128,13 +155,11 @@ class Routes:
 
     def judge(self, request: Request, id: str, stage: str) -> Answer:  # noqa: A002
         """PATCH /pipelines/{id}/stages/{stageId}: the body is merged into the stage's context."""
-        execution = self._visible(id)
-        if execution is None:
-            raise not_found(f"Pipeline not found (id: {id})")
+        execution = self._known(id, f"/stages/{stage}")
         with execution.lock:
             found = next((each for each in execution.body["stages"] if each["id"] == stage), None)
             if found is None:
-                raise not_found(f"No stage found with id {stage}")
+                return Answer()
             found["context"].update(request.body or {}, lastModifiedBy=request.user)
             modified = {"user": request.user, "allowedAccounts": [], "lastModifiedTime": self.launcher.now()}
             found["lastModified"] = modified
@@ -147,14 +172,14 @@ class Routes:
 
     def user(self, request: Request) -> Answer:
         """GET /auth/user: who Gate takes the caller for."""
-        return Answer(body={"username": request.user, "email": None, "roles": [], "allowedAccounts": []})
+        return Answer(body={"username": request.user, "email": request.user, "roles": [], "allowedAccounts": []})
 
-    def _turn(self, execution_id: str, status: str, into: str) -> None:
+    def _known(self, execution_id: str, path: str) -> Execution:
+        """The execution, for a change; Orca answers 404 where there is none."""
         execution = self.executions.get(execution_id)
-        if execution is not None:
-            with execution.lock:
-                if execution.status == status:
-                    execution.body["status"] = into
+        if execution is None:
+            raise passed_on(404, f"/pipelines/{execution_id}{path}", f"No pipeline found for {execution_id}")
+        return execution
 
     def _visible(self, execution_id: str) -> Execution | None:
         """The execution, unless a lagging read replica does not know it yet."""
@@ -165,7 +190,7 @@ class Routes:
         return execution
 
     def _view(self, execution: Execution, *, expand: bool = True) -> dict[str, Any]:
-        seen = execution.view(expand=expand)
+        seen = on_the_wire(execution.view(expand=expand))
         odd = self.faults.take(FaultKind.UNKNOWN_STATUS, pipeline=seen["name"], application=seen["application"])
         if odd is not None:
             seen["status"] = odd.get("status", "REFLECTING")
@@ -179,6 +204,9 @@ _TABLE = (
     ("GET", f"{_APPLICATION}/executions/search", "search"),
     ("GET", f"{_APPLICATION}/pipelineConfigs", "configs"),
     ("GET", f"{_APPLICATION}/pipelineConfigs/(?P<name>[^/]+)", "config"),
+    ("POST", "/pipelines/start", "start"),
+    ("DELETE", f"/pipelines/{_ID}", "remove"),
+    ("PUT", f"/pipelines/{_ID}/stages/(?P<stage>[^/]+)/restart", "restart"),
     ("PUT", f"/pipelines/{_ID}/cancel", "cancel"),
     ("PUT", f"/pipelines/{_ID}/pause", "pause"),
     ("PUT", f"/pipelines/{_ID}/resume", "resume"),
