@@ -202,7 +202,10 @@ class Gate:
         return answer
 
     def cancel(self, execution: str, reason: str, lease: Lease) -> Result:
-        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards."""
+        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards.
+
+        One that it does not know is no refusal: whether it is gone, or a replica lags, is for that look to see.
+        """
         ask = Question(
             method="PUT",
             path=f"/pipelines/{quote(execution, safe='')}/cancel",
@@ -213,6 +216,8 @@ class Gate:
         try:
             self._transport.exchange(ask)
         except GateRefused as refused:
+            if refused.status == 404:
+                return Accepted(ref=execution)
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
             return Unknown(sentence=str(trouble))

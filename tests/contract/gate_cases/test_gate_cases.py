@@ -318,7 +318,7 @@ def test_a_paused_execution_is_under_way(make_side: Callable[..., Any], fairlead
 def test_a_second_page_of_a_search_is_empty_though_there_is_more(
     make_side: Callable[..., Any], fairlead: Any, naive: Any
 ) -> None:
-    """Orca stops collecting at `size` matches, and cuts from `startIndex` afterwards."""
+    """Orca stops collecting once a page of twice the size has `size` matches, and cuts from `startIndex` afterwards."""
     ours = make_side()
     for number in range(25):
         ours.post(NEW, correlationId=f"fairlead:main:prod/x:{number}")
@@ -332,8 +332,8 @@ def test_a_second_page_of_a_search_is_empty_though_there_is_more(
     assert 25 == len(found)
 
     where = f"{ours.gate.url}/applications/{ours.application}/executions/search"
-    pages = [requests.get(where, params={"startIndex": at, "size": 10}, timeout=10).json() for at in (0, 10)]
-    assert [10, 0] == [len(page) for page in pages]  # it takes ten for all
+    pages = [requests.get(where, params={"startIndex": at, "size": 10}, timeout=10).json() for at in (0, 10, 20)]
+    assert [10, 10, 0] == [len(page) for page in pages]  # it takes twenty for all
 
 
 def test_a_search_that_names_one_execution_many_times(make_side: Callable[..., Any], fairlead: Any, naive: Any) -> None:
