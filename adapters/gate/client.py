@@ -1,7 +1,7 @@
 """The calls that Fairlead makes to Spinnaker's Gate, and the Gates that settings know."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -17,10 +17,11 @@ from reconciler.ports import Clock, Lease
 
 TIMEOUT = 10.0  # seconds
 BATCH = 100  # execution ids in one bulk read: a URL of 3 KiB, where servers and proxies take 8
-# An Orca on Redis that has twice as many executions in the time that is searched, and too few that fit, never ends its
-# search, and repeats what it found (seen with 8.56; its store ignores the page that `TaskController` asks for).
+# Orca on Redis reads everything in the span of time and reads it again, without end, while there are at least twice as
+# many executions in it as are asked for and too few of them match: what is asked for must never be so few.
 FOUND_AT_MOST = 2000
-RUNNING_AT_MOST = 500
+RUNNING_AT_MOST = 2000
+EARLIER_AT_MOST = 50
 LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
 SCORES_AT_MOST = 300
 _WHO = Question(method="GET", path="/auth/user", what="say who we are")
@@ -42,6 +43,7 @@ class Gate:
         self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, clock=clock)
         self.configs = Configs(Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), clock=clock))
         self._scores = Scores()
+        self._config_ids: dict[tuple[str, str], str] = {}
 
     @property
     def scores(self) -> "Scores":
@@ -107,7 +109,10 @@ class Gate:
     def search(
         self, application: str, pipeline: str | None, event_id: str, since: datetime, *, urgent: bool = False
     ) -> list[Execution]:
-        """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application."""
+        """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application.
+
+        Orca loads all that was built `since`, so that is not to be long ago. It may name one of them many times.
+        """
         params = {
             "eventId": event_id,
             "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
@@ -119,34 +124,75 @@ class Gate:
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
         answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params, urgent=urgent))
-        found = {one.id: one for one in self._executions(answer, what)}
-        return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
+        return _earliest_first(self._executions(answer, what))
+
+    def newest(self, application: str, pipeline: str, event_id: str, since: datetime) -> list[Execution]:
+        """Those of the newest executions of a pipeline (its name or id) that carry our event id, earliest first.
+
+        None where Gate does not show the pipeline: whoever starts it will hear why.
+        """
+        what = f"show the newest executions of pipeline {pipeline} of {application}"
+        config = self._config_id(application, pipeline)
+        if config is None:
+            return []
+        params = {"pipelineConfigIds": config, "limit": str(EARLIER_AT_MOST), "expand": "false"}
+        answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
+        found = zip(self._executions(answer, what), answer, strict=True)
+        began = int(since.timestamp() * 1000)
+        mine = (
+            one for one, raw in found if _trigger(raw).get("eventId") == event_id and (one.build_time or 0) >= began
+        )
+        return _earliest_first(mine)
+
+    def _config_id(self, application: str, pipeline: str) -> str | None:
+        """The id of a pipeline's configuration; kept, since it is good for looking back only."""
+        if LOOKS_LIKE_ID.fullmatch(pipeline):
+            return pipeline
+        if (application, pipeline) not in self._config_ids:
+            what = f"show pipeline {pipeline} of {application}"
+            path = f"/applications/{quote(application, safe='')}/pipelineConfigs/{quote(pipeline, safe='')}"
+            try:
+                answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+            except GateRefused:
+                return None
+            if not isinstance(answer, Mapping) or not answer.get("id"):
+                return None
+            self._config_ids[application, pipeline] = str(answer["id"])
+        return self._config_ids[application, pipeline]
 
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
         """Executions that have not ended and whose correlation id begins with the prefix, by that id.
 
-        The statuses are Orca's `ExecutionStatus` that are not complete. Pages are cut by time: a later page by index
-        comes back empty though there is more (`TaskController.searchForPipelinesByTrigger`).
+        The statuses are Orca's `ExecutionStatus` that are not complete. Where there are more than fit into one answer
+        the rest is asked for by time, on both sides of what came: a later page by index may come back empty though
+        there is more, and stores differ in which end they begin at (`TaskController.searchForPipelinesByTrigger`).
         """
+        keyed: dict[str, tuple[str, Execution]] = {}
+        spans: list[tuple[int, int | None]] = [(int(since.timestamp() * 1000), None)]
+        while spans:
+            begins, ends = spans.pop()
+            page = self._running_between(application, begins, ends)
+            fresh = {one.id: (key, one) for key, one in page if one.id not in keyed}
+            keyed |= fresh
+            if len(page) >= RUNNING_AT_MOST and fresh:
+                times = [one.build_time or 0 for _, one in page]
+                spans += [(begins, min(times)), (max(times), ends)]
+        return {key: one for key, one in keyed.values() if key.startswith(key_prefix)}
+
+    def _running_between(self, application: str, begins: int, ends: int | None) -> list[tuple[str, Execution]]:
         params = {
             "triggerTypes": "manual",
             "statuses": ",".join(sorted(INCOMPLETE)),
-            "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
+            "triggerTimeStartBoundary": str(begins),
             "size": str(RUNNING_AT_MOST),
             "expand": "false",
+            **({} if ends is None else {"triggerTimeEndBoundary": str(ends)}),
         }
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        keyed: dict[str, tuple[str, Execution]] = {}
-        while True:
-            answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
-            page = list(zip(self._executions(answer, what), answer, strict=True))
-            fresh = {one.id: (_correlation(raw), one) for one, raw in page if one.id not in keyed}
-            keyed |= fresh
-            oldest = min((one.build_time or 0 for one, _ in page), default=0)
-            if len(page) < RUNNING_AT_MOST or not fresh or oldest <= 0:
-                return {key: one for key, one in keyed.values() if key.startswith(key_prefix)}
-            params["triggerTimeEndBoundary"] = str(oldest)
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+        found = zip(self._executions(answer, what), answer, strict=True)
+        return [(str(_trigger(raw).get("correlationId") or ""), one) for one, raw in found]
 
     def unended(self, application: str, pipeline: str | None, since: datetime) -> list[Mapping[str, Any]]:
         """Executions that have not ended, as Gate shows them, whoever started them. `pipeline` as in `search`."""
@@ -179,7 +225,10 @@ class Gate:
         return answer
 
     def cancel(self, execution: str, reason: str, lease: Lease) -> Result:
-        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards."""
+        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards.
+
+        One that it does not know is no refusal: whether it is gone, or a replica lags, is for that look to see.
+        """
         ask = Question(
             method="PUT",
             path=f"/pipelines/{quote(execution, safe='')}/cancel",
@@ -190,6 +239,8 @@ class Gate:
         try:
             self._transport.exchange(ask)
         except GateRefused as refused:
+            if refused.status == 404:
+                return Accepted(ref=execution)
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
             return Unknown(sentence=str(trouble))
@@ -256,8 +307,14 @@ class Gates:
             return self._gates[url]
 
 
-def _correlation(raw: Mapping[str, Any]) -> str:
-    return str((raw.get("trigger") or {}).get("correlationId") or "")
+def _trigger(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    trigger = raw.get("trigger")
+    return trigger if isinstance(trigger, Mapping) else {}
+
+
+def _earliest_first(executions: Iterable[Execution]) -> list[Execution]:
+    """Each once."""
+    return sorted({one.id: one for one in executions}.values(), key=lambda one: (one.build_time or 0, one.id))
 
 
 def url_problem(url: str) -> str:

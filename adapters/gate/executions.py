@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.gate.errors import redacted
-from adapters.gate.stages import broken_in, errors_of, failed_child, intervals_done, waits_for
+from adapters.gate.stages import broken_in, errors_of, failed_child, failed_names, intervals_done, waits_for
 
 COMPLETE = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "TERMINAL", "CANCELED", "STOPPED", "SKIPPED"})
 INCOMPLETE = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "REDIRECT", "BUFFERED"})
@@ -37,6 +37,7 @@ class Execution:
     end_time: int | None = None
     error: str = ""  # text of the failed stages, where it was read
     broken: str = ""  # the first stage that did not end well, which a SUCCEEDED can hide: `Migrate is STOPPED`
+    failed: str = ""  # the stage that failed, where nothing says why
     child: str = ""  # the execution of a nested pipeline whose failure is all that is known
     waits: str = ""  # what it waits for, where its stages say so
     canary: int = 0  # how many analyses of a running canary are done: their scores are news worth a read
@@ -68,6 +69,7 @@ def of_answer(answer: Mapping[str, Any]) -> Execution:
         end_time=_milliseconds(answer.get("endTime")),
         error=redacted("; ".join(dict.fromkeys(errors_of(answer.get("stages"))))),
         broken=redacted(broken_in(answer.get("stages"))),
+        failed=redacted(failed_names(answer.get("stages"))),
         child=failed_child(answer.get("stages")),
         waits=redacted(waits_for(answer.get("stages"))),
         canary=intervals_done(answer.get("stages")),

@@ -166,7 +166,7 @@ def _terminal(case: Case, execution: Execution) -> Outcome:
     if reason.startswith(_NOT_STARTED):  # Orca could not queue it: the road failed, not the target
         message = f"execution {execution.id} never started: {reason}"
         return failed(case.outcome, Failure.TRANSIENT, Reason.PIPELINE_FAILED, message, case.now)
-    why = execution.error or reason or "Spinnaker names no error"
+    why = execution.error or reason or execution.failed or "Spinnaker names no error"
     message = f"{why} (execution {execution.id} ended {execution.status})"  # the cause first: a status may be cut
     return failed(case.outcome, Failure.UNHEALTHY, Reason.PIPELINE_FAILED, message, case.now)
 

@@ -19,14 +19,31 @@ def errors_of(stages: Any) -> Iterator[str]:
     """Why stages failed: their own errors, else what the cloud operation said; either may be the only one."""
     for stage in _failed(stages):
         context = _map(stage.get("context"))
-        own = [*_telling(_exception(context)), *_spoken(stage, context)]
-        yield from own or _operation_errors(context) or _errors_of_children(stage)
+        found = _telling(_exception(context)) or _operation_errors(context) or _errors_of_children(stage)
+        yield from (*found, *_words_of(stage, context))
 
 
 def broken_in(stages: Any) -> str:
     """The first stage that did not end well, `Migrate is STOPPED`; empty: there is none."""
     ended = (stage for stage in _stages(stages) if stage.get("status") in {*FAILED, "CANCELED"})
     return next((f"{stage.get('name') or 'a stage'} is {stage['status']}" for stage in ended), "")
+
+
+def _words_of(stage: Stage, context: Mapping[str, Any]) -> Iterator[str]:
+    """What stages say where no exception is written: a judgment, a web request, a precondition."""
+    if stage.get("type") == "manualJudgment" and str(context.get("judgmentStatus", "")).lower() == "stop":
+        who = context.get("lastModifiedBy") or "somebody"
+        yield f'{who} stopped it at the manual judgment "{stage.get("name") or "Manual Judgment"}"'
+    if error := _map(context.get("webhook")).get("error"):
+        yield str(error)
+    if said := _map(context.get("context")).get("failureMessage") or context.get("canaryScoreMessage"):
+        yield str(said)
+
+
+def failed_names(stages: Any) -> str:
+    """`stage "Guard" ended TERMINAL`, for where nothing else is said; empty where no stage failed."""
+    last = next(reversed([stage for stage in _failed(stages) if not stage.get("parentStageId")]), None)
+    return f'stage "{last.get("name") or last.get("type")}" ended {last.get("status")}' if last else ""
 
 
 def failed_child(stages: Any) -> str:
@@ -95,15 +112,6 @@ def _exception(context: Mapping[str, Any]) -> list[str]:
 
 def _telling(errors: Sequence[str]) -> list[str]:
     return [error for error in errors if not error.startswith(_SAYS_NOTHING)]
-
-
-def _spoken(stage: Stage, context: Mapping[str, Any]) -> list[str]:
-    """What a failed call and a refused judgment leave beside, or instead of, an exception (seen with Orca 8.56)."""
-    error = _map(context.get("webhook")).get("error")
-    called = [error] if isinstance(error, str) and error else []
-    if stage.get("type") == "manualJudgment" and str(context.get("judgmentStatus") or "").lower() == "stop":
-        called.append(f'the judgment "{stage.get("name") or "Manual Judgment"}" was answered with stop')
-    return called
 
 
 def _operation_errors(context: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ Gate's `correlationId` holds back a second execution only while the first is in 
 its event id, whatever became of the execution (reference: Orca's `ExecutionLauncher.start`, `TaskController`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Failure, Intent, Kind, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
+CLOCKS_APART = timedelta(hours=1)  # Gate's and ours, at the very most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +35,32 @@ class Call:
     other_pipelines: tuple[str, ...] = ()  # in which an attempt may have been started too
 
     def found(self) -> list[Execution]:
-        """Executions of the intent's key, whichever of the pipelines they are of, earliest first.
+        """Executions of the intent's key since it was written, whichever of the pipelines they are of, earliest first.
 
         Raises `GateTrouble`.
         """
-        since, event = self.intent.created_at - LOOK_BACK, event_id(self.intent.key)
+        since, event = self.intent.created_at - CLOCKS_APART, event_id(self.intent.key)
         names = {None if LOOKS_LIKE_ID.fullmatch(one) else one for one in (self.pipeline, *self.other_pipelines)}
         asked = [None] if None in names else sorted(name for name in names if name is not None)
         searches = (self.gate.search(self.application, name, event, since, urgent=self.is_urgent) for name in asked)
-        found = {one.id: one for search in searches for one in search}
-        return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
+        return _earliest_first(searches)
+
+    def found_of_an_earlier_life(self) -> list[Execution]:
+        """Those of the key that a ledger which was lost may have known, earliest first. Raises `GateTrouble`."""
+        since = self.intent.created_at - LOOK_BACK
+        event = event_id(self.intent.key)
+        names = (self.pipeline, *self.other_pipelines)
+        return _earliest_first(self.gate.newest(self.application, name, event, since) for name in names)
 
     @property
     def is_urgent(self) -> bool:
         """What goes back does not wait behind the rest where Gate limits our pace."""
         return self.intent.kind in {Kind.REVERT, Kind.ROLLBACK}
+
+
+def _earliest_first(searches: Iterable[list[Execution]]) -> list[Execution]:
+    found = {one.id: one for search in searches for one in search}
+    return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
 
 
 def call_for(gate: Gate, intent: Intent) -> Call:
@@ -83,6 +95,8 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
     try:
         found = call.found()
+        if not found and call.intent.starts <= 1:
+            found = call.found_of_an_earlier_life()
     except GateRefused as refused:
         if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look
             return _undecided(outcome, str(refused), clock)

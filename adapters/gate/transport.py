@@ -163,8 +163,8 @@ class Transport:
         if status == 429:
             raise Throttled(throttled(question.what, f"{self._clock.now() + rest:%H:%M:%S} UTC"), rest, answered=True)
         if _is_page(response, content):
-            if status >= 500:
-                raise GateTrouble(ailing(question.what, f"{status}"))
+            if status >= 400:  # of the server that Gate runs in, or of a proxy; it says nothing of use
+                self._refuse(question, status, None)
             raise NotSignedIn(not_signed_in(question.what, "it answered with a web page"))
         body = self._json(question, status, content)
         if status >= 400:

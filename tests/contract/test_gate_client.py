@@ -381,6 +381,16 @@ def test_a_list_that_is_none_is_trouble_and_not_an_empty_list(answering: Answeri
         answering(200, body).executions(["01ABC"])
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_page_that_says_no_is_no_login(answering: Answering, status: int) -> None:
+    gate = answering(status, b"<!doctype html><title>HTTP Status 400</title>", Content_Type="text/html;charset=utf-8")
+
+    result = gate.trigger("checkout", "bad/slash", BODY, Lease())
+
+    assert isinstance(result, Refused)
+    assert result.sentence.startswith(f"Gate refused to start pipeline bad/slash of checkout ({status})")
+
+
 def test_an_endless_answer_is_cut_off(answering: Answering) -> None:
     with pytest.raises(GateTrouble, match="its answer is over 16 MiB"):
         answering(200, b"[" + b" " * (17 * 1024 * 1024) + b"]").executions(["01ABC"])

@@ -43,7 +43,7 @@ def running(sandbox: SandboxGate, fleet: Any) -> list[Outcome]:
     }
     outcomes = []
     for number in range(MANY):
-        execution = Execution(new_body(f"01M8C1XZ1RB0AED9J96S{number:06d}", config, {"type": "manual"}, 0))
+        execution = Execution(new_body(f"01M8C1XZ1RB0AED9J96S{number:06d}", config, {"type": "manual"}, "fairlead", 0))
         execution.body["status"] = "RUNNING"
         sandbox.executions.add(execution)
         outcomes.append(outcome(fleet, number, execution.id))
@@ -182,7 +182,9 @@ def played(sandbox: SandboxGate) -> Callable[..., Execution]:
     """`played(id, status, *stages)`: an execution that stands there."""
 
     def play(ident: str, status: str, *stages: dict[str, Any]) -> Execution:
-        execution = Execution(new_body(ident, {"id": "c", "application": "a", "name": "n", "stages": stages}, {}, 0))
+        execution = Execution(
+            new_body(ident, {"id": "c", "application": "a", "name": "n", "stages": stages}, {}, "fairlead", 0)
+        )
         execution.body["status"] = status
         for made, said in zip(execution.body["stages"], stages, strict=True):
             made.update(status=said["status"])

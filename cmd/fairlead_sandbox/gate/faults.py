@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     EMPTY_BODY = "empty_body"  # 200 and nothing
     LATE_READS = "late_reads"  # [reads] of each new execution do not find it
     UNKNOWN_STATUS = "unknown_status"  # [status]
+    REPEATED_MATCHES = "repeated_matches"  # [repeats: 10] of each match of a search, as of Orca on Redis
     # in an execution
     NOT_STARTED = "not_started"  # [seconds] before it starts
     TERMINAL_AT_ONCE = "terminal_at_once"  # 202, and the execution is TERMINAL

@@ -276,6 +276,10 @@ class Naive:
         answer.raise_for_status()
         return str(answer.json()["status"])
 
+    def found(self, event_id: str) -> list[str]:
+        where = f"{self.side.gate.url}/applications/{self.side.application}/executions/search"
+        return [one["id"] for one in requests.get(where, params={"eventId": event_id}, timeout=10).json()]
+
     def cancel(self, ref: str) -> bool:
         return requests.put(f"{self.side.gate.url}{ref}/cancel", timeout=10).ok
 

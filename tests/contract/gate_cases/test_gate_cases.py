@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
@@ -318,7 +318,7 @@ def test_a_paused_execution_is_under_way(make_side: Callable[..., Any], fairlead
 def test_a_second_page_of_a_search_is_empty_though_there_is_more(
     make_side: Callable[..., Any], fairlead: Any, naive: Any
 ) -> None:
-    """Orca stops collecting at `size` matches, and cuts from `startIndex` afterwards."""
+    """Orca stops collecting once a page of twice the size has `size` matches, and cuts from `startIndex` afterwards."""
     ours = make_side()
     for number in range(25):
         ours.post(NEW, correlationId=f"fairlead:main:prod/x:{number}")
@@ -332,8 +332,41 @@ def test_a_second_page_of_a_search_is_empty_though_there_is_more(
     assert 25 == len(found)
 
     where = f"{ours.gate.url}/applications/{ours.application}/executions/search"
-    pages = [requests.get(where, params={"startIndex": at, "size": 10}, timeout=10).json() for at in (0, 10)]
-    assert [10, 0] == [len(page) for page in pages]  # it takes ten for all
+    pages = [requests.get(where, params={"startIndex": at, "size": 10}, timeout=10).json() for at in (0, 10, 20)]
+    assert [10, 10, 0] == [len(page) for page in pages]  # it takes twenty for all
+
+
+def test_a_search_that_names_one_execution_many_times(make_side: Callable[..., Any], fairlead: Any, naive: Any) -> None:
+    """So Orca does on Redis: it reads the same page again, until it has as many matches as were asked for."""
+    ours, theirs = make_side(), make_side()
+    ours.gate.faults.on("repeated_matches", repeats=10)
+    ours.gate.faults.on("drop_after_accepting", times=1)
+
+    assert ("success", 1, NEW) == fairlead(ours).deploy()
+    assert ["SUCCEEDED"] == ours.statuses
+
+    sure = naive(theirs, {"eventId": "e-1"})
+    ref = sure.started()
+    for double in sure.found("e-1")[1:]:  # it keeps one of each
+        sure.cancel(f"/pipelines/{double}")
+
+    assert "failed" == sure.follow(ref)
+
+
+def test_a_search_is_for_more_than_orca_can_have_built_since(
+    make_side: Callable[..., Any], fairlead: Any, naive: Any
+) -> None:
+    """On Redis a search reads without end while the span of time holds twice as many as are asked for."""
+    ours = make_side()
+    client = fairlead(ours)
+    client.start(client.intent())
+
+    where = f"/applications/{ours.application}/executions/search"
+    (asked,) = ours.gate.access_log.entries(path_prefix=where)
+    since = datetime.fromtimestamp(int(asked["query"]["triggerTimeStartBoundary"]) / 1000, UTC)
+
+    assert int(asked["query"]["size"]) >= 2000
+    assert client.clock.now() - since < timedelta(hours=2)
 
 
 def test_the_number_of_a_server_group_begins_again_after_999(

@@ -75,6 +75,34 @@ def test_a_nested_pipelines_failure_is_told_or_leads_to_it(failed: dict[str, Any
     assert (error["details"]["errors"][0] if error else "", child) == (seen.error, seen.child)
 
 
+@pytest.mark.parametrize(
+    ("failed", "error"),
+    [
+        (
+            stage("manualJudgment", "Approve", "TERMINAL", judgmentStatus="Stop", lastModifiedBy="ada@example.com"),
+            'ada@example.com stopped it at the manual judgment "Approve"',
+        ),
+        (
+            stage("webhook", "Tell", "TERMINAL", webhook={"error": "Error to https://x.example.com/y, 404."}),
+            "Error to [url]",
+        ),
+        (stage("checkPreconditions", "Guard", "TERMINAL", context={"failureMessage": "too many"}), "too many"),
+        (
+            stage("kayentaCanary", "Canary", "TERMINAL", canaryScoreMessage="Final canary score 40.0 is below ..."),
+            "Final canary score 40.0 is below ...",
+        ),
+    ],
+)
+def test_stages_without_an_exception_say_why_they_failed(failed: dict[str, Any], error: str) -> None:
+    assert execution(failed, status="TERMINAL").error.startswith(error)
+
+
+def test_where_nothing_is_said_the_stage_has_a_name() -> None:
+    child = {**stage("checkPreconditions", "Check", "TERMINAL"), "parentStageId": "01"}
+
+    assert 'stage "Guard" ended TERMINAL' == execution(stage("x", "Guard", "TERMINAL"), child, status="TERMINAL").failed
+
+
 def test_a_body_of_another_version_is_read_as_far_as_it_is_understood() -> None:
     body = execution(stage("manualJudgment", "Approve")).as_body()
 

@@ -189,6 +189,12 @@ def test_our_own_cancel_is_an_abort_even_when_it_was_forgotten(made: SimpleNames
     assert outcome.phase is Phase.ABORTED
 
 
+def test_a_failure_without_a_word_names_its_stage(made: SimpleNamespace) -> None:
+    outcome = check(made, found(made, "TERMINAL", failed='stage "Guard" ended TERMINAL'))
+
+    assert 'stage "Guard" ended TERMINAL (execution 01ABC ended TERMINAL)' == outcome.message
+
+
 def test_what_an_execution_waits_for_is_told_and_ends_with_it(made: SimpleNamespace) -> None:
     waits = 'waits for a manual judgment "Approve" in Spinnaker'
     outcome = check(made, found(made, "RUNNING", waits=waits))
