@@ -155,7 +155,8 @@ def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
 
 def pipelines_of(settings: SpinnakerSettings) -> tuple[str, ...]:
     """Every pipeline that acts on the fleet, as the settings write it."""
-    return (settings.pipeline, *([settings.before.pipeline] if settings.before is not None else []))
+    others = (settings.before, settings.rollback)
+    return (settings.pipeline, *(one.pipeline for one in others if one is not None))
 
 
 def waves_of(fleet: Fleet, settings: SpinnakerSettings) -> tuple[Wave, ...]:
