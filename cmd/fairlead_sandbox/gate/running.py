@@ -125,9 +125,14 @@ def _create_server_group(
         image_id = cluster.get("amiName") or cluster.get("imageId") or _baked(execution, region)
         child["context"]["imageId"] = image_id
         yield from strategies.deploy(site, cluster, region, image_id, made)
-    except (StageFailed, ClientError, BotoCoreError) as error:
+    except StageFailed as error:
         _fail(child, error, site, operation="createServerGroup")
-        raise
+        raise StageFailed from error
+    except (ClientError, BotoCoreError) as error:
+        failed = {"type": "EXCEPTION", "operation": "createServerGroup", "message": str(error)}
+        child["context"]["kato.tasks"] = [{"status": {"completed": True, "failed": True}, "exception": failed}]
+        mark(child, failure_status(parent["context"]), milliseconds(site))
+        raise StageFailed from error  # the words of Clouddriver stand nowhere else
     mark(child, "SUCCEEDED", milliseconds(site))
 
 

@@ -104,8 +104,10 @@ def _compiled() -> str:
                 *("compile", "dependency:build-classpath"),
             ]
         )
+        if "COMPILATION" in said:
+            raise RuntimeError(f"the engine's own sources do not compile: mvn -f {SOURCE / 'pom.xml'} compile")
         if said:
-            raise Missing(f"Maven could not fetch or compile the engine: {said}")
+            raise Missing(f"Maven could not fetch Orca's libraries: {said}")
         (folder / "fetched").rename(path)
     return f"{folder / 'classes'}:{path.read_text().strip()}"
 
