@@ -27,11 +27,14 @@ class Called(NamedTuple):
 
 
 def called_by(fleet: Fleet) -> Iterator[Called]:
-    """Every pipeline that the fleet calls: one, or one a region."""
-    settings = settings_of(fleet)
+    """Every pipeline that the fleet calls: one, or one a region; and those that go back."""
+    settings, rollback = settings_of(fleet), settings_of(fleet).rollback
     for region in unit_ids(fleet, settings):
-        names = (filled(settings.application, fleet, region), filled(settings.pipeline, fleet, region))
-        yield Called(*names, tuple(sorted(settings.parameters.values())))
+        application = filled(settings.application, fleet, region)
+        yield Called(application, filled(settings.pipeline, fleet, region), tuple(sorted(settings.parameters.values())))
+        if rollback is not None:
+            back = filled(rollback.pipeline, fleet, region)
+            yield Called(application, back, tuple(sorted(rollback.parameters.values())))
 
 
 class GateLook:
