@@ -7,17 +7,21 @@ Fairlead started for another one is not foreign.
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from adapters.gate.client import Gate
 from adapters.gate.errors import redacted
-from adapters.gate.executions import moment
+from adapters.gate.executions import moment, of_body
 from adapters.gate.settings import filled, pipelines_of, settings_of, unit_ids
-from desired_state.model import Fleet
+from desired_state.model import Fleet, FleetName
+from reconciler.ports import Clock
+from reconciler.work import Outcome
 
 FOREIGN = "foreign"
 OURS = "fairlead:"  # what every key of ours begins with, and so every correlation id
+EVERY = timedelta(seconds=30)  # between two looks while an execution of ours runs
 NAMED = 60  # characters of someone else's words
 NOBODY = frozenset({"", "anonymous", "[anonymous]"})
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -32,6 +36,40 @@ def read_foreign(gate: Gate, fleet: Fleet, keys: Collection[str], since: datetim
             if {raw.get("name"), raw.get("pipelineConfigId")} & names and _is_foreign(raw, fleet, keys):
                 found[str(raw["id"])] = raw
     return sorted(map(_body, found.values()), key=lambda body: (body["began"] or 0, body["id"]))
+
+
+class Looks:
+    """Looks for what is foreign to many fleets; of one whose own work is running, only now and then."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._last: dict[FleetName, tuple[float, list[dict[str, Any]]]] = {}
+
+    def look(
+        self, gate: Gate, fleet: Fleet, keys: Collection[str], since: datetime, *, running: bool
+    ) -> list[dict[str, Any]]:
+        """As `read_foreign`; while our own is `running` nothing is started, so the last answer serves for a while."""
+        now = self._clock.monotonic()
+        with self._lock:
+            at, known = self._last.get(fleet.name, (0.0, []))
+            fresh = running and fleet.name in self._last and now - at < EVERY.total_seconds()
+        if fresh:
+            return known
+        found = read_foreign(gate, fleet, keys, since)
+        with self._lock:
+            if running:
+                self._last[fleet.name] = (now, found)
+            else:
+                self._last.pop(fleet.name, None)
+        return found
+
+
+def all_run(work: Sequence[Outcome], bodies: Mapping[str, Any]) -> bool:
+    """There is work, and all of it is seen running: nothing will be started in this pass."""
+    seen = [bodies.get(outcome.intent.key, {}) for outcome in work if not outcome.phase.ended]
+    executions = [of_body(body) for body in seen]
+    return bool(executions) and all(one is not None and not one.complete for one in executions)
 
 
 def told(foreign: Sequence[Mapping[str, Any]]) -> str:

@@ -103,6 +103,18 @@ def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
     assert Phase.RUNNING is rig.deployer.check(outcome, snapshots, rig.clock.now()).phase
 
 
+def test_while_ours_runs_others_are_looked_for_only_now_and_then(rig: Any) -> None:
+    fleet, outcome = rig.fleet(), rig.start(rig.intent())
+    for _ in range(3):
+        foreign(rig, fleet, (outcome,))
+    paths = [each["path"] for each in rig.gate.access_log.entries() if "statuses" in each["query"]]
+    assert 1 == len(paths)
+
+    rig.until_ended(outcome)
+    begin(rig)
+    assert "a.person@example.com" in foreign(rig, fleet)
+
+
 def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(rig: Any) -> None:
     rig.gate.faults.on("unavailable")
 
