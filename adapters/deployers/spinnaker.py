@@ -257,8 +257,8 @@ class Spinnaker:
         known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
         try:
             keys = {outcome.intent.key for outcome in work}
-            since, running = now - LOOK_BACK, all_run(work, known.body)
-            foreign = self._looks.look(self._gate(fleet), fleet, keys, since, running=running)
+            running = all_run(work, known.body)
+            foreign = self._looks.look(self._gate(fleet), fleet, keys, running=running)
         except GateRefused:
             return read
         except GateTrouble:

@@ -26,8 +26,9 @@ def foreign(rig: Any, fleet: Any = None, work: tuple[Outcome, ...] = ()) -> str:
 
 def test_nothing_is_foreign_where_nothing_runs(rig: Any) -> None:
     assert "" == foreign(rig)
-    (search,) = rig.gate.access_log.entries(path_prefix="/applications/checkout/executions/search")
-    assert "RUNNING" in search["query"]["statuses"].split(",")
+    (asked,) = [each for each in rig.gate.access_log.entries() if "statuses" in each["query"]]
+    assert "/executions" == asked["path"]  # not a search by trigger, which Orca on Redis may never end
+    assert "RUNNING" in asked["query"]["statuses"].split(",")
 
 
 def test_the_sentence_names_who_started_what_and_when_until_it_is_over(rig: Any) -> None:
@@ -43,21 +44,22 @@ def test_the_sentence_names_who_started_what_and_when_until_it_is_over(rig: Any)
     assert "" == foreign(rig)
 
 
-@pytest.mark.parametrize(
-    ("trigger", "who"),
-    [
-        ({"type": "cron", "user": "[anonymous]"}, "a cron trigger started"),
-        ({"type": "git", "user": "a.person"}, "a git trigger (a.person) started"),
-        ({"user": "anonymous"}, "someone started"),
-        ({"user": "a\x1b[31m\nperson http://deck.internal/x"}, "a [31m person [url] started"),
-        ({"user": "p" * 500}, f"{'p' * 57}... started"),
-        ({"correlationId": "ci:1234"}, "a.person@example.com started"),
-    ],
+TRIGGERS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"type": "cron", "user": "[anonymous]"}, "a cron trigger started"),
+    ({"type": "git", "user": "a.person"}, "a git trigger (a.person) started"),
+    ({"user": "anonymous"}, "someone started"),
+    ({"user": "a\x1b[31m\nperson http://deck.internal/x"}, "a [31m person [url] started"),
+    ({"user": "p" * 500}, f"{'p' * 57}... started"),
+    ({"correlationId": "ci:1234"}, "a.person@example.com started"),
 )
-def test_triggers_of_every_kind_are_told_in_plain_words(rig: Any, trigger: dict[str, Any], who: str) -> None:
-    begin(rig, **trigger)
 
-    assert foreign(rig).startswith(who)
+
+def test_triggers_of_every_kind_are_told_in_plain_words(rig: Any) -> None:
+    for trigger, who in TRIGGERS:
+        execution = rig.gate.executions.get(begin(rig, **trigger))
+
+        assert foreign(rig).startswith(who)
+        execution.finish("CANCELED", 0)
 
 
 def test_two_pipelines_of_a_fleet_are_both_looked_at_and_others_are_not(rig: Any) -> None:
