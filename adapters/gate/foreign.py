@@ -106,7 +106,8 @@ def _pipelines(fleet: Fleet) -> dict[str, set[str]]:
 
 
 def _is_foreign(raw: Mapping[str, Any], fleet: Fleet, keys: Collection[str]) -> bool:
-    """Of Fairlead's own, only another's work on this very fleet, or what nobody follows any more.
+    """Of Fairlead's own, only work on this very fleet that is not followed here: another installation's, what was never
+    seen to start and did, or what ended and was restarted in Deck.
 
     What is told a suspended region, and so acts on none of the others, stands in nobody's way.
     """
@@ -135,7 +136,7 @@ def _who(raw: Mapping[str, Any]) -> str:
     """`a.person@example.com`, `a cron trigger`, `a git trigger (a.person)`."""
     trigger = _map(raw.get("trigger"))
     if str(trigger.get("correlationId") or "").startswith(OURS):
-        return "another Fairlead, or a life of this one that it forgot,"
+        return "another Fairlead or a restart"
     users = (_line(trigger.get("user")), _line(_map(raw.get("authentication")).get("user")))
     user = next((each for each in users if each not in NOBODY), "")
     kind = _line(trigger.get("type")) or "manual"
