@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test heavy long soak bench check schemas agent clean
+.PHONY: help install demo test test-spinnaker heavy long soak bench check schemas agent clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
 	@echo "make test     run the tests, some at once (ARGS='-n0 -k word': as you like)"
+	@echo "make test-spinnaker  the contract of Spinnaker's Gate: the sandbox beside Orca's real engine (a JDK 17, Maven)"
 	@echo "make heavy    the tests that need minutes and the whole machine (replicas on PostgreSQL that die and come back)"
 	@echo "make long     all that takes longer still: stories with many hosts, 5,000 histories, upgrades, a Debian root, a minute of soak"
 	@echo "make soak     random faults for MINUTES=30, then everything must be as Git says (SEED=..., LOG=a folder to keep)"
@@ -36,6 +37,9 @@ demo: install
 
 test: install
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-spinnaker: install
+	@$(BIN)/python -m tests.contract.spinnaker.servers $(ARGS)
 
 heavy: install
 	@$(BIN)/pytest -m heavy $(ARGS)

@@ -158,6 +158,7 @@ class Fleet:
     suspension: Suspension | None = None
     freezes: tuple[Freeze, ...] = ()
     regional: tuple[Suspension, ...] = ()  # those of some regions; `suspension` is of all
+    bakes: Environment | None = None  # of this service, the first that a version comes to; None: the fleet's own
 
     @property
     def asleep(self) -> Mapping[str, Suspension]:

@@ -73,6 +73,10 @@ def _again(seen: Seen, tree: Tree, sources: Sources, name: FleetName) -> Fleet |
     assembled = sources.assembled(tree, name, service)
     if assembled.fleet is None or assembled.findings:
         return None
-    if last.suspension is None and not last.freezes and not last.regional:
-        return assembled.fleet
-    return replace(assembled.fleet, suspension=last.suspension, freezes=last.freezes, regional=last.regional)
+    return replace(
+        assembled.fleet,
+        suspension=last.suspension,
+        freezes=last.freezes,
+        regional=last.regional,
+        bakes=last.bakes,
+    )

@@ -165,6 +165,13 @@ class Sources:
                 told = f'did you mean "{right}"?' if right else f"fairlead.yaml lists {', '.join(known)}"
                 yield Finding(at, f'unknown environment "{shown(name)}"; {told}')
 
+    def environment(self, tree: Tree, name: str) -> Environment:
+        """An environment by itself; without account and regions where its file is missing or cannot be read."""
+        checked = self.checked(tree, environment_path(name))
+        if checked is None or not isinstance(checked.value, EnvironmentFile):
+            return Environment(name=name, account="", regions=())
+        return self._environment(tree, name)
+
     def _environment(self, tree: Tree, name: str) -> Environment:
         file = self._value(tree, environment_path(name), EnvironmentFile)
         return Environment(

@@ -13,7 +13,7 @@ from desired_state.assemble import Assembled
 from desired_state.documents import Finding, Position
 from desired_state.formats import EnvironmentFile, FairleadFile, FreezeFile, SuspendFile
 from desired_state.layout import ROOT, Kind, Place, environment_path, fleet_path, place, service_path, suspend_path
-from desired_state.model import DesiredState, Fleet, FleetName, Freeze, Problem, Severity, Suspension
+from desired_state.model import DesiredState, Environment, Fleet, FleetName, Freeze, Problem, Severity, Suspension
 from desired_state.problems import nearest
 from desired_state.resume import Seen
 from desired_state.sources import Sources
@@ -257,14 +257,26 @@ class _Survey:
     def _finished(self, fleets: dict[FleetName, Fleet]) -> Iterator[tuple[FleetName, Fleet]]:
         """The fleets by name, each with what suspends or freezes it."""
         freezes = list(self._freezes())
+        bakers = self._bakers()
         for name in sorted(fleets):
             fleet = fleets[name]
             suspension = self._suspension(fleet) if self._suspends else None
             regional = tuple(self._suspensions(fleet, whole=False)) if self._suspends else ()
             matching = tuple(freeze for freeze in freezes if _freezes(freeze, fleet))
-            if suspension is not None or matching or regional:
-                fleet = replace(fleet, suspension=suspension, freezes=matching, regional=regional)
+            bakes = bakers.get(fleet.service)
+            bakes = None if bakes is None or bakes.name == fleet.environment.name else bakes
+            if suspension is not None or matching or regional or bakes is not None:
+                fleet = replace(fleet, suspension=suspension, freezes=matching, regional=regional, bakes=bakes)
             yield name, fleet
+
+    def _bakers(self) -> dict[str, Environment]:
+        """By service, the environment that a version comes to first. Broken fleets count: nobody takes their place."""
+        found: dict[str, Environment] = {}
+        for environment in self._listed():
+            known = self._sources.environment(self._tree, environment)
+            for name in self._by_environment.get(environment, ()):
+                found.setdefault(self._service_of[name], known)
+        return found
 
     def _freezes(self) -> Iterator[Freeze]:
         for path, found in sorted(self._places.items()):

@@ -25,7 +25,8 @@ UNWATCHED = timedelta(minutes=5)  # a controller that looks so late was away: it
 OF_ITS_OWN = frozenset(
     {Reason.PROGRESSING, Reason.ABORTING, Reason.SOAKING, Reason.BACKING_OFF, Reason.MAX_UNAVAILABLE}
 )
-UNSEEN = frozenset({Reason.OBSERVATION_FAILED, Reason.AWAITING_OBSERVATION})  # nothing is known of how far it is
+# nothing is known of how far it is
+UNSEEN = frozenset({Reason.OBSERVATION_FAILED, Reason.GATE_UNREACHABLE, Reason.AWAITING_OBSERVATION})
 
 
 def stand_still(memory: Memory, hold: Hold, now: datetime) -> Memory:

@@ -21,6 +21,7 @@ from reconciler.work import Hold, Kind, Outcome, Phase
 Guard = Callable[[Situation], Hold | None]
 
 PATIENCE = timedelta(minutes=1)  # a read that fails for no longer is not told as an error: it is tried again
+LOOK_FAILED = frozenset({Reason.OBSERVATION_FAILED, Reason.GATE_UNREACHABLE})
 REPAIRS_A_DAY = 3  # the next one of the same unit and component is held: two tools are fighting
 
 
@@ -44,7 +45,7 @@ def unreadable(situation: Situation) -> Hold | None:
     """Nothing is concluded from what could not be read. An error is loud: one slow answer would be, for every fleet."""
     if situation.trouble:
         lasts = failing_for(situation) >= PATIENCE
-        return Hold(reason=Reason.OBSERVATION_FAILED, message=situation.trouble, error=lasts)
+        return Hold(reason=situation.trouble_reason, message=situation.trouble, error=lasts)
     if situation.observed.missing:
         missing = ", ".join(situation.observed.missing)
         return Hold(reason=Reason.AWAITING_OBSERVATION, message=f"waiting for the first read of {missing}")
@@ -54,7 +55,7 @@ def unreadable(situation: Situation) -> Hold | None:
 def failing_for(situation: Situation) -> timedelta:
     """For how long every look at the fleet has failed."""
     before = situation.record.memory.status.condition(ConditionType.READY)
-    failing = before is not None and before.reason is Reason.OBSERVATION_FAILED
+    failing = before is not None and before.reason in LOOK_FAILED
     return situation.now - before.since if before is not None and failing else timedelta(0)
 
 
@@ -233,9 +234,19 @@ def backing_off(situation: Situation) -> Hold | None:
     rollout = situation.memory.rollout
     if rollout is None or rollout.retry_at is None or rollout.retry_at <= situation.now:
         return None
+    if rollout.lacking:
+        return Hold(reason=Reason.IMAGE_MISSING, message=rollout.lacking, until=rollout.retry_at)
     tries = max(rollout.failures.values(), default=0) + rollout.setbacks
     message = f"attempt {tries} failed; the next one is at {_second(rollout.retry_at)}"
     return Hold(reason=Reason.BACKING_OFF, message=message, until=rollout.retry_at)
+
+
+def out_of_reach(situation: Situation) -> Hold | None:
+    """What starts and ends things there does not answer: nothing is even intended until it does."""
+    if not situation.observed.out_of_reach:
+        return None
+    lasts = failing_for(situation) >= PATIENCE
+    return Hold(reason=Reason.GATE_UNREACHABLE, message=situation.observed.out_of_reach, error=lasts)
 
 
 def max_unavailable(situation: Situation) -> Hold | None:
@@ -269,6 +280,7 @@ GUARDS: Sequence[Guard] = (
     in_flight,
     soaking,
     backing_off,
+    out_of_reach,
     max_unavailable,
 )
 
@@ -298,6 +310,12 @@ def kind_of(situation: Situation) -> Kind:
         return Kind.HEAL
     back = setting is not None and bool(setting.reverts) and is_proven(memory, situation.desired)
     return Kind.REVERT if back else Kind.DEPLOY
+
+
+def goes_back(situation: Situation) -> bool:
+    """Whether what is to be done brings back what ran well: it goes before everything else."""
+    setting = situation.record.setting
+    return kind_of(situation) in {Kind.ROLLBACK, Kind.REVERT} or (setting is not None and bool(setting.reverts))
 
 
 def doomed(situation: Situation) -> tuple[Outcome, ...]:

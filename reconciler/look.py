@@ -30,7 +30,15 @@ def look(record: Record, fleet: Fleet, world: World) -> Sight:
         elsewhere = _look_elsewhere(record, fleet, world)
     except Unreadable as trouble:
         nothing = Observed(units=())
-        return Sight(record=record, snapshots={}, observed=nothing, work=record.work, trouble=str(trouble))
+        return Sight(
+            record=record,
+            snapshots={},
+            observed=nothing,
+            work=record.work,
+            trouble=str(trouble),
+            reason=trouble.reason,
+            retry_in=trouble.retry_in,
+        )
     now = world.clock.now()
     work = tuple(
         world.deployers[outcome.intent.fleet.deploy_type].check(

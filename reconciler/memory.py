@@ -48,6 +48,8 @@ class Rollout:
     reached: int = 0  # the most units that were at the release and healthy at once
     idle: timedelta = timedelta(0)  # without progress, before `idle_since`
     idle_since: datetime | None = None  # the clock of the deadline runs since then; None: it stands
+    lacking: str = ""  # what the last setback waits for, as a sentence; empty: it was another kind of setback
+    notes: Mapping[UnitId, str] = field(default_factory=dict)  # of the work that succeeded: see `Outcome.note`
 
     @property
     def failing(self) -> bool:
@@ -67,6 +69,7 @@ class Finished:
     took: timedelta | None  # None: it was there already
     at: datetime
     behind: int = 0  # units that are not
+    note: str = ""  # how it came about: "as ami-0abc baked in staging", "by enabling v041 (+1)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,7 @@ class Status:
     reason: Reason = Reason.UNKNOWN
     message: str = ""
     until: datetime | None = None
+    leftovers: tuple[str, ...] = ()  # what of earlier deploys still stands, as sentences
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """The condition of that type, or None where it is absent."""

@@ -48,9 +48,12 @@ class Observed:
     upkeep: bool = (
         False  # what the deployer keeps in the world for this fleet is to be renewed soon: a pass is called for
     )
+    out_of_reach: str = ""  # why nothing can be started or ended there now, as a sentence, though the units were read
+    retry_in: timedelta | None = None  # when that may be over
     joining: tuple[Unit, ...] = ()  # they boot and serve nobody yet, and run the last good release by themselves
     aside: tuple[Unit, ...] = ()  # in suspended regions: shown, and otherwise left alone
     foreign: str = ""  # what somebody else has under way on this fleet, as a sentence; empty: nothing
+    leftovers: tuple[str, ...] = ()  # what of earlier deploys still stands, as sentences; never a reason to act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from reconciler.observed import UnitId
 from reconciler.pacing import next_units, repeatable
 from reconciler.reasons import Reason
 from reconciler.record import Situation
-from reconciler.rests import resting
+from reconciler.rests import resting, tries_of
 from reconciler.standing import standing_of
 from reconciler.work import BEFORE, Hold, Intent, Kind, Outcome, Phase, Plan
 
@@ -163,4 +163,5 @@ def make_intent(
         settle_at=situation.now + pace.settle,
         deadline=situation.now + pace.deadline,
         starts=1,
+        failed=rollout.failures.get(unit, 0) + tries_of(memory, rollout.release, unit),
     )

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from desired_state.model import DesiredState, Fleet, FleetName, Revision, Setting, Sha
 from reconciler.observed import Observed, Snapshots, Wave
+from reconciler.reasons import Reason
 from reconciler.record import Ask, CommitStatus, Event, Pass, Record
 from reconciler.work import Before, Intent, Outcome, Standing
 
@@ -121,7 +122,13 @@ class Deployer(Protocol):
 
 
 class Unreadable(Exception):
-    """A read that a decision needs did not come; the message is a sentence that names the fix."""
+    """A read that a decision needs did not come; the message is a sentence that names the fix.
+
+    `reason` is what a fleet is held for by it. `retry_in`: when asking again may help, where that is known.
+    """
+
+    reason: Reason = Reason.OBSERVATION_FAILED
+    retry_in: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     GATE_UNREACHABLE = "GateUnreachable"
     EXECUTION_SUPERSEDED = "ExecutionSuperseded"
     EXECUTION_STUCK = "ExecutionStuck"
+    IMAGE_MISSING = "ImageMissing"  # the environment that bakes has no image of the version here yet
 
     @classmethod
     def _missing_(cls, value: object) -> "Reason | None":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -91,6 +91,8 @@ class Situation:
     observe_only: bool = False
     lacks: str = ""  # what keeps the deployer from acting at all, as a sentence; then the fleet is only observed
     before: Before | None = None  # the step that the release in work has before its first wave
+    trouble_reason: Reason = Reason.OBSERVATION_FAILED
+    retry_in: timedelta | None = None  # when another look may find the other system there again
 
     @property
     def in_flight(self) -> tuple[Outcome, ...]:

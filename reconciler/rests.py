@@ -65,6 +65,12 @@ def resting(memory: Memory, release: Release | None, now: datetime) -> frozenset
     return frozenset(entry.unit for entry in memory.rests if entry.target_digest == digest and now < entry.until)
 
 
+def tries_of(memory: Memory, release: Release, unit: UnitId) -> int:
+    """How often the unit could not be healed to that release."""
+    known = (entry for entry in memory.rests if (entry.unit, entry.target_digest) == (unit, release.target_digest))
+    return next((entry.tries for entry in known), 0)
+
+
 def left_behind_text(memory: Memory, target: Release | None, units: Sequence[Unit]) -> str:
     """`2.3.1 on 11/12 units; i-0a failed and is left behind (1 allowed): why`.
 

@@ -21,6 +21,8 @@ PROVEN_KEPT = 10
 PREPARED_KEPT = 20
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_CAP = timedelta(minutes=5)
+HALVES = 10  # attempts in a row that do a part each; more of them are somebody who undoes it
+LACKING_CAP = timedelta(minutes=1)  # between looks for an image: nothing is tried that could fail
 
 
 def backoff(failures: int, seed: str) -> timedelta:
@@ -45,7 +47,8 @@ def count(memory: Memory, ended: Iterable[Outcome], desired: Release, now: datet
         if rollout is None or outcome.intent.fleet.target_digest != rollout.release.target_digest:
             continue
         if outcome.phase is Phase.SUCCEEDED:
-            memory = replace(memory, rollout=replace(rollout, setbacks=0))
+            notes = {**rollout.notes, outcome.intent.unit: outcome.note}
+            memory = replace(memory, rollout=replace(rollout, setbacks=0, lacking="", notes=notes))
         elif outcome.phase is Phase.FAILED:
             memory = _count_failure(memory, rollout, outcome, desired, now)
         elif outcome.phase is Phase.ABORTED:
@@ -61,17 +64,26 @@ def _count_failure(memory: Memory, rollout: Rollout, outcome: Outcome, desired: 
     if outcome.failure is Failure.REFUSED or reason in NEEDS_A_PERSON:
         return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
     if outcome.failure is Failure.TRANSIENT:
-        setbacks = rollout.setbacks + 1
-        wait = backoff(setbacks, outcome.intent.key)
-        return replace(memory, rollout=replace(rollout, setbacks=setbacks, retry_at=now + wait))
+        return replace(memory, rollout=_set_back(rollout, outcome, reason, now))
     unit = outcome.intent.unit
     failed = rollout.failures.get(unit, 0) + 1
-    rollout = replace(rollout, failures={**rollout.failures, unit: failed})
+    rollout = replace(rollout, failures={**rollout.failures, unit: failed}, lacking="")
     if failed > rollout.release.fleet.policy.retries:
         if outcome.intent.is_before:  # no unit that could be left behind
             return quarantine(memory, rollout.release, desired, reason=reason, message=outcome.message, now=now)
         return replace(memory, rollout=give_up(rollout, unit, reason, outcome.message, now))
     return replace(memory, rollout=replace(rollout, retry_at=now + backoff(failed, outcome.intent.key)))
+
+
+def _set_back(rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime) -> Rollout:
+    """The road failed, not the target. Where half the way is done the rest follows at once, but not for ever."""
+    setbacks = rollout.setbacks + 1
+    if reason is Reason.ROLLING_BACK and setbacks <= HALVES:
+        return replace(rollout, setbacks=setbacks)
+    wait, lacking = backoff(setbacks, outcome.intent.key), ""
+    if reason is Reason.IMAGE_MISSING:
+        wait, lacking = min(wait, LACKING_CAP), outcome.message
+    return replace(rollout, setbacks=setbacks, retry_at=now + wait, lacking=lacking)
 
 
 def _reason_of(outcome: Outcome) -> Reason:
@@ -208,6 +220,7 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         took=now - rollout.started_at,
         at=now,
         behind=len(observed.units) + len(observed.aside) - well,
+        note=_note(rollout),
     )
     for entry in rollout.left_behind:
         allowed = 0 if rollout.kind is Kind.ROLLBACK else max(entry.allowed, tolerated)
@@ -216,6 +229,12 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
     deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
     memory = replace(memory, unreached=unreached(observed, rollout.release), rollout=None, preemptions=0)
     return _with_good(memory, finished, good, deployed=deployed)
+
+
+def _note(rollout: Rollout) -> str:
+    """How the first unit with anything to tell came to it, and how many came to it in another way of that kind."""
+    notes = list(dict.fromkeys(note for _, note in sorted(rollout.notes.items()) if note))
+    return f"{notes[0]} (+{len(notes) - 1})" if len(notes) > 1 else "".join(notes)
 
 
 def _with_good(memory: Memory, finished: Finished, good: Release | None, *, deployed: bool) -> Memory:

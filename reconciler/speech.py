@@ -135,7 +135,8 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
         return f"healing drift: {describe_drift(situation)}" if situation.drift else f"healing drift: {where}"
     verbs = {Kind.ROLLBACK: "rolling back", Kind.REVERT: "going back"}
     verb = verbs.get(rollout.kind, f"wave {rollout.wave}/{max(len(situation.waves), rollout.wave)}")
-    return f"{verb}: {where}"
+    waits = next((f"; {outcome.waits}" for outcome in situation.in_flight if outcome.waits), "")
+    return f"{verb}: {where}{waits}"
 
 
 def _there(situation: Situation, release: Release) -> str:
@@ -169,18 +170,18 @@ def success_text(situation: Situation, memory: Memory) -> str:
         return f"{_version(situation)} for whoever comes: no unit runs, which is allowed"
     finished = _finished_here(situation, memory)
     if finished is not None and finished.kind is Kind.HEAL:
-        return f"{_where(situation)}; drift healed{_in(finished)}"
+        return f"{_where(situation, finished)}; drift healed{_in(finished)}"
     reverts = situation.record.setting.reverts if situation.record.setting else ()
     if reverts:
         return _back_text(situation, finished, f"reverts {_shorts(reverts)}")
-    return f"{_where(situation)}{_took(finished)}"
+    return f"{_where(situation, finished)}{_took(finished)}"
 
 
 def _back_text(situation: Situation, finished: Finished | None, why: str) -> str:
     """A revert goes back to what was good here; a revert of a revert rolls out what was not, and says so."""
     forward = finished is not None and finished.kind is Kind.DEPLOY and finished.took is not None
     verb = "" if forward else "rolled back to "
-    return f"{verb}{_version(situation)} ({why}) on {_units(situation)}{_took(finished)}"
+    return f"{verb}{_version(situation)}{_noted(finished)} ({why}) on {_units(situation)}{_took(finished)}"
 
 
 def failure_text(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> str:
@@ -197,7 +198,7 @@ def _consequence(situation: Situation, memory: Memory, hold: Hold | None) -> str
     if memory.rollout is not None or situation.drift:
         return f"; rolling back to {target.fleet.version}"
     finished = _finished_here(situation, memory)
-    return f"; rolled back to {target.fleet.version} on {_units(situation)}{_in(finished)}"
+    return f"; rolled back to {target.fleet.version}{_noted(finished)} on {_units(situation)}{_in(finished)}"
 
 
 def _why_not_back(situation: Situation, memory: Memory) -> str:
@@ -282,8 +283,13 @@ def _units(situation: Situation) -> str:
     return _there(situation, situation.target or situation.desired)
 
 
-def _where(situation: Situation) -> str:
-    return f"{_version(situation)} on {_units(situation)}"
+def _where(situation: Situation, finished: Finished | None) -> str:
+    return f"{_version(situation)}{_noted(finished)} on {_units(situation)}"
+
+
+def _noted(finished: Finished | None) -> str:
+    """` as ami-0abc baked in staging`, ` by enabling v041`: how it came about, where there is anything to tell."""
+    return f" {finished.note}" if finished is not None and finished.note else ""
 
 
 def _took(finished: Finished | None) -> str:

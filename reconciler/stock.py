@@ -14,6 +14,7 @@ from reconciler.observed import Observed, Snapshots, Wave
 from reconciler.pacing import by_urgency
 from reconciler.ports import Deployer
 from reconciler.quarantine import choose_target, lift
+from reconciler.reasons import Reason
 from reconciler.record import Record, Situation
 from reconciler.rests import well_again, without_the_gone
 from reconciler.rollout import advance, count, make_room, settle_in_sync, take_over
@@ -34,6 +35,8 @@ class Sight:
     work: tuple[Outcome, ...]
     trouble: str = ""
     elsewhere: Mapping[Digest, Snapshots] = field(default_factory=dict)  # by the identity of work that runs elsewhere
+    reason: Reason = Reason.OBSERVATION_FAILED  # of the trouble
+    retry_in: timedelta | None = None  # when another look may succeed, where that is known
 
 
 def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, observe_only: bool) -> Situation:
@@ -65,6 +68,8 @@ def take_stock(sight: Sight, deployers: Mapping[str, Deployer], now: datetime, o
         observe_only=observe_only or bool(lacks),
         lacks="" if observe_only else lacks,
         before=deployers[spec.deploy_type].before(spec),
+        trouble_reason=sight.reason,
+        retry_in=sight.retry_in or sight.observed.retry_in,
     )
 
 

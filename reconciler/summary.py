@@ -8,7 +8,7 @@ from random import Random
 from reconciler.aside import next_end
 from reconciler.chronicle import chronicle
 from reconciler.deadline import runs_out_at
-from reconciler.guards import failing_for
+from reconciler.guards import LOOK_FAILED, failing_for, goes_back
 from reconciler.memory import Condition, ConditionType, Memory, Rollout, Status
 from reconciler.observed import Unit
 from reconciler.plan import Decision, Pace
@@ -22,6 +22,7 @@ from reconciler.work import Hold, Kind, Outcome, Phase
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
 AWAITED = 3  # looks' worth of time between two at what nobody but its owner can end
+OTHERS_WAIT = timedelta(seconds=5)  # at most: after what was away is back, what goes back has gone first
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
 
@@ -82,12 +83,13 @@ def when_again(
 ) -> datetime | None:
     """The next look that nobody else will ask for; None when only a change calls for one."""
     soon = situation.now + pace.active
-    moving = any(not outcome.phase.ended for outcome in work)
+    away = situation.retry_in is not None and hold is not None and hold.reason in LOOK_FAILED
+    moving = any(not outcome.phase.ended for outcome in work) and not away
     lifted = [entry.until for entry in memory.quarantines if entry.until is not None]
     rollout = memory.rollout
     calls = [
         soon if moving else None,
-        _look_again(situation, pace) if situation.trouble else None,
+        _look_again(situation, pace) if situation.trouble or away else None,
         hold.until if hold else None,
         next_end(situation.desired.fleet),
         situation.now + AWAITED * pace.active if hold and hold.reason is Reason.FOREIGN_EXECUTION else None,
@@ -100,9 +102,14 @@ def when_again(
 
 
 def _look_again(situation: Situation, pace: Pace) -> datetime:
-    """After a look that failed: the wait doubles with every one, up to a cap, with half of it jitter (DESIGN 3.5)."""
-    wait = min(max(failing_for(situation), pace.active), LOOK_AGAIN_CAP)
-    return situation.now + wait * Random(f"{situation.record.name}/{situation.now}").uniform(0.5, 1.0)
+    """After a look that failed: the wait doubles with every one, up to a cap, with half of it jitter (DESIGN 3.5).
+
+    Where it is known when another look may succeed, what goes back looks right then and everybody else a little later.
+    """
+    share = Random(f"{situation.record.name}/{situation.now}").uniform(0.5, 1.0)
+    if situation.retry_in is not None:
+        return situation.now + situation.retry_in + (timedelta(0) if goes_back(situation) else OTHERS_WAIT * share)
+    return situation.now + min(max(failing_for(situation), pace.active), LOOK_AGAIN_CAP) * share
 
 
 def _rollout_calls(situation: Situation, memory: Memory, hold: Hold | None, soon: datetime) -> datetime | None:
@@ -139,6 +146,7 @@ def make_status(situation: Situation, memory: Memory, hold: Hold | None) -> Stat
         reason=reason,
         message=message,
         until=hold.until if hold else None,
+        leftovers=() if situation.in_flight or memory.rollout else situation.observed.leftovers,
     )
 
 

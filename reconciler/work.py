@@ -80,6 +80,7 @@ class Intent:
     settle_at: datetime  # a start whose fate is unknown may be repeated only after this
     deadline: datetime  # after this it is failed, whatever the other system says
     starts: int = 0  # how often `start` was about to be called
+    failed: int = 0  # how often the release has failed on the unit before, on this way to it
 
     @property
     def is_before(self) -> bool:
@@ -105,6 +106,8 @@ class Outcome:
     failure: Failure = Failure.NONE
     reason: Reason | None = None
     since: datetime | None = None  # when this phase was first seen
+    waits: str = ""  # what it waits for in the other system, where a person is to know
+    note: str = ""  # of a success, how it came about, to go on with a version: "by enabling v041"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

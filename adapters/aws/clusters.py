@@ -25,15 +25,37 @@ Group = Mapping[str, Any]
 
 def unit_in(region: str, body: Mapping[str, Any], cluster: str, fleet: Fleet) -> Unit:
     """The fleet's unit in one region, out of that region's inventory part (`inventory.Inventory.part`)."""
-    groups = [group for group in body["server_groups"] if cluster_of(group["name"]) == cluster]
-    enabled = sorted((group for group in groups if group["enabled"]), key=lambda group: str(group["created"]))
+    groups = groups_in(body, cluster)
+    enabled = [group for group in groups if group["enabled"]]
     if not enabled:
         why = f"every server group of {cluster} is disabled" if groups else f"there is no server group of {cluster}"
         return Unit(id=region, components={}, healthy=False, running=False, message=f"{why} in {region}")
-    staffed = [group for group in enabled if group["capacity"]["desired"] > 0 or _present(group)]
+    staffed = [group for group in enabled if is_staffed(group)]
     if not staffed:
         return _empty(region, body, enabled[-1], fleet)
     return _staffed(region, body, staffed, enabled[-1], fleet)
+
+
+def groups_in(body: Mapping[str, Any], cluster: str) -> list[Group]:
+    """The cluster's groups, oldest first: by creation, never by their number."""
+    groups = [group for group in body["server_groups"] if cluster_of(group["name"]) == cluster]
+    return sorted(groups, key=lambda group: (str(group["created"]), str(group["name"])))
+
+
+def is_staffed(group: Group) -> bool:
+    """It has instances, or is to have some."""
+    return bool(group["capacity"]["desired"] > 0 or _present(group))
+
+
+def components_of(fleet: Fleet, body: Mapping[str, Any], group: Group) -> dict[Component, Version]:
+    """What one group runs and would launch, of what the fleet is to run."""
+    images = {group["launch_image"], *(str(one["image"]) for one in _present(group))}
+    return _components(fleet, body, group, images)[0]
+
+
+def is_at(fleet: Fleet, body: Mapping[str, Any], group: Group) -> bool:
+    """Whether the group is what the fleet is to run, in all components."""
+    return components_of(fleet, body, group) == dict(fleet.components)
 
 
 def merged(unit: UnitId, parts: Sequence[Unit]) -> Unit:
@@ -79,7 +101,7 @@ def _empty(region: str, body: Mapping[str, Any], newest: Group, fleet: Fleet) ->
 
 def _staffed(region: str, body: Mapping[str, Any], staffed: Sequence[Group], newest: Group, fleet: Fleet) -> Unit:
     components, conflict, doubt = _components(fleet, body, newest, _images_in_service(staffed))
-    ill = [said for said in map(_illness, staffed) if said]
+    ill = [said for said in map(illness, staffed) if said]
     serving = [group["name"] for group in staffed if _in_service(group)]
     if doubt and len(serving) > 1:
         doubt = f"{' and '.join(serving)} are both in service: {doubt}"
@@ -110,7 +132,7 @@ def _in_service(group: Group) -> list[Mapping[str, Any]]:
     return [one for one in group["instances"] if one["lifecycle"] == "InService"]
 
 
-def _illness(group: Group) -> str:
+def illness(group: Group) -> str:
     """What keeps a group from being healthy, or an empty string."""
     present, desired = _present(group), int(group["capacity"]["desired"])
     good = [one for one in _in_service(group) if one["health"].casefold() == "healthy"]

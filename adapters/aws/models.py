@@ -26,7 +26,7 @@ READ: Mapping[str, Mapping[str, frozenset[str]]] = {
         "TagDescription": frozenset({"Key", "Value"}),
     },
     "ec2": {
-        "Image": frozenset({"ImageId", "Name", "Tags"}),
+        "Image": frozenset({"CreationDate", "ImageId", "Name", "Tags"}),
         "Instance": frozenset({"InstanceId", "ImageId", "LaunchTime", "Placement", "State", "Tags"}),
         "InstanceState": frozenset({"Name"}),
         "LaunchTemplateVersion": frozenset(

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 PACKAGE_TAG = "fairlead:package/"
-_BUILD = re.compile(r"-h\d+(?:\.\w+)?(?:~[-\w.~^]+)?$|-\w+\.h\d+$")
-_ENDS_IN_BUILD = re.compile(r"-h\d+(?:\.\w+)?$|-\w+\.h\d+$")
-_AFTER = re.compile(r"(?:$|/|-h\d+(?:\.\w+)?(?:~[-\w.~^]+)?(?:$|/))")
-_AFTER_BUILD = re.compile(r"(?:$|/|\.\w+(?:$|/))")
+_SUFFIX = r"-h\d+(?:\.\w+)?(?:~[-\w.~^]+)?|-\w+\.h\d+"  # -h<build>[.<commit>][~...], or -<commit>.h<build> of old
+_BUILD = re.compile(rf"(?:{_SUFFIX})\Z", re.ASCII)
+_ENDS_IN_BUILD = re.compile(r"(?:-h\d+(?:\.\w+)?|-\w+\.h\d+)\Z", re.ASCII)
+_ENDS_IN_NUMBER = re.compile(r"-h\d+\Z", re.ASCII)
+_AFTER = re.compile(rf"(?:{_SUFFIX})?(?:\Z|/)", re.ASCII)
+_AFTER_BUILD = re.compile(r"(?:\.\w+)?(?:\Z|/)", re.ASCII)
+_VERSION = re.compile(r"[0-9][-\w.+~:^]*", re.ASCII)  # of Debian: begins with a digit, holds no space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ def version_in(text: str, package: str, expected: str) -> str | None:
     if matches(text, package, expected):
         return expected
     rest = text[len(prefix) :].partition("/")[0]
-    if not rest[:1].isdigit():  # a Debian version begins with a digit: this is a longer package name
+    if not _VERSION.fullmatch(rest):  # a longer package name, or nothing that dpkg would install
         return None
     return rest if _ENDS_IN_BUILD.search(expected) else _BUILD.sub("", rest)
 
@@ -66,4 +69,4 @@ def matches(text: str, package: str, version: str) -> bool:
     if not text.startswith(wanted):
         return False
     after = text[len(wanted) :]
-    return bool((_AFTER_BUILD if re.search(r"-h\d+$", version) else _AFTER).match(after))
+    return bool((_AFTER_BUILD if _ENDS_IN_NUMBER.search(version) else _AFTER).match(after))

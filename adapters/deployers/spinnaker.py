@@ -17,6 +17,7 @@ from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
+from adapters.aws.baked import ImageMissing, Images, OwnersWords, owner_of, untold, with_words
 from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
@@ -25,23 +26,26 @@ from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
-from adapters.gate.executions import feed_of, of_body
+from adapters.gate.executions import ABSENCE, feed_of, of_body
 from adapters.gate.foreign import FOREIGN, Looks, all_run, told
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
-from adapters.gate.polling import read_work
+from adapters.gate.lanes import Lane, choose, looked_up, still_beside
+from adapters.gate.polling import read_work, still_told
 from adapters.gate.preparing import judge_step
 from adapters.gate.settings import (
     WHOLE,
     SpinnakerSettings,
     before_of,
     cluster_in,
+    clusters_in,
     filled,
     problems_of,
     settings_of,
     unit_ids,
     waves_of,
 )
-from adapters.gate.starting import LOOK_BACK, call_for, look, send
+from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
+from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet, Suspension
 from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
@@ -57,6 +61,12 @@ class Spinnaker:
     aws_services = ("autoscaling", "ec2", "s3")
     lacks = ""
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
+    groups = staticmethod(groups)  # for `fairlead groups`, likewise
+
+    @staticmethod
+    def images(fleet: Fleet, sessions: Sessions) -> Iterator[dict[str, str]]:
+        """For `fairlead plan --images`; see `gate.lanes.looked_up`."""
+        return looked_up(fleet, settings_of(fleet), Images(sessions).find)
 
     def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock, read_within: timedelta = READ_WITHIN) -> None:
         self._sessions = sessions
@@ -65,6 +75,7 @@ class Spinnaker:
         self._clock = clock
         self._reader = InventoryReader(sessions)
         self._looks = Looks(clock)
+        self._images, self._owners = Images(sessions), OwnersWords(sessions)
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -88,7 +99,7 @@ class Spinnaker:
 
     def part(self, fleet: Fleet, region: str, inventory: Inventory) -> Mapping[str, Any]:
         """What of a region's bulk read is the fleet's: the body of its snapshot."""
-        return inventory.part([cluster_in(fleet, settings_of(fleet), region)])
+        return inventory.part(clusters_in(fleet, settings_of(fleet), region))
 
     def observe(self, fleet: Fleet, snapshots: Snapshots) -> Observed:
         """One unit a region (or one over all); regions that were not read are named in `missing`.
@@ -111,7 +122,15 @@ class Spinnaker:
         if unit_ids(fleet, settings) == (WHOLE,):
             units = () if lacking else (merged(WHOLE, units),)
         aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
-        return Observed(units=units, missing=lacking, read_at=read_at, foreign=foreign, aside=aside)
+        return replace(
+            _reach(fleet, snapshots),
+            units=units,
+            missing=lacking,
+            read_at=read_at,
+            foreign=foreign,
+            aside=aside,
+            leftovers=left_over(fleet, settings, snapshots),
+        )
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
         """The regions in the order of `deploy.waves`."""
@@ -120,11 +139,13 @@ class Spinnaker:
 
     def refresh(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Snapshots:
         """The fleet's clusters and the work's executions, freshly read; executions first, so that a SUCCEEDED is
-        followed by a look at the world. Raises `Unreadable`.
+        followed by a look at the world. What the feed told of them a moment ago is fresh. Raises `Unreadable`.
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
-        read = dict([*self._executions(open_work), *self._inventories(fleet, open_work)])
-        return self._with_foreign(fleet, work, read)
+        gate = () if open_work else tuple(self._absence(fleet))
+        read = dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work)])
+        read = {feed: with_canary(fleet, snapshot, known.get(feed)) for feed, snapshot in read.items()}
+        return read if gate else self._with_foreign(fleet, work, read)
 
     def before(self, fleet: Fleet) -> Before | None:
         """The pipeline of `deploy.before`."""
@@ -141,21 +162,25 @@ class Spinnaker:
         self, intents: Sequence[Intent], standing: Standing, snapshots: Snapshots, lease: Lease
     ) -> Iterator[Outcome]:
         """One execution an intent, one after the other: look for what its key has started already, else start it."""
-        del standing, snapshots
+        del standing
         for intent in intents:
-            yield self._start(intent, lease)
+            yield self._start(intent, snapshots, lease)
 
-    def _start(self, intent: Intent, lease: Lease) -> Outcome:
+    def _start(self, intent: Intent, snapshots: Snapshots, lease: Lease) -> Outcome:
         """See `gate.starting`."""
         call = call_for(self._gate(intent.fleet), intent)
         known = look(call, lease, self._clock)
         if known is not None:
             return known
         settings = settings_of(intent.fleet)
-        told_of = before_of(settings).parameters if intent.is_before else settings.parameters
-        address = config_address(intent.fleet) if "config" in told_of else None
-        body = trigger_body(intent, settings, address)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
+        try:
+            lane = choose(intent, settings, body_of(intent, snapshots), self._images.find)
+        except (ImageMissing, Unreadable) as missing:
+            return failed(outcome, Failure.TRANSIENT, Reason.IMAGE_MISSING, str(missing), self._clock.now())
+        told_of = before_of(settings).parameters if intent.is_before else settings.parameters
+        address = config_address(intent.fleet) if "config" in told_of and not lane.restore else None
+        body = trigger_body(intent, settings, address, lane)
         if holds_expression(body):
             message = "what would be sent holds `${`, which Spinnaker would evaluate; take it out of version and names"
             return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, message, self._clock.now())
@@ -163,7 +188,7 @@ class Spinnaker:
             self._upload_config(intent.fleet, address, lease)
         except Unreadable as trouble:
             return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
-        return send(call, body, lease, self._clock)
+        return _by_another_way(send(in_lane(call, lane), body, lease, self._clock), lane)
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands by its execution and, after that, by its unit."""
@@ -177,13 +202,17 @@ class Spinnaker:
         observed = self.observe(intent.fleet, snapshots)
         units = (*observed.units, *observed.aside)  # a region may be suspended while work is under way there
         unit = next((unit for unit in units if unit.id == intent.unit), None)
+        execution = of_body(body)
+        lane, settings = Lane.of(execution.lane if execution is not None else {}), settings_of(intent.fleet)
         case = Case(
             outcome=outcome,
-            execution=of_body(body),
-            seen=Seen(unit=unit, read_at=_read_at(intent, snapshots), executions_read_at=feed.read_at),
+            execution=execution,
+            seen=Seen(unit=unit, read_at=oldest_read(intent, snapshots), executions_read_at=feed.read_at),
             deadline=deadline_of(intent),
-            within=settings_of(intent.fleet).health.within,
+            within=settings.health.within,
             now=now,
+            note=lane.note,
+            still_beside=still_beside(lane, intent, settings, body_of(intent, snapshots)),
         )
         return judge_step(case) if intent.is_before else judge(case)
 
@@ -240,13 +269,26 @@ class Spinnaker:
         lease.check()
         put_if_absent(client, bucket, key, render(fleet.config.values, fleet.config.format))
 
-    def _executions(self, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+    def _absence(self, fleet: Fleet) -> Iterator[tuple[str, Snapshot]]:
+        """Where nothing is under way a Gate that is away keeps nobody from looking, only from acting."""
+        trouble = self._gate(fleet).absence()
+        if trouble is not None:
+            feed = feed_of(fleet.environment.spinnaker["url"])
+            seconds = (trouble.retry_in or timedelta(0)).total_seconds()
+            body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
+            yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
+
+    def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
         for outcome in work:
             by_url.setdefault(outcome.intent.fleet.environment.spinnaker["url"], []).append(outcome)
         for url, outcomes in by_url.items():
-            bodies = read_work(self._gates.at(url), outcomes)
-            yield feed_of(url), Snapshot(feed=feed_of(url), body=bodies, read_at=self._clock.now())
+            now, feed = self._clock.now(), feed_of(url)
+            told = still_told(outcomes, known.get(feed), now)
+            rest = [outcome for outcome in outcomes if outcome.intent.key not in told]
+            bodies = read_work(self._gates.at(url), rest) if rest else {}
+            read_at = known[feed].read_at if told else self._clock.now()
+            yield feed, Snapshot(feed=feed, body={**told, **bodies}, read_at=read_at)
 
     def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
         """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
@@ -292,14 +334,17 @@ class Spinnaker:
                 place = Place(spec.environment.account, region, spec.environment.role)
                 wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
         reads = {
-            f"the server groups of {place}": partial(self._narrow, feed, place, clusters)
+            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, specs[0])
             for feed, (place, clusters) in wanted.items()
         }
         return list(zip(wanted, read_together(reads, within), strict=True))
 
-    def _narrow(self, feed: str, place: Place, clusters: set[str]) -> Snapshot:
+    def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
-        body = self._reader.read_clusters(place, clusters).part(clusters)
+        body: Mapping[str, Any] = self._reader.read_clusters(place, clusters).part(clusters)
+        owner = owner_of(fleet, place.region)
+        if owner is not None and (silent := untold(body)):
+            body = with_words(body, self._owners.read(owner, silent))
         return Snapshot(feed=feed, body=body, read_at=read_at)
 
 
@@ -319,6 +364,13 @@ def deadline_of(intent: Intent) -> datetime:
     return intent.created_at + (before_of(settings).deadline if intent.is_before else settings.deadline)
 
 
+def _by_another_way(outcome: Outcome, lane: Lane) -> Outcome:
+    """Who is refused the short way back takes the next one: the version itself can be deployed all the same."""
+    if not lane.restore or outcome.failure is not Failure.REFUSED:
+        return outcome
+    return replace(outcome, failure=Failure.UNHEALTHY, message=f"{outcome.message}; it is deployed instead")
+
+
 def _unread(outcome: Outcome, now: datetime) -> Outcome:
     """Without a look at Gate nothing changes until the deadline."""
     if now < (outcome.intent.deadline if outcome.ticket is None else deadline_of(outcome.intent)):
@@ -327,11 +379,10 @@ def _unread(outcome: Outcome, now: datetime) -> Outcome:
     return overdue(outcome, now, running=outcome.ticket is not None, what=what)
 
 
-def _read_at(intent: Intent, snapshots: Snapshots) -> datetime | None:
-    """When the oldest read of the intent's unit was taken; None where one is missing."""
-    environment = intent.fleet.environment
-    regions = environment.regions if intent.unit == WHOLE else (intent.unit,)
-    feeds = [inventory_feed(environment.account, region) for region in regions]
-    if any(feed not in snapshots for feed in feeds):
-        return None
-    return min(snapshots[feed].read_at for feed in feeds)
+def _reach(fleet: Fleet, snapshots: Snapshots) -> Observed:
+    """Whether the fleet's Gate was found away; nothing else is in it."""
+    feed = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+    absence = feed.body.get(ABSENCE) if feed is not None else None
+    if absence is None:
+        return Observed(units=())
+    return Observed(units=(), out_of_reach=absence["sentence"], retry_in=timedelta(seconds=absence["retry_in"]))

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adapters.doctor.findings import About, Finding
+from adapters.doctor.written import check_written
 from adapters.gate.client import Gate
 from adapters.gate.errors import GateRefused, GateTrouble
 from adapters.gate.settings import filled, settings_of, unit_ids
+from adapters.pipelines.building import wanted_of
 from desired_state.model import Fleet
 from reconciler.work import BEFORE
 
@@ -44,6 +46,7 @@ class GateLook:
     def __init__(self, gate: Gate, fleets: Sequence[Fleet], *, signs_in: bool) -> None:
         self._gate = gate
         self._signs_in = signs_in
+        self._wanted = [wanted for fleet in fleets for wanted in wanted_of(fleet)]
         self._called: dict[Called, str] = {}
         for fleet in fleets:
             for called in called_by(fleet):
@@ -79,10 +82,13 @@ class GateLook:
         for called, fleet in sorted(self._called.items()):
             if called.application == application:
                 yield from self._pipeline(called, fleet, configs)
+        yield from check_written(self._wanted, application, configs)
 
     def _pipeline(self, called: Called, fleet: str, configs: Sequence[Config]) -> Iterator[Finding]:
         about = About(check="gate", name=f"{called.application}/{called.pipeline}")
         config = _found(configs, called.pipeline)
+        if config is None and any(each.name == called.pipeline for each in self._wanted):
+            return  # it is ours to write, which `check_written` says
         if config is None:
             names = ", ".join(sorted(str(each.get("name")) for each in configs)) or "none at all"
             yield about.trouble(

@@ -11,12 +11,13 @@ from typing import Any
 from adapters.feeds.pacing import Pacing
 from adapters.gate.client import Gates
 from adapters.gate.executions import feed_of
-from adapters.gate.polling import read_work
+from adapters.gate.polling import A_CYCLE, read_work
 from desired_state.model import FleetName
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.work import Outcome
 
 DEPLOY_TYPE = "spinnaker"
+BEHIND = timedelta(seconds=2)  # after the first fleets that may ask again: a good read of ours wakes all the others
 
 
 class Executions:
@@ -41,10 +42,11 @@ class Executions:
         feed = feed_of(name)
         read_at = self._clock.now()
         try:
-            bodies = read_work(self._gates.at(name), work) if work else {}
+            bodies = read_work(self._gates.at(name), work, A_CYCLE) if work else {}
         except Unreadable as trouble:
             self._ledger.record_trouble(lease, feed, str(trouble))
-            return self._pacing.failed(name)
+            again_at = self._pacing.failed(name)
+            return again_at if trouble.retry_in is None else self._clock.now() + trouble.retry_in + BEHIND
         self._ledger.record_snapshots(lease, feed, _by_fleet(work, bodies), read_at)
         return self._pacing.succeeded(name) if work else None
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+from adapters.aws.baked import OwnersWords, owner_of, untold, with_words
 from adapters.aws.instances import Instances
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.sessions import Sessions
@@ -43,6 +44,7 @@ class Inventories:
     ) -> None:
         self._ledger = ledger
         self._reader = InventoryReader(sessions)
+        self._owners = OwnersWords(sessions)
         self._deployers = {kind: one for kind, one in deployers.items() if isinstance(one, Inventoried)}
         self._clock = clock
         self._known: dict[Place, Instances] = defaultdict(partial(Instances, clock))
@@ -78,6 +80,7 @@ class Inventories:
                 parts.update(self._read(Place(account, region, role), fleets))
             except Unreadable as trouble:
                 troubles.append(str(trouble))
+        troubles += self._hear_owners(region, [fleet for fleets in by_role.values() for fleet in fleets], parts)
         if parts:  # before the trouble: storing parts clears it
             self._changed[name] = self._ledger.record_snapshots(lease, feed, parts, read_at)
         if not troubles:
@@ -91,6 +94,25 @@ class Inventories:
         for fleet in fleets:
             yield fleet.name, self._deployers[fleet.deploy_type].part(fleet, place.region, inventory)
 
+    def _hear_owners(
+        self, region: str, fleets: Sequence[Fleet], parts: dict[FleetName, Mapping[str, Any]]
+    ) -> list[str]:
+        """Put what owners say of shared images into the parts, with a call for two hundred of an account's images.
+
+        Where an owner cannot be asked the parts that hang on it are left out: nobody knows what runs there.
+        """
+        troubles = []
+        for owner, names in _silent(region, fleets, parts).items():
+            try:
+                told = self._owners.read(owner, {image for images in names.values() for image in images})
+            except Unreadable as trouble:
+                troubles.append(str(trouble))
+                for name in names:
+                    del parts[name]
+                continue
+            parts.update({name: with_words(parts[name], told) for name in names})
+        return troubles
+
     def _by_role(self, account: str, region: str) -> dict[str | None, list[Fleet]]:
         found: dict[str | None, list[Fleet]] = defaultdict(list)
         for fleet in self._fleets():
@@ -102,3 +124,15 @@ class Inventories:
         for record in self._ledger.fleets():
             if record.present and record.desired is not None and record.desired.deploy_type in self._deployers:
                 yield record.desired
+
+
+def _silent(
+    region: str, fleets: Sequence[Fleet], parts: Mapping[FleetName, Mapping[str, Any]]
+) -> dict[Place, dict[FleetName, set[str]]]:
+    """By who bakes, the fleets of other accounts and their images that say nothing there."""
+    found: dict[Place, dict[FleetName, set[str]]] = defaultdict(dict)
+    for fleet in fleets:
+        owner, part = owner_of(fleet, region), parts.get(fleet.name, {})
+        if owner is not None and "images" in part and (images := untold(part)):
+            found[owner][fleet.name] = images
+    return found

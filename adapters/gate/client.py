@@ -1,25 +1,31 @@
 """The calls that Fairlead makes to Spinnaker's Gate, and the Gates that settings know."""
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from adapters.clock import SystemClock
 from adapters.gate.auth import GateAuth
+from adapters.gate.configs import SAVED_WITHIN, Configs
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused, Result, Unknown, ailing
 from adapters.gate.executions import INCOMPLETE, Execution, of_answer
 from adapters.gate.transport import Question, Transport
-from reconciler.ports import Lease
+from reconciler.ports import Clock, Lease
 
 TIMEOUT = 10.0  # seconds
-BATCH = 50  # execution ids in one bulk read
-FOUND_AT_MOST = 25
-RUNNING_AT_MOST = 500
+BATCH = 100  # execution ids in one bulk read: a URL of 3 KiB, where servers and proxies take 8
+# Orca on Redis reads everything in the span of time and reads it again, without end, while there are at least twice as
+# many executions in it as are asked for and too few of them match: what is asked for must never be so few.
+FOUND_AT_MOST = 2000
+RUNNING_AT_MOST = 2000
+EARLIER_AT_MOST = 50
 UNENDED_AT_MOST = 20  # of one pipeline
 LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
+SCORES_AT_MOST = 300
+_WHO = Question(method="GET", path="/auth/user", what="say who we are")
 
 
 class Gate:
@@ -31,17 +37,43 @@ class Gate:
         auth: GateAuth | None = None,
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, monotonic=monotonic)
+        clock = clock or SystemClock()
+        self._transport = Transport(self.url, auth or GateAuth(), timeout=timeout, clock=clock)
+        self.configs = Configs(Transport(self.url, auth or GateAuth(), timeout=max(timeout, SAVED_WITHIN), clock=clock))
+        self._scores = Scores()
+        self._config_ids: dict[tuple[str, str], str] = {}
 
-    def trigger(self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease) -> Result:
+    @property
+    def scores(self) -> "Scores":
+        """What is known of canaries that run."""
+        return self._scores
+
+    def absence(self) -> GateTrouble | None:
+        """Why nothing can be asked of it now, where it has not answered for a while; None: it answers, or may.
+
+        Asks nothing but, when the time for it has come, whether it is there again.
+        """
+        if not self._transport.breaker.is_open:
+            return None
+        try:
+            self._transport.exchange(_WHO)
+        except GateTrouble as trouble:
+            return None if trouble.answered else trouble
+        return None
+
+    def trigger(
+        self, application: str, pipeline: str, body: Mapping[str, Any], lease: Lease, *, urgent: bool = False
+    ) -> Result:
         """Start a pipeline (name or id) through the v1 trigger: synchronous, and the trigger arrives as it was sent."""
         path = f"/pipelines/{quote(application, safe='')}/{quote(pipeline, safe='')}"
         what = f"start pipeline {pipeline} of {application}"
         try:
-            answer = self._transport.exchange(Question(method="POST", path=path, what=what, body=body, lease=lease))
+            answer = self._transport.exchange(
+                Question(method="POST", path=path, what=what, body=body, lease=lease, urgent=urgent)
+            )
         except GateRefused as refused:
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
@@ -75,8 +107,13 @@ class Gate:
             found.update((execution.id, execution) for execution in self._executions(answer, what))
         return found
 
-    def search(self, application: str, pipeline: str | None, event_id: str, since: datetime) -> list[Execution]:
-        """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application."""
+    def search(
+        self, application: str, pipeline: str | None, event_id: str, since: datetime, *, urgent: bool = False
+    ) -> list[Execution]:
+        """Executions that carry our event id, earliest first. `pipeline` None: of every pipeline of the application.
+
+        Orca loads all that was built `since`, so that is not to be long ago. It may name one of them many times.
+        """
         params = {
             "eventId": event_id,
             "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
@@ -87,27 +124,72 @@ class Gate:
             params["pipelineName"] = pipeline
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
-        return sorted(self._executions(answer, what), key=lambda one: (one.build_time or 0, one.id))
+        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params, urgent=urgent))
+        return _earliest_first(self._executions(answer, what))
+
+    def newest(self, application: str, pipeline: str, event_id: str, since: datetime) -> list[Execution]:
+        """Those of the newest executions of a pipeline (its name or id) that carry our event id, earliest first.
+
+        None where Gate does not show the pipeline: whoever starts it will hear why.
+        """
+        what = f"show the newest executions of pipeline {pipeline} of {application}"
+        config = self._config_id(application, pipeline)
+        if config is None:
+            return []
+        params = {"pipelineConfigIds": config, "limit": str(EARLIER_AT_MOST), "expand": "false"}
+        answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
+        found = zip(self._executions(answer, what), answer, strict=True)
+        began = int(since.timestamp() * 1000)
+        mine = (
+            one for one, raw in found if _trigger(raw).get("eventId") == event_id and (one.build_time or 0) >= began
+        )
+        return _earliest_first(mine)
+
+    def _config_id(self, application: str, pipeline: str) -> str | None:
+        """The id of a pipeline's configuration; kept, since it is good for looking back only."""
+        if (application, pipeline) not in self._config_ids:
+            try:
+                found = self.config_id(application, pipeline)
+            except GateRefused:
+                return None
+            if found is None:
+                return None
+            self._config_ids[application, pipeline] = found
+        return self._config_ids[application, pipeline]
 
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
         """Executions that have not ended and whose correlation id begins with the prefix, by that id.
 
-        The statuses are Orca's `ExecutionStatus` that are not complete.
+        The statuses are Orca's `ExecutionStatus` that are not complete. Where there are more than fit into one answer
+        the rest is asked for by time, on both sides of what came: a later page by index may come back empty though
+        there is more, and stores differ in which end they begin at (`TaskController.searchForPipelinesByTrigger`).
         """
+        keyed: dict[str, tuple[str, Execution]] = {}
+        spans: list[tuple[int, int | None]] = [(int(since.timestamp() * 1000), None)]
+        while spans:
+            begins, ends = spans.pop()
+            page = self._running_between(application, begins, ends)
+            fresh = {one.id: (key, one) for key, one in page if one.id not in keyed}
+            keyed |= fresh
+            if len(page) >= RUNNING_AT_MOST and fresh:
+                times = [one.build_time or 0 for _, one in page]
+                spans += [(begins, min(times)), (max(times), ends)]
+        return {key: one for key, one in keyed.values() if key.startswith(key_prefix)}
+
+    def _running_between(self, application: str, begins: int, ends: int | None) -> list[tuple[str, Execution]]:
         params = {
             "triggerTypes": "manual",
             "statuses": ",".join(sorted(INCOMPLETE)),
-            "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
+            "triggerTimeStartBoundary": str(begins),
             "size": str(RUNNING_AT_MOST),
             "expand": "false",
+            **({} if ends is None else {"triggerTimeEndBoundary": str(ends)}),
         }
         what = f"search the executions of {application}"
         path = f"/applications/{quote(application, safe='')}/executions/search"
         answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
         found = zip(self._executions(answer, what), answer, strict=True)
-        keyed = ((str((raw.get("trigger") or {}).get("correlationId") or ""), execution) for execution, raw in found)
-        return {key: execution for key, execution in keyed if key.startswith(key_prefix)}
+        return [(str(_trigger(raw).get("correlationId") or ""), one) for one, raw in found]
 
     def unended(self, config_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Executions of these pipelines' configurations that have not ended, as Gate shows them, whoever started them.
@@ -154,7 +236,10 @@ class Gate:
         return answer
 
     def cancel(self, execution: str, reason: str, lease: Lease) -> Result:
-        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards."""
+        """Ask for an execution's end. Gate accepts even what it then does not do: look again afterwards.
+
+        One that it does not know is no refusal: whether it is gone, or a replica lags, is for that look to see.
+        """
         ask = Question(
             method="PUT",
             path=f"/pipelines/{quote(execution, safe='')}/cancel",
@@ -165,6 +250,8 @@ class Gate:
         try:
             self._transport.exchange(ask)
         except GateRefused as refused:
+            if refused.status == 404:
+                return Accepted(ref=execution)
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
             return Unknown(sentence=str(trouble))
@@ -172,14 +259,37 @@ class Gate:
 
     def user(self) -> str:
         """Whom Gate takes us for; an empty text where it does not say."""
-        answer = self._transport.exchange(Question(method="GET", path="/auth/user", what="say who we are"))
+        answer = self._transport.exchange(_WHO)
         return str(answer.get("username") or "") if isinstance(answer, Mapping) else ""
 
     def _executions(self, answer: Any, what: str) -> Iterator[Execution]:
-        """A 200 without a body is how Gate passes on a failure of Orca."""
+        """A 200 without a body is how Gate passes on a failure of Orca (`PipelineController`, any code but 404)."""
+        if answer is None or answer == [None]:
+            raise GateTrouble(ailing(what, "200 with an empty body, which stands for trouble behind it"))
         if not isinstance(answer, list) or not all(isinstance(one, Mapping) and one.get("id") for one in answer):
-            raise GateTrouble(ailing(what, "its answer is empty or no execution"))
+            raise GateTrouble(ailing(what, "its answer is no execution"))
         yield from (of_answer(one) for one in answer)
+
+
+class Scores:
+    """How far canaries are, by execution: the number of analyses done, and what is said of them. A few hundred."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def get(self, execution: str) -> tuple[int, str] | None:
+        """The last that was noted."""
+        with self._lock:
+            return self._known.get(execution)
+
+    def put(self, execution: str, said: tuple[int, str]) -> None:
+        """Note it; the oldest of too many is forgotten, and read again."""
+        with self._lock:
+            self._known.pop(execution, None)
+            self._known[execution] = said
+            if len(self._known) > SCORES_AT_MOST:
+                del self._known[next(iter(self._known))]
 
 
 class Gates:
@@ -190,11 +300,11 @@ class Gates:
         auth: Mapping[str, GateAuth],
         *,
         timeout: float = TIMEOUT,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._auth = {url.rstrip("/"): one for url, one in auth.items()}
         self._timeout = timeout
-        self._monotonic = monotonic
+        self._clock = clock or SystemClock()
         self._lock = Lock()
         self._gates: dict[str, Gate] = {}
 
@@ -204,8 +314,18 @@ class Gates:
         with self._lock:
             if url not in self._gates:
                 auth = self._auth.get(url)
-                self._gates[url] = Gate(url, auth, timeout=self._timeout, monotonic=self._monotonic)
+                self._gates[url] = Gate(url, auth, timeout=self._timeout, clock=self._clock)
             return self._gates[url]
+
+
+def _trigger(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    trigger = raw.get("trigger")
+    return trigger if isinstance(trigger, Mapping) else {}
+
+
+def _earliest_first(executions: Iterable[Execution]) -> list[Execution]:
+    """Each once."""
+    return sorted({one.id: one for one in executions}.values(), key=lambda one: (one.build_time or 0, one.id))
 
 
 def url_problem(url: str) -> str:

@@ -6,22 +6,80 @@ Gate passes on the messages of servers behind it, with their internal URLs: thos
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.ports import Unreadable
+from reconciler.reasons import Reason
 
 SHOWN = 300  # characters of someone else's text in a message
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;\"')\]]+", re.IGNORECASE)
-_HOST = re.compile(r"\b[\w.-]+\.(?:internal|local|svc|cluster\.local)(?::\d+)?\b", re.IGNORECASE)
+_HOST = re.compile(
+    r"\b[\w.-]+\.(?:internal|local|svc|cluster\.local)(?::\d+)?\b"
+    r"|\bspin-[a-z0-9-]+(?:\.[\w.-]+)?(?::\d+)?"  # as Spinnaker's own installers name its servers
+    r"|\b[a-z][\w.-]*:\d{4,5}\b"
+    r"|\b(?:10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}(?::\d+)?\b",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(r"\s+")
 
 
 class GateTrouble(Unreadable):
     """Gate did not give what was asked; the message is a sentence. It may work later."""
 
+    reason = Reason.GATE_UNREACHABLE
+    answered = True  # Gate itself was there, whatever it said
+
+
+class GateAbsent(GateTrouble):
+    """Nothing at all came from Gate, or only what stands in front of it spoke. `how` in a few words."""
+
+    answered = False
+
+    def __init__(self, sentence: str, how: str) -> None:
+        super().__init__(sentence)
+        self.how = how
+
+
+class GateAway(GateTrouble):
+    """Gate was not asked: it has not answered for a while, and it is not this request's turn to try."""
+
+    answered = False
+
+    def __init__(self, sentence: str, retry_in: timedelta) -> None:
+        super().__init__(sentence)
+        self.retry_in = retry_in
+
+
+class Throttled(GateTrouble):
+    """Gate limits our pace: it was not asked, or answered 429."""
+
+    reason = Reason.OBSERVATION_FAILED
+
+    def __init__(self, sentence: str, retry_in: timedelta, *, answered: bool) -> None:
+        super().__init__(sentence)
+        self.retry_in = retry_in
+        self.answered = answered
+
+
+class NotSignedIn(GateTrouble):
+    """Gate takes us for a stranger. `answered` is False where it was not asked, since we have nothing to show it.
+
+    `untouched`: it said so in a way that leaves no doubt, and nothing was done for us.
+    """
+
+    reason = Reason.OBSERVATION_FAILED
+
+    def __init__(self, sentence: str, *, answered: bool = True, untouched: bool = False) -> None:
+        super().__init__(sentence)
+        self.answered = answered
+        self.untouched = untouched
+
 
 class GateRefused(GateTrouble):
     """Gate answered that it will not: a 4xx that is neither about signing in nor about pace."""
+
+    reason = Reason.OBSERVATION_FAILED
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -78,6 +136,21 @@ def refusal(status: int, said: str, what: str) -> str:
         404: "; check `application` and `pipeline`",
     }.get(status, "")
     return f"Gate refused to {what} ({status}{because}){fix}"
+
+
+def away(host: str, since: datetime, how: str) -> str:
+    """The one sentence for everybody while a Gate does not answer."""
+    return f"Gate at {host} does not answer since {since:%H:%M} UTC: {how}; nothing is started there"
+
+
+def redirected(what: str, how: str) -> str:
+    """The sentence for a redirect that leads to no login."""
+    return f"Gate redirected us when asked to {what} ({how}); write the address that it answers at itself"
+
+
+def without_credentials(how: str) -> str:
+    """The sentence for something that we sign in with and do not have."""
+    return f"there is nothing to sign in to Gate with: {how}; check the credentials set for this Gate"
 
 
 def not_signed_in(what: str, how: str) -> str:

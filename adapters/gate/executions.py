@@ -4,17 +4,18 @@ The feed of one Gate is named `executions/<gate url>`. A fleet's part of it is `
 are under way, and a body is what `Execution.as_body` gives, or `{"found": false}` where Gate knows no such execution.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from adapters.gate.errors import redacted
+from adapters.gate.stages import broken_in, errors_of, failed_child, failed_names, intervals_done, waits_for
 
 COMPLETE = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "TERMINAL", "CANCELED", "STOPPED", "SKIPPED"})
 INCOMPLETE = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "REDIRECT", "BUFFERED"})
-_FAILED_STAGES = frozenset({"TERMINAL", "STOPPED", "FAILED_CONTINUE"})
 NOT_FOUND: Mapping[str, Any] = {"found": False}
+ABSENCE = "absence"  # in place of an intent's key, in a narrow read of a Gate that is away
 
 
 def feed_of(url: str) -> str:
@@ -36,6 +37,11 @@ class Execution:
     end_time: int | None = None
     error: str = ""  # text of the failed stages, where it was read
     broken: str = ""  # the first stage that did not end well, which a SUCCEEDED can hide: `Migrate is STOPPED`
+    failed: str = ""  # the stage that failed, where nothing says why
+    child: str = ""  # the execution of a nested pipeline whose failure is all that is known
+    waits: str = ""  # what it waits for, where its stages say so
+    canary: int = 0  # how many analyses of a running canary are done: their scores are news worth a read
+    lane: Mapping[str, str] = field(default_factory=dict)  # what we said of it in its trigger: see `gate.lanes`
 
     @property
     def complete(self) -> bool:
@@ -45,6 +51,9 @@ class Execution:
     def as_body(self) -> dict[str, Any]:
         """JSON for a snapshot."""
         return {"found": True, **asdict(self)}
+
+
+_NAMES = frozenset(field.name for field in fields(Execution))  # another version may have written more of them
 
 
 def of_answer(answer: Mapping[str, Any]) -> Execution:
@@ -58,8 +67,13 @@ def of_answer(answer: Mapping[str, Any]) -> Execution:
         build_time=_milliseconds(answer.get("buildTime")),
         start_time=_milliseconds(answer.get("startTime")),
         end_time=_milliseconds(answer.get("endTime")),
-        error=redacted("; ".join(dict.fromkeys(_errors(answer.get("stages"))))),
-        broken=redacted(next(_broken(answer.get("stages")), "")),
+        error=redacted("; ".join(dict.fromkeys(errors_of(answer.get("stages"))))),
+        broken=redacted(broken_in(answer.get("stages"))),
+        failed=redacted(failed_names(answer.get("stages"))),
+        child=failed_child(answer.get("stages")),
+        waits=redacted(waits_for(answer.get("stages"))),
+        canary=intervals_done(answer.get("stages")),
+        lane=_lane(answer.get("trigger")),
     )
 
 
@@ -67,7 +81,7 @@ def of_body(body: Mapping[str, Any]) -> Execution | None:
     """An execution out of a snapshot's body; None where it says that there is none."""
     if not body.get("found"):
         return None
-    return Execution(**{name: value for name, value in body.items() if name != "found"})
+    return Execution(**{name: value for name, value in body.items() if name in _NAMES})
 
 
 def moment(milliseconds: int | None) -> datetime | None:
@@ -75,41 +89,13 @@ def moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def _lane(trigger: Any) -> dict[str, str]:
+    said = _map(_map(_map(trigger).get("fairlead")).get("lane"))
+    return {str(name): value for name, value in said.items() if isinstance(value, str)}
+
+
 def _milliseconds(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _errors(stages: Any) -> Iterator[str]:
-    """Why stages failed: their own errors, else what the cloud operation said; either may be the only one."""
-    for stage in stages if isinstance(stages, Sequence) else ():
-        context = _map(_map(stage).get("context"))
-        if _map(stage).get("status") in _FAILED_STAGES:
-            yield from _stage_errors(context) or _operation_errors(context)
-
-
-def _broken(stages: Any) -> Iterator[str]:
-    for stage in stages if isinstance(stages, Sequence) else ():
-        if (status := _map(stage).get("status")) in {*_FAILED_STAGES, "CANCELED"}:
-            yield f"{_map(stage).get('name') or 'a stage'} is {status}"
-
-
-def _stage_errors(context: Mapping[str, Any]) -> list[str]:
-    details = _map(_map(context.get("exception")).get("details"))
-    errors = details.get("errors")
-    listed = (
-        [str(error) for error in errors if error]
-        if isinstance(errors, Sequence) and not isinstance(errors, str)
-        else []
-    )
-    return listed or ([str(details["error"])] if details.get("error") else [])
-
-
-def _operation_errors(context: Mapping[str, Any]) -> list[str]:
-    operations = context.get("kato.tasks")
-    found = (
-        [_map(_map(one).get("exception")).get("message") for one in operations] if isinstance(operations, list) else []
-    )
-    return [str(message) for message in found if message]
 
 
 def _map(value: Any) -> Mapping[str, Any]:

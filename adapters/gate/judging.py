@@ -36,6 +36,8 @@ class Case:
     deadline: datetime  # of an execution: what the fleet's own settings say
     within: timedelta  # how long after its end the unit may take to be healthy
     now: datetime
+    note: str = ""  # how the execution comes to the version: see `Outcome.note`
+    still_beside: str = ""  # what another execution of the same lane has to do, as a sentence
 
 
 def judge(case: Case) -> Outcome:
@@ -77,13 +79,14 @@ def moved(outcome: Outcome, phase: Phase, now: datetime, *, message: str, ticket
         ticket=ticket or outcome.ticket,
         failure=Failure.NONE,
         reason=None,
+        waits="",
         since=outcome.since if outcome.phase is phase and outcome.since else now,
     )
 
 
 def failed(outcome: Outcome, failure: Failure, reason: Reason, message: str, now: datetime) -> Outcome:
     """The outcome as failed."""
-    return replace(outcome, phase=Phase.FAILED, failure=failure, reason=reason, message=message, since=now)
+    return replace(outcome, phase=Phase.FAILED, failure=failure, reason=reason, message=message, since=now, waits="")
 
 
 def overdue(outcome: Outcome, now: datetime, *, running: bool, what: str) -> Outcome:
@@ -135,14 +138,15 @@ def _running(case: Case, execution: Execution) -> Outcome:
     outcome, now = case.outcome, case.now
     if now >= case.deadline:
         asked = "it was cancelled and" if outcome.phase is Phase.ABORTING else "it"
-        what = (
-            f"execution {execution.id} is past its deadline: {asked} is still {execution.status}; end it in Spinnaker"
-        )
+        waits = f" and {execution.waits}" if execution.waits else ""
+        what = f"execution {execution.id} is past its deadline: {asked} is still {execution.status}{waits}"
+        what += "; end it in Spinnaker"
         return overdue(outcome, now, running=True, what=what)
     if outcome.phase is Phase.ABORTING:
         return outcome
     said = f"execution {execution.id} is {execution.status}"
-    return moved(outcome, Phase.RUNNING, now, message=said)
+    said = f"{said}: {execution.waits}" if execution.waits else said
+    return replace(moved(outcome, Phase.RUNNING, now, message=said), waits=execution.waits)
 
 
 def _canceled(case: Case, execution: Execution) -> Outcome:
@@ -162,7 +166,7 @@ def _terminal(case: Case, execution: Execution) -> Outcome:
     if reason.startswith(_NOT_STARTED):  # Orca could not queue it: the road failed, not the target
         message = f"execution {execution.id} never started: {reason}"
         return failed(case.outcome, Failure.TRANSIENT, Reason.PIPELINE_FAILED, message, case.now)
-    why = execution.error or reason or "Spinnaker names no error"
+    why = execution.error or reason or execution.failed or "Spinnaker names no error"
     message = f"{why} (execution {execution.id} ended {execution.status})"  # the cause first: a status may be cut
     return failed(case.outcome, Failure.UNHEALTHY, Reason.PIPELINE_FAILED, message, case.now)
 
@@ -177,9 +181,11 @@ def _by_the_world(case: Case, execution: Execution) -> Outcome:
         return moved(outcome, Phase.RUNNING, now, message=waiting)
     lacking = missing(unit, outcome.intent.fleet.components)
     if not lacking and unit.healthy:
-        return moved(
-            outcome, Phase.SUCCEEDED, now, message=f"{unit.id} runs {outcome.intent.fleet.version} and is healthy"
-        )
+        what = " ".join(filter(None, (outcome.intent.fleet.version, case.note)))
+        done = moved(outcome, Phase.SUCCEEDED, now, message=f"{unit.id} runs {what} and is healthy")
+        return replace(done, note=case.note)
+    if case.still_beside:
+        return failed(outcome, Failure.TRANSIENT, Reason.ROLLING_BACK, case.still_beside, now)
     sentence = f"execution {execution.id} SUCCEEDED but {_ailment(unit, lacking)}"
     if now >= end + case.within:
         return failed(outcome, Failure.UNHEALTHY, Reason.UNHEALTHY, sentence, now)

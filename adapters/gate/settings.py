@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from adapters.aws.names import is_cluster
 from adapters.gate.client import url_problem
 from adapters.gate.settings_before import BeforeSettings, before_problems, twice_problems
+from adapters.gate.settings_generate import Generate, generate_problems
 from adapters.gate.settings_words import Closed as _Closed
 from adapters.gate.settings_words import PathSegment
 from desired_state.durations import Duration
@@ -58,6 +59,25 @@ class Health(_Closed):
     )
 
 
+class Image(_Closed):
+    """Where the AMI comes from in an environment that does not bake; with `ami` in `parameters`."""
+
+    missing: Literal["hold", "bake"] = Field(
+        default="hold",
+        description="What is done while the first environment has baked no AMI of the version for here: "
+        "`hold` waits for it, `bake` lets this environment's pipeline bake one of its own.",
+    )
+
+
+class Rollback(_Closed):
+    """The pipeline that goes back to a server group which still stands."""
+
+    pipeline: PathSegment = Field(min_length=1, max_length=250, description="Its name or id, as Spinnaker writes it.")
+    parameters: dict[Literal["restore", "disable", "region", "fairleadKey"], str] = Field(
+        description="What it is told, `ours: theirs`: the server group to enable (`restore`) and the one to disable."
+    )
+
+
 class SpinnakerSettings(_Closed):
     """How a fleet is converged through a Spinnaker pipeline."""
 
@@ -83,6 +103,14 @@ class SpinnakerSettings(_Closed):
         default=timedelta(hours=1), description="How long one execution of the pipeline may take before it is failed."
     )
     health: Health = Field(default_factory=Health, description="When a deployed unit counts as healthy.")
+    image: Image = Field(default_factory=Image, description="Where the AMI comes from; with `ami` in `parameters`.")
+    rollback: Rollback | None = Field(
+        default=None, description="How to go back to what still stands; left out: by deploying it again."
+    )
+    generate: Generate | None = Field(
+        default=None,
+        description="What the pipelines hold where Fairlead writes them (`fairlead spinnaker pipelines apply`).",
+    )
     constants: dict[str, str] = Field(
         default_factory=dict, description="Parameters of the pipeline that are always the same: `theirs: value`."
     )
@@ -114,6 +142,12 @@ def cluster_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> str:
     return filled(settings.select.cluster, fleet, region)
 
 
+def clusters_in(fleet: Fleet, settings: SpinnakerSettings, region: str) -> list[str]:
+    """That cluster, and the one that the fleet's canary runs in, if it has one."""
+    canary = settings.select.canary
+    return [cluster_in(fleet, settings, region), *([filled(canary, fleet, region)] if canary is not None else [])]
+
+
 def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
     """One unit a region; one for all of them where the pipeline takes no region."""
     return fleet.environment.regions if "region" in settings.parameters else (WHOLE,)
@@ -121,7 +155,8 @@ def unit_ids(fleet: Fleet, settings: SpinnakerSettings) -> tuple[UnitId, ...]:
 
 def pipelines_of(settings: SpinnakerSettings) -> tuple[str, ...]:
     """Every pipeline that acts on the fleet, as the settings write it."""
-    return (settings.pipeline, *([settings.before.pipeline] if settings.before is not None else []))
+    others = (settings.before, settings.rollback)
+    return (settings.pipeline, *(one.pipeline for one in others if one is not None))
 
 
 def waves_of(fleet: Fleet, settings: SpinnakerSettings) -> tuple[Wave, ...]:
@@ -160,6 +195,8 @@ def problems_of(fleet: Fleet) -> Iterator[str]:
     yield from _select_problems(fleet, settings)
     yield from _config_problems(fleet, settings)
     yield from _wave_problems(fleet, settings)
+    yield from _lane_problems(fleet, settings)
+    yield from generate_problems(fleet, settings)
     if fleet.regional and unit_ids(fleet, settings) == (WHOLE,):
         yield (
             "suspend.regions: its pipeline takes no region, so it is suspended in all of them at once; "
@@ -210,6 +247,28 @@ def _parameter_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[s
             yield f'deploy.{field}: "{field}" holds {{region}}, and the pipeline takes none; map `region` in parameters'
     if len({package.version for package in fleet.packages}) > 1:
         yield "deploy.parameters.version: a pipeline is told one version; give all packages of the fleet the same"
+
+
+def _lane_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:
+    several = len(fleet.environment.regions) > 1
+    if "ami" in settings.parameters and "region" not in settings.parameters and several:
+        yield "warning: deploy.parameters.ami: an AMI is of one region, so none is sent; map `region` too"
+    rollback = settings.rollback
+    if rollback is None:
+        return
+    for name in ("restore", "disable"):
+        if name not in rollback.parameters:
+            yield (
+                f'deploy.rollback.parameters: "{name}" is missing; the pipeline must be told which server group that '
+                f"is; add `{name}: THE_PIPELINES_PARAMETER`"
+            )
+    theirs = list(rollback.parameters.values())
+    for name in sorted({name for name in theirs if theirs.count(name) > 1}):
+        yield f"deploy.rollback.parameters: two parameters go to the pipeline's {name}; give each its own"
+    if several and "region" not in rollback.parameters and "{region}" not in rollback.pipeline:
+        yield 'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`'
+    if several and "region" not in settings.parameters:
+        yield "warning: deploy.rollback: the pipeline deploys all regions at once, so nothing is enabled; map `region`"
 
 
 def _select_problems(fleet: Fleet, settings: SpinnakerSettings) -> Iterator[str]:

@@ -4,7 +4,7 @@ Gate's `correlationId` holds back a second execution only while the first is in 
 its event id, whatever became of the execution (reference: Orca's `ExecutionLauncher.start`, `TaskController`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,13 +13,15 @@ from adapters.gate.client import LOOKS_LIKE_ID, Gate
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble, Refused
 from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
+from adapters.gate.lanes import Lane, region_of
 from adapters.gate.settings import before_of, filled, settings_of
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Outcome, Phase
+from reconciler.work import Failure, Intent, Kind, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
+CLOCKS_APART = timedelta(hours=1)  # Gate's and ours, at the very most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,35 @@ class Call:
     application: str
     pipeline: str
     intent: Intent
+    other_pipelines: tuple[str, ...] = ()  # in which an attempt may have been started too
 
     def found(self) -> list[Execution]:
-        """Executions of the intent's key, earliest first. Raises `GateTrouble`."""
-        name = None if LOOKS_LIKE_ID.fullmatch(self.pipeline) else self.pipeline
+        """Executions of the intent's key since it was written, whichever of the pipelines they are of, earliest first.
+
+        Raises `GateTrouble`.
+        """
+        since, event = self.intent.created_at - CLOCKS_APART, event_id(self.intent.key)
+        names = {None if LOOKS_LIKE_ID.fullmatch(one) else one for one in (self.pipeline, *self.other_pipelines)}
+        asked = [None] if None in names else sorted(name for name in names if name is not None)
+        searches = (self.gate.search(self.application, name, event, since, urgent=self.is_urgent) for name in asked)
+        return _earliest_first(searches)
+
+    def found_of_an_earlier_life(self) -> list[Execution]:
+        """Those of the key that a ledger which was lost may have known, earliest first. Raises `GateTrouble`."""
         since = self.intent.created_at - LOOK_BACK
-        return self.gate.search(self.application, name, event_id(self.intent.key), since)
+        event = event_id(self.intent.key)
+        names = (self.pipeline, *self.other_pipelines)
+        return _earliest_first(self.gate.newest(self.application, name, event, since) for name in names)
+
+    @property
+    def is_urgent(self) -> bool:
+        """What goes back does not wait behind the rest where Gate limits our pace."""
+        return self.intent.kind in {Kind.REVERT, Kind.ROLLBACK}
+
+
+def _earliest_first(searches: Iterable[list[Execution]]) -> list[Execution]:
+    found = {one.id: one for search in searches for one in search}
+    return sorted(found.values(), key=lambda one: (one.build_time or 0, one.id))
 
 
 def call_for(gate: Gate, intent: Intent) -> Call:
@@ -47,7 +72,22 @@ def call_for(gate: Gate, intent: Intent) -> Call:
         application=filled(settings.application, intent.fleet, intent.unit),
         pipeline=filled(pipeline, intent.fleet, intent.unit),
         intent=intent,
+        other_pipelines=_rollback_pipeline(intent),
     )
+
+
+def in_lane(call: Call, lane: Lane) -> Call:
+    """The call of the pipeline that the lane needs."""
+    if not lane.restore:
+        return call
+    return replace(call, pipeline=call.other_pipelines[0], other_pipelines=(call.pipeline,))
+
+
+def _rollback_pipeline(intent: Intent) -> tuple[str, ...]:
+    rollback, region = settings_of(intent.fleet).rollback, region_of(intent)
+    if rollback is None or region is None:
+        return ()
+    return (filled(rollback.pipeline, intent.fleet, region),)
 
 
 def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
@@ -55,6 +95,8 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
     try:
         found = call.found()
+        if not found and call.intent.starts <= 1:
+            found = call.found_of_an_earlier_life()
     except GateRefused as refused:
         if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look
             return _undecided(outcome, str(refused), clock)
@@ -67,7 +109,7 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
 def send(call: Call, body: dict[str, Any], lease: Lease, clock: Clock) -> Outcome:
     """Start the pipeline. Never raises but `LeaseLost`."""
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
-    result = call.gate.trigger(call.application, call.pipeline, body, lease)
+    result = call.gate.trigger(call.application, call.pipeline, body, lease, urgent=call.is_urgent)
     if isinstance(result, Accepted):
         message = f"Gate took it as execution {result.ref}"
         return moved(outcome, Phase.RUNNING, clock.now(), message=message, ticket=result.ref)

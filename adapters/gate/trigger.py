@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
+from adapters.gate.lanes import Lane, region_of
 from adapters.gate.settings import WHOLE, SpinnakerSettings, before_of
 from desired_state.model import Fleet
 from reconciler.work import Intent
@@ -17,14 +18,19 @@ def event_id(key: str) -> str:
     return str(uuid5(_NAMESPACE, key))
 
 
-def trigger_body(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, Any]:
+def trigger_body(intent: Intent, settings: SpinnakerSettings, config: str | None, lane: Lane) -> dict[str, Any]:
     """The trigger of an intent. Our own data is under one nested key: Gate guesses a trigger's kind from keys."""
+    said = lane.as_trigger()
     return {
         "type": "manual",
         "user": USER,
         "correlationId": intent.key,
         "eventId": event_id(intent.key),
-        "parameters": (before_parameters if intent.is_before else parameters)(intent, settings, config),
+        "parameters": (
+            before_parameters(intent, settings, config)
+            if intent.is_before
+            else parameters(intent, settings, config, lane)
+        ),
         "artifacts": [],
         "fairlead": {
             "fleet": intent.fleet.name,
@@ -33,22 +39,28 @@ def trigger_body(intent: Intent, settings: SpinnakerSettings, config: str | None
             "unit": intent.unit,
             "wave": intent.wave,
             "attempt": intent.attempt,
+            **({"lane": said} if said else {}),
         },
     }
 
 
-def parameters(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, str]:
-    """The pipeline's parameters under its own names. What is not known is left out: `canary` always, for now."""
+def parameters(intent: Intent, settings: SpinnakerSettings, config: str | None, lane: Lane) -> dict[str, str]:
+    """The parameters of the lane's pipeline, under its own names. What is not known is left out: `canary` always."""
+    asked: Mapping[Any, str] = settings.parameters
+    if lane.restore:
+        asked = settings.rollback.parameters if settings.rollback is not None else {}
     known = {
         "version": intent.fleet.version,
-        "region": None if intent.unit == WHOLE else intent.unit,
-        "ami": intent.fleet.components.get("ami"),
+        "region": (region_of(intent) if lane.restore else None) if intent.unit == WHOLE else intent.unit,
+        "ami": lane.image or intent.fleet.components.get("ami"),
+        "restore": lane.restore,
+        "disable": lane.disable,
         "commit": intent.setting_commit,
         "config": config,
         "wave": str(intent.wave),
         "fairleadKey": intent.key,
     }
-    return _named(known, settings.parameters, settings.constants)
+    return _named(known, asked, {} if lane.restore else settings.constants)
 
 
 def before_parameters(intent: Intent, settings: SpinnakerSettings, config: str | None) -> dict[str, str]:

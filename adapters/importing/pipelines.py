@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.aws.names import cluster_name
 from adapters.importing.facts import Path, Pipeline, Question
 
 UNNAMED = "name-me"  # no pipeline: a start of it is refused, and nothing else is run by mistake
@@ -17,7 +18,6 @@ _OUR_KEY = "FAIRLEAD_KEY"
 _MEANT = {  # Fairlead's word: the pipeline's, without case and punctuation, likeliest first
     "version": ("PKGVERSION", "PACKAGEVERSION", "VERSION", "APPVERSION", "BUILDVERSION", "RELEASEVERSION"),
     "region": ("REGION", "AWSREGION", "DEPLOYREGION", "TARGETREGION"),
-    "ami": ("AMI", "AMIID"),
     "fairleadKey": ("FAIRLEADKEY",),
 }
 _NEARLY = {"version": "VERSION", "region": "REGION"}
@@ -90,7 +90,7 @@ def _name_of(target: Mapping[str, Any]) -> str:
     if isinstance(moniker, Mapping) and moniker.get("cluster"):
         return str(moniker["cluster"])
     app, stack, detail = (str(target.get(key) or "") for key in ("application", "stack", "freeFormDetails"))
-    return f"{app}-{stack}-{detail}" if detail else f"{app}-{stack}" if stack else app
+    return cluster_name(app, stack, detail)
 
 
 def _regions_of(target: Mapping[str, Any]) -> set[str]:

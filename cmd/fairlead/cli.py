@@ -6,7 +6,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from fairlead.commands import changes, doctor, hosts, importing, live, offline, people, running, setup, trigger
+from fairlead.commands import (
+    changes,
+    doctor,
+    groups,
+    hosts,
+    importing,
+    live,
+    offline,
+    people,
+    pipelines,
+    running,
+    setup,
+    trigger,
+)
 from fairlead.exit_codes import Refused
 from fairlead.rendering import seen
 
@@ -49,11 +62,12 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, hosts, changes, people, running, doctor, setup):
+for group in (offline, live, groups, hosts, changes, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)
 app.add_typer(trigger.app, name="trigger")
+app.add_typer(pipelines.app, name="spinnaker")
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from desired_state.durations import Duration
@@ -123,17 +123,34 @@ class RepositorySettings(_Part):
 
 
 class GateSignIn(_Part):
-    """How one Gate is signed in to."""
+    """How one Gate is signed in to. `header` is `X-Spinnaker-Token` for a bearer, `X-SPINNAKER-USER` for a header."""
 
-    mode: Literal["none", "bearer", "basic", "certificate"] = "none"
-    header: str = "X-Spinnaker-Token"  # Gate's own API tokens; `Authorization` for an OAuth2 bearer token
+    mode: Literal["none", "bearer", "basic", "certificate", "oauth2", "form", "header"] = "none"
+    header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
     user: str = ""
     secret: Secret | None = None
     certificate: Path | None = None
     key: Path | None = None
     authority: Path | None = None
+    token_url: str = ""
+    scope: str = ""
 
     _secret = field_validator("secret")(lambda value: None if value is None else _reference(value))
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        needed = {
+            "bearer": ("secret",),
+            "basic": ("user", "secret"),
+            "form": ("user", "secret"),
+            "oauth2": ("token_url", "user", "secret"),
+            "certificate": ("certificate",),
+            "header": ("user",),
+        }
+        missing = [name for name in needed.get(self.mode, ()) if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"mode {self.mode} needs {' and '.join(missing)}")
+        return self
 
 
 class GateSettings(_Part):

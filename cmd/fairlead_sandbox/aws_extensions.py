@@ -16,6 +16,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, backend_
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import InvalidAMIIdError
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.responses.amis import AmisResponse
 from moto.s3.models import S3BackendDict
@@ -83,7 +84,9 @@ def _separate_states() -> None:
 
 
 def _mend_images() -> None:
-    """`register_image` drops its tags; `describe_images` passes over unknown ids as long as one is known."""
+    """`register_image` drops its tags; `describe_images` passes over unknown ids as long as one is known, and knows
+    nothing of images that another account shares.
+    """
 
     def register_image(self: Any) -> ActionResult:
         self.error_on_dryrun()
@@ -93,14 +96,44 @@ def _mend_images() -> None:
         return ActionResult({"ImageId": image.id})
 
     def describe_images(self: Any, ami_ids: list[str] | None = None, **rest: Any) -> list[Any]:
-        unknown = [each for each in ami_ids or [] if each not in self.amis and each not in self.deleted_amis]
+        shared = _shared_with(self, ami_ids or [])
+        mine = [each for each in ami_ids or [] if each not in shared]
+        unknown = [each for each in mine if each not in self.amis and each not in self.deleted_amis]
         if unknown:
             raise InvalidAMIIdError(unknown)
-        found: list[Any] = told(self, ami_ids=ami_ids, **rest)
-        return found
+        found: list[Any] = told(self, ami_ids=mine, **rest) if mine or not shared else []
+        return [*found, *shared.values()]
 
     replace(AmisResponse, "register_image", register_image)
     told = replace(AmiBackend, "describe_images", describe_images)
+
+
+class _Shared:
+    """An image as another account sees it: without its tags."""
+
+    tag_set: tuple[dict[str, str], ...] = ()
+    tag_list = tags = tag_set
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._image, name)
+
+
+def _shared_with(backend: Any, ids: list[str]) -> dict[str, Any]:
+    """Those of these images that are another account's and that this one may launch, by id."""
+    found: dict[str, Any] = {}
+    for account, regions in list(_entries(ec2_backends).items()):
+        if account != backend.account_id and backend.region_name in regions:
+            theirs = regions[backend.region_name].amis
+            allowed = {"UserId": backend.account_id}
+            found |= {
+                each: _Shared(theirs[each])
+                for each in ids
+                if each in theirs and allowed in theirs[each].launch_permissions
+            }
+    return found
 
 
 # -- Auto Scaling groups -----------------------------------------------------------------------------------------

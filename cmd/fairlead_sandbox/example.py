@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ class ExampleFleet:
     version: str
     regions: tuple[str, ...]
     parameters: Mapping[str, str]
+    rollback: str = ""  # the pipeline that goes back, if it has one
+    back: Mapping[str, str] = field(default_factory=dict)  # that pipeline's parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,8 @@ def _fleet(files: Mapping[str, str], environment: str, name: str) -> ExampleFlee
         version=str(wanted["version"]),
         regions=tuple(place["regions"]),
         parameters=deploy["parameters"],
+        rollback=_filled(deploy.get("rollback", {}).get("pipeline", ""), environment, name),
+        back=deploy.get("rollback", {}).get("parameters", {}),
     )
 
 

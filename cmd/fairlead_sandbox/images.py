@@ -3,6 +3,7 @@
 Names and tag texts follow Rosco's `ImageNameFactory` and Frigga's `AppVersion`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,9 +66,32 @@ def find(aws: Aws, region: str, package: str, version: str) -> Image | None:
     return max((_image(each) for each in found), key=lambda image: (image.name, image.id), default=None)
 
 
+def find_tagged(aws: Aws, region: str, tags: Mapping[str, str]) -> Image | None:
+    """The newest AMI that has all of these tags, None when none has."""
+    filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    found = aws.client("ec2", region).describe_images(Owners=["self"], Filters=filters)["Images"]
+    return max((_image(each) for each in found), key=lambda image: (image.name, image.id), default=None)
+
+
 def by_id(aws: Aws, region: str, image_id: str) -> Image:
-    """The AMI of this id. Raises botocore's ClientError when there is none."""
-    return _image(aws.client("ec2", region).describe_images(ImageIds=[image_id])["Images"][0])
+    """The AMI of this id or, as Clouddriver's `AmiIdResolver` allows, of this name.
+
+    Raises botocore's ClientError for an id that is none, and KeyError for such a name.
+    """
+    ec2 = aws.client("ec2", region)
+    if image_id.startswith("ami-"):
+        return _image(ec2.describe_images(ImageIds=[image_id])["Images"][0])
+    found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [image_id]}])["Images"]
+    if not found:
+        raise KeyError(f"no AMI is called {image_id} in {region}")
+    return _image(found[0])
+
+
+def add_tags(aws: Aws, region: str, image_id: str, tags: Mapping[str, str]) -> None:
+    """Add tags to an AMI, or give those that it has another value."""
+    aws.client("ec2", region).create_tags(
+        Resources=[image_id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
 
 
 def _image(description: dict[str, Any]) -> Image:

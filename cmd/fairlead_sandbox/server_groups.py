@@ -115,9 +115,23 @@ def enable(aws: Aws, group: ServerGroup) -> None:
 
 def scale_down(aws: Aws, group: ServerGroup) -> None:
     """Scale a group to nothing."""
+    resize(aws, group, (0, 0, 0))
+
+
+def resize(aws: Aws, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+    """Another capacity (minimum, maximum, desired)."""
+    minimum, maximum, desired = capacity
     aws.client("autoscaling", group.region).update_auto_scaling_group(
-        AutoScalingGroupName=group.name, MinSize=0, MaxSize=0, DesiredCapacity=0
+        AutoScalingGroupName=group.name, MinSize=minimum, MaxSize=maximum, DesiredCapacity=desired
     )
+
+
+def launch_image(aws: Aws, group: ServerGroup) -> str:
+    """The id of the AMI that a group launches."""
+    asked = aws.client("ec2", group.region).describe_launch_template_versions(
+        LaunchTemplateId=group.template, Versions=["$Latest"]
+    )
+    return str(asked["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"])
 
 
 def delete(aws: Aws, group: ServerGroup) -> None:

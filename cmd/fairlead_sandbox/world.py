@@ -19,7 +19,7 @@ from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of, trigger_fleets_of, without
 from fairlead_sandbox.forge import Forge
 from fairlead_sandbox.forge_half import ForgeHalf
-from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
+from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline, rollback_pipeline
 from fairlead_sandbox.git_server import GitServer
 from fairlead_sandbox.hosts import Host
 from fairlead_sandbox.server_groups import ServerGroup
@@ -153,8 +153,12 @@ class World:
                 fleet.package,
                 regions=fleet.regions,
                 parameters=fleet.parameters,
+                bakes_for=REGIONS if "ami" in fleet.parameters else None,  # others take what it bakes
             )
         )
+        if fleet.rollback:
+            pipeline = rollback_pipeline(fleet.application, fleet.rollback, fleet.regions, fleet.back)
+            self.gate.pipelines.save(pipeline)
         for region in fleet.regions:
             self.seed_cluster(fleet.cluster, region, fleet.package, fleet.version)
 
@@ -202,13 +206,17 @@ class World:
         self.checkout.commit(message, files)
         return self.checkout.push()
 
-    def bump(self, fleet: str, version: str) -> str:
-        """Merge a version bump of one fleet ("prod/checkout"), keeping the file's comments; gives the commit."""
+    def bump(self, fleet: str, version: str, *others: str) -> str:
+        """Merge a version bump of a fleet ("prod/checkout"), or of others with it, in one commit, which it gives.
+
+        The files keep their comments.
+        """
         self.checkout.pull()
-        path = f"environments/{fleet}.yaml"
-        text = (self.checkout.folder / path).read_text(encoding="utf-8")
-        bumped = re.sub(r"^version:.*$", f'version: "{version}"', text, flags=re.MULTILINE)
-        return self.merge(f"Bump {fleet} to {version}", {path: bumped})
+        bumped = {}
+        for path in (f"environments/{name}.yaml" for name in (fleet, *others)):
+            text = (self.checkout.folder / path).read_text(encoding="utf-8")
+            bumped[path] = re.sub(r"^version:.*$", f'version: "{version}"', text, flags=re.MULTILINE)
+        return self.merge(f"Bump {fleet} to {version}", bumped)
 
     def revert(self, commit: str) -> str:
         """Revert a commit on `main` and push; gives the reverting commit."""

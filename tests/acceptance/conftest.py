@@ -117,6 +117,12 @@ Start = Callable[..., Controller]
 
 
 @pytest.fixture
+def one_fleet() -> Mapping[str, str]:
+    """The repository of a world that nothing else was said of, as path: text."""
+    return ONE_FLEET
+
+
+@pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, forge="", **durations)`: a world, ended with the test.
 
@@ -429,6 +435,7 @@ deploy:
   application: {service}
   pipeline: "deploy-{{environment}}"
   parameters: {{version: PKG_VERSION, region: REGION, ami: AMI, fairleadKey: FAIRLEAD_KEY}}
+  image: {{missing: bake}}
   select: {{cluster: "{service}-{{environment}}"}}
 """
 

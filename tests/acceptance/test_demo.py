@@ -27,6 +27,7 @@ STRANGE = {  # what a person's machine may have set; none of it may matter
     "HTTP_PROXY": "http://127.0.0.1:9",
 }
 SHA = r"(?P<sha>[0-9a-f]{7})"
+AMI = r"ami-[0-9a-f]{17}"
 
 
 class Demo:
@@ -181,6 +182,29 @@ def test_a_revert_takes_all_hosts_back_without_a_download(played: Demo) -> None:
     )
 
 
+def test_one_ami_is_baked_in_staging_and_promoted_to_prod(played: Demo) -> None:
+    story = told(played.output, 1)
+    baked = re.search(rf"Spinnaker +staging bakes it, for all regions +({AMI} in eu-west-1, {AMI} in us-east-1)", story)
+    assert baked is not None, story
+    assert re.search(rf"Spinnaker +as the AMIs of staging, none baked +{baked[1]}; 0 bakes in prod", story)
+    assert re.search(rf"success: 1\.4\.2 as {AMI} baked in staging \(\+1\) on 2/2 units in", story)
+
+
+def test_a_rollback_enables_the_old_groups_in_seconds(played: Demo) -> None:
+    took = re.search(
+        r"the old groups were enabled +enabled checkout-prod-v000 in eu-west-1 in (\d+\.\d) s, "
+        r"checkout-prod-v000 in us-east-1 in (\d+\.\d) s",
+        told(played.output, 4),
+    )
+    assert took is not None
+    assert re.search(
+        r"staging enabled its old group +enabled checkout-staging-v001 in us-east-1 in \d+\.\d s",
+        told(played.output, 3),
+    )
+    row = next(line for line in played.output.splitlines() if line.startswith("✓ 4. "))
+    assert "old groups enabled" in row
+
+
 def test_nobody_takes_a_played_bake_for_a_real_one(played: Demo) -> None:
     closing = " ".join(played.output.partition("seconds from the merge until")[2].split())
     assert "Gate, which here bakes in 0.7 s and deploys in 0.7 s; a real bake and boot take minutes." in closing
@@ -196,9 +220,12 @@ def test_each_commit_is_shown_with_its_final_statuses(played: Demo) -> None:
     assert "pending" not in "".join(found.values())
     assert re.search(rf"failure  fairlead/prod/checkout  rolled back to 1\.4\.2 \(reverted by {SHA}\)", bad)
     assert re.search(rf"failure  fairlead/prod/matchmaker  rolled back to 2\.4\.0 \(reverted by {SHA}\)", sick)
-    assert re.search(rf"success  fairlead/prod/checkout  rolled back to 1\.4\.1 \(reverts {SHA}", reverts)
+    assert re.search(
+        rf"success  fairlead/prod/checkout  rolled back to 1\.4\.1 by enabling v000 \(reverts {SHA}", reverts
+    )
     assert "success  fairlead/prod/matchmaker  2.3.1 on 8/8 units; drift healed in" in reverts
-    assert "success  fairlead/prod/catalog  2.0.3 on 2/2 units; drift healed in" in found["Say what runs where"]
+    healed = rf"success  fairlead/prod/catalog  2\.0\.3 as {AMI} baked in staging on 2/2 units; drift healed in"
+    assert re.search(healed, found["Say what runs where"])
 
 
 def test_every_change_is_a_pull_request_that_is_merged(played: Demo) -> None:
@@ -241,7 +268,8 @@ def test_the_failure_is_said_before_anybody_reverts_it(
 ) -> None:
     story = played.output.partition("== 2.")[2].partition("== 3.")[0]
     assert re.search(
-        rf"{SHA} failure {fleet.join(('fairlead/', ''))} {sick} failed: .*; rolled back to {good} on {units}", story
+        rf"{SHA} failure fairlead/{fleet} {sick} failed: .*; rolled back to {good}(?: by enabling v001)? on {units}",
+        story,
     )
 
 

@@ -82,10 +82,10 @@ def test_nothing_is_asked_about_no_ids(gate: Gate, sandbox: SandboxGate) -> None
 def test_many_ids_are_asked_in_batches(gate: Gate, sandbox: SandboxGate) -> None:
     ref = start(gate)
 
-    found = gate.executions([*(f"01X{number}" for number in range(70)), ref])
+    found = gate.executions([*(f"01X{number}" for number in range(120)), ref])
 
     asked = sandbox.access_log.entries(path_prefix="/executions")
-    assert [50, 21] == [len(entry["query"]["executionIds"].split(",")) for entry in asked]
+    assert [100, 21] == [len(entry["query"]["executionIds"].split(",")) for entry in asked]
     assert list(found) == [ref]
 
 
@@ -119,7 +119,10 @@ def test_a_cancel_is_accepted_whether_or_not_it_does_anything(gate: Gate) -> Non
     ref = start(gate)
 
     assert Accepted(ref=ref) == gate.cancel(ref, "fairlead: enough", Lease())
-    assert Accepted(ref="01NOTHING") == gate.cancel("01NOTHING", "fairlead: enough", Lease())
+    assert Accepted(ref=ref) == gate.cancel(ref, "fairlead: enough", Lease())
+    missing = gate.cancel("01NOTHING", "fairlead: enough", Lease())
+    assert isinstance(missing, Refused)
+    assert missing.status == 404
 
 
 def test_nothing_is_sent_without_the_lease(gate: Gate, sandbox: SandboxGate) -> None:
@@ -181,7 +184,7 @@ def test_an_empty_200_is_a_failure_and_not_an_absence(gate: Gate, sandbox: Sandb
     ref = start(gate)
     sandbox.faults.on("empty_body")
 
-    with pytest.raises(GateTrouble, match="its answer is empty or no execution"):
+    with pytest.raises(GateTrouble, match="200 with an empty body, which stands for trouble behind it"):
         gate.execution(ref)
 
 
@@ -376,6 +379,16 @@ def test_an_acceptance_that_names_nothing_is_unknown(answering: Answering, body:
 def test_a_list_that_is_none_is_trouble_and_not_an_empty_list(answering: Answering, body: bytes) -> None:
     with pytest.raises(GateTrouble):
         answering(200, body).executions(["01ABC"])
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_page_that_says_no_is_no_login(answering: Answering, status: int) -> None:
+    gate = answering(status, b"<!doctype html><title>HTTP Status 400</title>", Content_Type="text/html;charset=utf-8")
+
+    result = gate.trigger("checkout", "bad/slash", BODY, Lease())
+
+    assert isinstance(result, Refused)
+    assert result.sentence.startswith(f"Gate refused to start pipeline bad/slash of checkout ({status})")
 
 
 def test_an_endless_answer_is_cut_off(answering: Answering) -> None:

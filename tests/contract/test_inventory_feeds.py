@@ -18,7 +18,7 @@ from adapters.feeds.pacing import Pacing
 from adapters.gate.client import Gates
 from adapters.ledger.store import Store, open_ledger
 from desired_state.model import DesiredState, Environment, Fleet, Package, Revision, Setting
-from fairlead_sandbox import images
+from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import ACCOUNT, Aws
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline
 from fairlead_sandbox.world import seed_cluster
@@ -317,3 +317,56 @@ def test_reads_that_fail_come_later_and_later_and_at_once_after_a_good_one() -> 
     assert waits == [20, 40, 80, 160, 300, 300, 300]
     assert pacing.succeeded("x") == clock.now() + timedelta(seconds=10)
     assert pacing.failed("x") == clock.now() + timedelta(seconds=20)
+
+
+# ── AMIs of another account ──────────────────────────────────────────────────────────────────────────────────────
+
+BAKER = Environment(
+    name="staging", account="222222222222", regions=(EAST,), role="arn:aws:iam::222222222222:role/fairlead"
+)
+
+
+def run_what_staging_baked(rig: Rig, *names: str) -> list[Fleet]:
+    """Fleets whose groups run AMIs that the account of staging owns and shares; their tags are seen there alone."""
+    ec2 = Sessions(max_attempts=1).client("ec2", EAST, role=BAKER.role, account=BAKER.account)
+    for name in names:
+        tags = [{"Key": f"fairlead:package/{name}", "Value": "1.4.2"}]
+        image = ec2.register_image(Name=name, TagSpecifications=[{"ResourceType": "image", "Tags": tags}])["ImageId"]
+        ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": ACCOUNT}]})
+        server_groups.create(rig.aws, EAST, f"{name}-prod-v000", image, (1, 1, 1), {})
+    return [replace(rig.fleet(f"prod/{name}"), bakes=BAKER) for name in names]
+
+
+def test_what_runs_is_known_by_what_the_owner_of_its_image_says(rig: Rig) -> None:
+    fleets = run_what_staging_baked(rig, *(f"service{number}" for number in range(12)))
+    rig.declare(*fleets)
+    rig.aws.reset_calls()
+
+    rig.inventories.run(HERE, rig.lease("inventory:one"))
+
+    for fleet in fleets:
+        (unit,) = rig.deployer.observe(fleet, rig.record(fleet.name).snapshots).units
+        assert ({f"package/{fleet.service}": "1.4.2"}, True) == (unit.components, unit.healthy)
+        assert unit == rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {})).units[0]
+
+
+def test_owners_are_asked_once_for_all_fleets(rig: Rig) -> None:
+    rig.declare(*run_what_staging_baked(rig, *(f"service{number}" for number in range(12))))
+    rig.aws.reset_calls()
+
+    rig.inventories.run(HERE, rig.lease("inventory:one"))
+
+    assert 2 == rig.aws.calls["ec2:DescribeImages"]  # of the region, and of who owns the images
+
+
+def test_an_owner_that_cannot_be_asked_harms_the_fleets_that_run_its_images(rig: Rig) -> None:
+    (shared,) = run_what_staging_baked(rig, "lobby")
+    seed_cluster(rig.aws, "checkout-prod", EAST, "checkout", "1.4.2")
+    unreached = replace(BAKER, role="arn:aws:iam::333333333333:role/fairlead")
+    own = replace(rig.fleet(), bakes=unreached)
+    rig.declare(replace(shared, bakes=unreached), own)
+
+    rig.inventories.run(HERE, rig.lease("inventory:one"))
+
+    assert ({FEED}, set()) == (set(rig.record().snapshots), set(rig.record("prod/lobby").snapshots))
+    assert "reaches account 333333333333" in rig.record("prod/lobby").trouble[FEED]

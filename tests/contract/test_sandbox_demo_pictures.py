@@ -136,7 +136,7 @@ def test_many_units_are_shown_one_by_one() -> None:
 
 
 def test_the_story_under_way_says_what_each_half_waits_for() -> None:
-    halves = (half(ALL[1].tracks[0], 1), half(ALL[1].tracks[1], 2))
+    halves = (half(ALL[1].tracks[0], 2), half(ALL[1].tracks[1], 2))
     under_way = Told(story=ALL[1], halves=halves, began=0.0, seconds=4.0)
     lines = drawn(lambda console: console.print(Picture().draw(SCENE, [told(ALL[0]), under_way], 60)), 120)
 

@@ -111,7 +111,8 @@ def test_a_disabled_pipeline_is_400_and_leaves_a_terminal_execution(gate: Gate) 
 
     answer = trigger(gate, eventId="e-disabled")
 
-    assert (400, "Pipeline is disabled and cannot be started.") == (answer.status_code, answer.json()["message"])
+    assert 400 == answer.status_code
+    assert answer.json()["message"].endswith("Message: Pipeline is disabled and cannot be started.")
     found = search(gate, eventId="e-disabled")
     assert ["TERMINAL"] == [read(gate, each)["status"] for each in found]
 
@@ -163,9 +164,9 @@ def test_an_execution_has_orcas_shape(gate: Gate) -> None:
     )
     assert seen["buildTime"] <= seen["startTime"] <= seen["endTime"]
     assert seen["buildTime"] > 1_700_000_000_000
-    assert (False, None, None) == (seen["canceled"], seen["canceledBy"], seen["cancellationReason"])
+    assert (False, False, False) == (seen["canceled"], "canceledBy" in seen, "cancellationReason" in seen)
     stage = seen["stages"][0]
-    assert ("wait", "SUCCEEDED", None) == (stage["type"], stage["status"], stage["parentStageId"])
+    assert ("wait", "SUCCEEDED", None) == (stage["type"], stage["status"], stage.get("parentStageId"))
     assert [("wait", "SUCCEEDED")] == [(task["name"], task["status"]) for task in stage["tasks"]]
 
 
@@ -176,7 +177,7 @@ def test_bulk_reading_takes_ids_or_configs_and_drops_the_unknown(gate: Gate) -> 
     assert [first, second] == [each["id"] for each in by_id]
     assert [second] == [each["id"] for each in get(gate, "/executions", pipelineConfigIds="config-1").json()]
     both = get(gate, "/executions", pipelineConfigIds="config-1", limit=5).json()
-    assert [second, first] == [each["id"] for each in both]
+    assert [first, second] == [each["id"] for each in both]
 
 
 def test_bulk_reading_refuses_both_and_gives_nothing_for_neither(gate: Gate) -> None:
@@ -218,12 +219,13 @@ def test_search_by_a_part_of_the_trigger_takes_text_as_a_pattern(gate: Gate) -> 
     assert by({"fairlead": {"key": "A"}}) == []
 
 
-def test_the_second_page_of_a_search_is_empty_though_there_is_more(gate: Gate) -> None:
-    for _ in range(4):
+def test_the_third_page_of_a_search_is_empty_though_there_is_more(gate: Gate) -> None:
+    for _ in range(6):
         started(gate, eventId="e-1")
 
-    assert (2, 0, 4) == tuple(
-        len(search(gate, eventId="e-1", startIndex=start, size=size)) for start, size in ((0, 2), (2, 2), (0, 10))
+    assert (2, 2, 0, 6) == tuple(
+        len(search(gate, eventId="e-1", startIndex=start, size=size))
+        for start, size in ((0, 2), (2, 2), (4, 2), (0, 9))
     )
 
 
@@ -269,13 +271,13 @@ def test_cancel_ends_an_execution_and_keeps_the_reason(gate: Gate) -> None:
     assert ("CANCELED", True, "newer revision") == (seen["status"], seen["canceled"], seen["cancellationReason"])
 
 
-def test_cancel_answers_200_also_when_there_is_nothing_to_cancel(gate: Gate) -> None:
+def test_a_cancel_of_what_is_over_leaves_its_mark_and_not_its_status(gate: Gate) -> None:
     execution = started(gate)
     finish(gate)
 
     assert put(gate, f"/pipelines/{execution}/cancel").status_code == 200
-    assert put(gate, "/pipelines/nobody/cancel").status_code == 200
-    assert ("SUCCEEDED", False) == (read(gate, execution)["status"], read(gate, execution)["canceled"])
+    assert put(gate, "/pipelines/nobody/cancel").status_code == 404
+    assert ("SUCCEEDED", True) == (read(gate, execution)["status"], read(gate, execution)["canceled"])
 
 
 def test_pause_takes_only_what_runs_and_resume_only_what_is_paused(gate: Gate) -> None:
@@ -342,12 +344,22 @@ def test_two_runs_that_both_wait_slip_through_together(gate: Gate) -> None:
 def test_a_failed_stage_can_hide_in_a_succeeded_execution(
     gate: Gate, fields: dict[str, Any], stage_status: str, status: str
 ) -> None:
-    gate.pipelines.change("config-1", stages=[{"type": "nonsense", "name": "Nonsense", **fields}])
+    check = {"type": "expression", "context": {"expression": "false"}}
+    gate.pipelines.change("config-1", stages=[{"type": "checkPreconditions", "preconditions": [check], **fields}])
     execution = started(gate)
     finish(gate)
 
     seen = read(gate, execution)
-    assert (stage_status, status) == (seen["stages"][0]["status"], seen["status"])
+    assert (stage_status, status) == (seen["stages"][-1]["status"], seen["status"])
+
+
+def test_a_stage_of_an_unknown_type_fails_whatever_it_says(gate: Gate) -> None:
+    gate.pipelines.change("config-1", stages=[{"type": "nonsense", "continuePipeline": True}])
+    execution = started(gate)
+    finish(gate)
+
+    seen = read(gate, execution)
+    assert ("TERMINAL", "TERMINAL") == (seen["stages"][0]["status"], seen["status"])
     assert "nonsense" in seen["stages"][0]["context"]["exception"]["details"]["errors"][0]
 
 

@@ -48,7 +48,7 @@ def finish(gate: Gate, ref: str) -> dict[str, Any]:
     for _ in range(100):
         gate.tick()
         seen = read(gate, ref)
-        if seen["endTime"] is not None:
+        if seen.get("endTime") is not None:
             return seen
     raise AssertionError(f"{ref} did not end in 100 steps")
 
@@ -85,9 +85,9 @@ def test_the_execution_tells_what_it_did(gate: Gate) -> None:
     seen = deploy(gate, "1.1.0")
 
     assert [("Bake", "SUCCEEDED"), ("Deploy us-east-1", "SUCCEEDED"), ("Deploy eu-west-1", "SKIPPED")] == [
-        (each["name"], each["status"]) for each in seen["stages"] if each["parentStageId"] is None
+        (each["name"], each["status"]) for each in seen["stages"] if each.get("parentStageId") is None
     ]
-    synthetic = next(each for each in seen["stages"] if each["parentStageId"])
+    synthetic = next(each for each in seen["stages"] if each.get("parentStageId"))
     assert ("createServerGroup", "STAGE_BEFORE") == (synthetic["type"], synthetic["syntheticStageOwner"])
     assert {"us-east-1": ["checkout-prod-v001"]} == synthetic["context"]["deploy.server.groups"]
     assert {"us-east-1", "eu-west-1"} == {each["region"] for each in seen["stages"][0]["outputs"]["deploymentDetails"]}
@@ -154,10 +154,7 @@ def test_a_failed_deploy_leaves_the_new_group_enabled_and_unhealthy_beside_the_o
     told = [
         each["context"]["exception"]["details"]["errors"] for each in seen["stages"] if "exception" in each["context"]
     ]
-    assert ["0 of 3 instances of checkout-prod-v001 are up in us-east-1" in errors[0] for errors in told] == [
-        True,
-        True,
-    ]
+    assert [True] == ["0 of 3 instances of checkout-prod-v001 are up in us-east-1" in errors[0] for errors in told]
 
 
 def test_the_next_good_deploy_retires_the_failed_group_too(gate: Gate, aws: Aws) -> None:
@@ -166,7 +163,7 @@ def test_the_next_good_deploy_retires_the_failed_group_too(gate: Gate, aws: Aws)
 
     deploy(gate, "1.0.0")
 
-    assert [("v001", False, 0, 0), ("v002", True, 3, 3)] == shown(aws)
+    assert [("v000", False, 0, 0), ("v001", False, 0, 0), ("v002", True, 3, 3)] == shown(aws)
 
 
 def test_a_rollback_on_failure_disables_the_new_group_and_nothing_else(aws: Aws) -> None:
@@ -233,8 +230,9 @@ def test_an_unknown_ami_fails_the_deploy_with_awss_words(gate: Gate, aws: Aws) -
     seen = deploy(gate, "1.1.0", AMI="ami-0123456789abcdef0")
 
     assert seen["status"] == "TERMINAL"
-    failed = next(each for each in seen["stages"] if each["parentStageId"])
-    assert "ami-0123456789abcdef0" in failed["context"]["exception"]["details"]["errors"][0]
+    failed = next(each for each in seen["stages"] if each.get("parentStageId"))
+    assert "ami-0123456789abcdef0" in failed["context"]["kato.tasks"][0]["exception"]["message"]
+    assert not any("exception" in each["context"] for each in seen["stages"])
 
 
 def test_in_the_background_a_pipeline_runs_by_itself(aws: Aws) -> None:

@@ -11,8 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from adapters.aws.clusters import CONFIG_TAG, KEY_TAG
-from adapters.gate.settings import Ours, SpinnakerSettings
+from adapters.gate.settings import Ours, Rollback, SpinnakerSettings
+from adapters.gate.settings_generate import Bake, Canary, Generate, Judgment
+from adapters.pipelines.stages import MAX_REMAINING, PERCENTAGES
 from adapters.trigger.settings import TriggerSettings
+from desired_state.durations import format_duration
 from desired_state.formats import (
     EnvironmentFile,
     FairleadFile,
@@ -181,6 +184,29 @@ def test_the_example_pipeline_takes_what_the_example_service_gives() -> None:
     ]
 
 
+def test_the_example_rollback_takes_what_the_example_service_gives() -> None:
+    page = ROOT / "docs" / "pipelines.md"
+    pipeline = json.loads([fence.text for fence in fences(page) if fence.language == "json"][1])
+    settings = {"fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n"}
+    staging = {"environments/staging/environment.yaml": files_of(page)["environments/prod/environment.yaml"]}
+    bumped = {f"environments/{name}/basket.yaml": 'version: "1"\n' for name in ("staging", "prod")}
+    fleet = parse({**files_of(page), **settings, **staging, **bumped}).fleets["prod/basket"]
+    rollback, (stage,) = fleet.deploy["rollback"], pipeline["stages"]
+
+    assert (fleet.deploy["application"], rollback["pipeline"]) == (pipeline["application"], pipeline["name"])
+    assert set(rollback["parameters"].values()) == {each["name"] for each in pipeline["parameterConfig"]}
+    assert {"restore", "disable", "region", "fairleadKey"} == set(rollback["parameters"])
+    assert ("rollbackServerGroup", "EXPLICIT") == (stage["type"], stage["rollbackType"])
+    assert ("staging", "bake") == (fleet.bakes.name if fleet.bakes else "", fleet.deploy["image"]["missing"])
+
+
+def test_the_words_of_a_rollback_are_those_that_a_service_may_map() -> None:
+    annotation = Rollback.model_fields["parameters"].annotation
+    told = table_keys(section(ROOT / "docs" / "pipelines.md", "Three ways back"), "| Fairlead's word in")
+
+    assert set(get_args(get_args(annotation)[0])) == told
+
+
 def _unlike_server_groups(cluster: Mapping[str, Any]) -> str | None:
     """What keeps a deploy stage from the contract: our tags, the cluster's name, no rollback by itself."""
     if set(cluster["tags"]) != {KEY_TAG, CONFIG_TAG}:
@@ -248,17 +274,44 @@ def test_the_tables_of_suspend_and_freeze_have_every_key() -> None:
     assert set(keys_of(FreezeFile)) == table_keys(freeze, "| key | meaning |")
 
 
+def test_the_table_of_generate_has_every_key_with_its_default() -> None:
+    text = section(ROOT / "docs" / "pipelines-from-git.md", "The service file")
+    header = "| key of `deploy.generate` |"
+
+    assert set(keys_of(Generate)) == table_keys(text, header)
+    body = text[text.index(header) :].partition("\n\n")[0]
+    told = {code(row[0]): code(row[1]) for row in rows(body) if code(row[1])}
+    assert {
+        "bake.base_label": Bake.model_fields["base_label"].default,
+        "bake.architecture": Bake.model_fields["architecture"].default,
+        "judgment.within": format_duration(Judgment.model_fields["within"].default),
+        "canary.lifetime": format_duration(Canary.model_fields["lifetime"].default),
+        "canary.marginal": str(Canary.model_fields["marginal"].default),
+        "canary.passing": str(Canary.model_fields["passing"].default),
+        "strategy": Generate.model_fields["strategy"].default,
+        "max_remaining": str(MAX_REMAINING),
+        "percentages": str(PERCENTAGES),
+        "scale_down": "true",
+        "disable_after": "0s",
+        "scale_down_after": "0s",
+        "cluster": "{}",
+    } == told
+
+
 def table_keys(text: str, header: str) -> set[str]:
     body = text[text.index(header) :].partition("\n\n")[0]
     return {code(row[0]) for row in rows(body)} - {""}
 
 
 def keys_of(model: type[BaseModel]) -> Iterator[str]:
-    """Every key of a file as the tables write it: `a.b`, `list[].b`, `map.<name>.b`. Layers are told of elsewhere."""
+    """Every key of a file as the tables write it: `a.b`, `list[].b`, `map.<name>.b`.
+
+    Layers and `generate` are told of elsewhere.
+    """
     for name, field in model.model_fields.items():
         key = field.alias or name
         inner = model_in(field.annotation)
-        if inner is None or issubclass(inner, Layer):
+        if inner is None or issubclass(inner, Layer | Generate):
             yield key
         else:
             yield from (f"{key}{step_of(field.annotation)}{below}" for below in keys_of(inner))

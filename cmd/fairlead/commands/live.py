@@ -115,6 +115,7 @@ def _lists(facts: dict[str, Any]) -> None:
     for each in facts["quarantines"]:
         until = f", until {when(each['until'])}" if each["until"] else ""
         say(f"quarantine: {each['version']} since {when(each['since'])}{until}: {each['message']}")
+    _say_leftovers(facts)
     for feed, message in sorted(facts["trouble"].items()):
         say(f"trouble: {feed}: {message}")
     for problem in facts["problems"]:
@@ -163,6 +164,7 @@ def _say_why(facts: dict[str, Any], now: datetime) -> None:
     first, *deeper = facts["chain"]
     if facts["ready"]:
         say(f"{facts['fleet']}: nothing holds it: {first['message']}")
+        _say_leftovers(facts)
         return
     say(f"{facts['fleet']} wants {facts['desired']}, set by {_short(facts['setting_commit'])}")
     say(f"  {first['reason']}: {first['message']}")
@@ -172,6 +174,12 @@ def _say_why(facts: dict[str, Any], now: datetime) -> None:
         say(sentence)
     until = f"at {when(facts['until'])}" if facts["until"] else ""
     say(f"clears: {'; '.join(filter(None, (until, facts['clears']))) or 'nothing needs to be done'}")
+    _say_leftovers(facts)
+
+
+def _say_leftovers(facts: dict[str, Any]) -> None:
+    for sentence in facts["leftovers"]:
+        say(f"leftover: {sentence}")
 
 
 def history(fleet: str = FLEET, limit: int = LIMIT, config: Path | None = CONFIG, output: Output = OUTPUT) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from desired_state.model import DesiredState, Problem, Severity
 from fairlead.commands.opening import reaching_git
+from fairlead.commands.plan_images import image_findings, is_wrong
 from fairlead.commands.plan_text import as_json, as_markdown, as_text
 from fairlead.commands.planning import Effect, compare
 from fairlead.exit_codes import ExitCode, Refused
@@ -41,6 +42,7 @@ BASE = typer.Option(
 )
 HEAD = typer.Option("HEAD", "--head", metavar="REF", help="The commit to judge.")
 EXPLAIN = typer.Option(False, "--explain", help="Show where each effective value comes from.")
+IMAGES = typer.Option(False, "--images", help="Look the AMIs up that would be deployed; needs access to AWS.")
 ONLY = typer.Option(None, "--fleet", metavar="ENV/SERVICE", help="Only this fleet; may be repeated.")
 WRITE = typer.Option(None, "--write", metavar="FOLDER", help="Write one file a schema instead of printing them.")
 
@@ -95,21 +97,24 @@ def plan(
     head: str = HEAD,
     explain: bool = EXPLAIN,
     fleet: list[str] | None = ONLY,
+    images: bool = IMAGES,
     output: PlanOutput = PLAN_OUTPUT,
 ) -> None:
-    """Say what merging a change would do to each fleet. Exits 1 where the head has errors."""
+    """Say what merging a change would do to each fleet. Exits 1 where the head has errors, or an AMI is missing."""
     from fairlead.commands.clone import Clone
 
     with reaching_git(), progress("comparing two revisions ..."), closing(Clone(repository)) as clone:
-        facts = _plan(clone, base, head, explain, frozenset(fleet or ()))
+        facts = _plan(clone, base, head, explain, frozenset(fleet or ()), images)
     if output is PlanOutput.JSON:
         json_document(as_json(facts))
     else:
         say(as_markdown(facts) if output is PlanOutput.MARKDOWN else as_text(facts))
-    raise typer.Exit(ExitCode.FOUND if facts["errors"] else ExitCode.OK)
+    raise typer.Exit(ExitCode.FOUND if facts["errors"] or any(map(is_wrong, facts["images"])) else ExitCode.OK)
 
 
-def _plan(clone: "Clone", base: str | None, head: str, explain: bool, only: frozenset[str]) -> dict[str, Any]:
+def _plan(
+    clone: "Clone", base: str | None, head: str, explain: bool, only: frozenset[str], images: bool
+) -> dict[str, Any]:
     from fairlead import wiring
 
     parser = wiring.parser()
@@ -130,6 +135,7 @@ def _plan(clone: "Clone", base: str | None, head: str, explain: bool, only: froz
         "unchanged": len(after.declared) - sum(change.effect is not Effect.REMOVED for change in all_changes),
         "problems": after.problems,
         "errors": len(after.errors),
+        "images": image_findings(changes, all_changes) if images else [],
         "explain": {name: parser.explain(tree, name) for name in explained if name in after.fleets},
     }
 

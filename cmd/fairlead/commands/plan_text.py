@@ -1,8 +1,9 @@
 """A plan as text, Markdown (for a comment on a pull request) and JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fairlead.commands.plan_images import image_lines
 from fairlead.commands.planning import Change, Effect
 from fairlead.rendering import count
 
@@ -27,6 +28,7 @@ def as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         "changes": [_change(change) for change in facts["changes"]],
         "unchanged": facts["unchanged"],
         "problems": [problem_facts(problem) for problem in facts["problems"]],
+        "images": facts["images"],
         "explain": {name: dict(_explained(values)) for name, values in facts["explain"].items()},
     }
 
@@ -56,7 +58,7 @@ def place_text(place: Any) -> str:
 
 def as_text(facts: Mapping[str, Any]) -> str:
     """For a terminal."""
-    lines = [_headline(facts), *(line for change in facts["changes"] for line in _text(change))]
+    lines = [_headline(facts), *(line for change in facts["changes"] for line in _text(change, facts["images"]))]
     lines += [line for name, values in facts["explain"].items() for line in _explain_text(name, values)]
     lines += ["", *(f"{problem}" for problem in facts["problems"])] if facts["problems"] else []
     return "\n".join(lines)
@@ -79,7 +81,7 @@ def _versions(change: Change) -> str:
     return " → ".join((before or "nothing", after or "nothing")) if change.effect is not Effect.BROKEN else before or ""
 
 
-def _text(change: Change) -> Iterator[str]:
+def _text(change: Change, images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"\n{change.fleet}  {_versions(change)}  ({MEANING[change.effect]})"
     if change.identity_changed:
         yield f"    {HELD}"
@@ -87,6 +89,8 @@ def _text(change: Change) -> Iterator[str]:
         yield f"    {sentence}"
     for number, wave in enumerate(change.waves, 1):
         yield f"    wave {number}: {wave}"
+    for line in image_lines(images, change.fleet):
+        yield f"    {line}"
 
 
 def _explain_text(name: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -102,7 +106,10 @@ def as_markdown(facts: Mapping[str, Any]) -> str:
     lines = [f"### Fairlead plan: {_headline(facts)}"]
     if facts["changes"]:
         lines += ["", "| fleet | version | what happens |", "|---|---|---|"]
-        lines += [f"| `{each.fleet}` | {_cell(_versions(each))} | {_cell(_what(each))} |" for each in facts["changes"]]
+        lines += [
+            f"| `{each.fleet}` | {_cell(_versions(each))} | {_cell(_what(each, facts['images']))} |"
+            for each in facts["changes"]
+        ]
     for name, values in facts["explain"].items():
         lines += ["", f"`{name}`", "", "| value | is | from |", "|---|---|---|"]
         lines += [f"| `{path}` | {_cell(str(value))} | {place_text(at)} |" for path, (value, at) in values.items()]
@@ -111,10 +118,10 @@ def as_markdown(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _what(change: Change) -> str:
+def _what(change: Change, images: Sequence[Mapping[str, Any]]) -> str:
     held = [HELD] if change.identity_changed else []
     waves = [f"wave {number}: {wave}" for number, wave in enumerate(change.waves, 1)]
-    return "<br>".join([MEANING[change.effect], *held, *change.sentences, *waves])
+    return "<br>".join([MEANING[change.effect], *held, *change.sentences, *waves, *image_lines(images, change.fleet)])
 
 
 def _cell(text: str) -> str:

@@ -96,6 +96,7 @@ def _comparable(fleet: Fleet) -> dict[str, Any]:
     plain["package"] = {package.name: _plain(package) for package in fleet.packages}
     if len(fleet.packages) == 1:  # its version is the fleet's, which is said already
         plain["package"][fleet.packages[0].name].pop("version")
+    plain["bakes"] = fleet.bakes.name if fleet.bakes else None
     plain["config"] = _plain(fleet.config.values) if fleet.config else None
     return plain
 

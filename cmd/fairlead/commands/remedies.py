@@ -39,6 +39,7 @@ CLEARS: dict[Reason, str] = {
     Reason.GATE_UNREACHABLE: "by itself, when Gate answers again",
     Reason.EXECUTION_SUPERSEDED: "by itself, with the next attempt",
     Reason.EXECUTION_STUCK: "when someone ends the execution in Spinnaker",
+    Reason.IMAGE_MISSING: "by itself, when the image is there; `fairlead plan --images` shows what lacks where",
     Reason.UNKNOWN: "by itself, with the next pass of the controller",
 }
 

@@ -69,6 +69,7 @@ def summary(record: Record) -> dict[str, Any]:
         "units_at_target": sum(at_target(record, unit) for unit in status.units),
         "units": len(status.units),
         "conditions": [_condition(each) for each in status.conditions],
+        "leftovers": list(status.leftovers),
     }
 
 
@@ -104,6 +105,7 @@ def why(record: Record) -> dict[str, Any]:
         "chain": [{"reason": reason, "message": message} for reason, message in chain(record)],
         "clears": "" if status.ready else clears(root(record), record.name),
         "until": status.until,
+        "leftovers": list(status.leftovers),
     }
 
 

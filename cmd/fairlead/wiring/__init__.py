@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ from adapters.feeds.reports import Reports, names_of
 from adapters.feeds.repositories import Repositories, Source
 from adapters.forges.git_notes import GitNotes
 from adapters.gate.auth import GateAuth
-from adapters.gate.client import Gates
+from adapters.gate.client import Gates, url_problem
 from adapters.importing.facts import Account, Rules
 from adapters.importing.reading import Reader
 from adapters.importing.repository import Imported, conclude
@@ -126,6 +127,18 @@ def room_of(fleet: Fleet, hosts: int) -> Room | None:
     return count(fleet, hosts) if count is not None else None
 
 
+def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
+    """Every server group of the fleet that was seen, and the next one's name; None where its type has none. Pure."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "groups", None)
+    return look(fleet, snapshots) if look is not None else None
+
+
+def images_of(fleet: Fleet) -> Iterator[Mapping[str, str]]:
+    """The AMIs that a deploy of the fleet would find, by region; nothing where its type looks for none. Asks AWS."""
+    look = getattr(deployer_classes().get(fleet.deploy_type), "images", None)
+    return look(fleet, Sessions(clock=SystemClock(), max_attempts=2)) if look is not None else iter(())
+
+
 def lay(
     fleets: Sequence[Fleet],
     environments: Collection[str],
@@ -164,19 +177,31 @@ def new_keys(key_id: str) -> tuple[str, str]:
 def gates(settings: Settings) -> Gates:
     """The clients of every Gate, each with the credentials of its own URL."""
     seconds = settings.request_timeout.total_seconds()
-    return Gates({gate.url: sign_in(gate.auth) for gate in settings.gates}, timeout=seconds)
+    return Gates({gate.url: sign_in(gate.auth) for gate in settings.gates}, timeout=seconds, clock=SystemClock())
 
 
 def sign_in(auth: GateSignIn) -> GateAuth:
+    """Raises `SettingsError`."""
+    if auth.token_url and (wrong := url_problem(auth.token_url)):
+        raise SettingsError(f"gates: the token_url {wrong}")
     return GateAuth(
         mode=auth.mode,
         header=auth.header,
         user=auth.user,
         secret=secret(auth.mode, auth.secret),
+        secret_file=file_of(auth.secret),
         certificate=auth.certificate,
         key=auth.key,
         authority=auth.authority,
+        token_url=auth.token_url,
+        scope=auth.scope,
     )
+
+
+def file_of(reference: str | None) -> Path | None:
+    """The file that holds the secret, where it is one: what rotates is written there."""
+    kind, _, name = (reference or "").partition(":")
+    return Path(name) if kind == "file" else None
 
 
 def signing(settings: Settings) -> SigningKey | None:

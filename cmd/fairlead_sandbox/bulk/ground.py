@@ -28,10 +28,22 @@ class BulkGround:
         name, tags = images.image_name(package, at), images.tags_of(package, version)
         return self.image(region, self._estate(region).add_image(package, version, name, tags).id)
 
+    def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None:
+        """The newest AMI that has all of these tags."""
+        found = [each for each in self._estate(region).images.values() if tags.items() <= each.tags.items()]
+        return self.image(region, found[-1].id) if found else None
+
     def image(self, region: str, image_id: str) -> Image:
         """The AMI of this id. Raises `KeyError`."""
         found = self._estate(region).images[image_id]
         return Image(id=found.id, name=found.name, package=found.package, version=found.version)
+
+    def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to an AMI."""
+        estate = self._estate(region)
+        with estate.lock:
+            image = estate.images[image_id]
+            image.tags = {**image.tags, **tags}
 
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]:
         """All groups of a cluster, oldest first by creation."""
@@ -59,13 +71,27 @@ class BulkGround:
         with estate.lock:
             estate.groups[group.name].enabled = False
 
-    def scale_down(self, group: ServerGroup) -> None:
-        """Scale it to nothing."""
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        estate = self._estate(group.region)
+        with estate.lock:
+            estate.groups[group.name].enabled = True
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """To minimum, maximum, desired."""
         estate = self._estate(group.region)
         with estate.lock:
             found = estate.groups[group.name]
-            found.minimum = found.maximum = found.desired = 0
+            found.minimum, found.maximum, found.desired = capacity
             estate.fill(found, self._aws.clock.now())
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return self._estate(group.region).groups[group.name].template.images[-1]
+
+    def scale_down(self, group: ServerGroup) -> None:
+        """Scale it to nothing."""
+        self.resize(group, (0, 0, 0))
 
     def delete(self, group: ServerGroup) -> None:
         """Destroy it."""

@@ -60,6 +60,7 @@ class BulkSettings:
     latency: float = 0.0  # seconds, before each of AWS's answers
     played: bool = True  # hosts live; False: instances and their queues are there, and agents are whoever comes
     serve: Callable[[Path], Server] = GitServer
+    road: Callable[[str], str] = str  # from Gate's own URL to the one that it is told by
 
 
 class BulkWorld:
@@ -81,6 +82,7 @@ class BulkWorld:
         self.hosts: PlayedHosts
         self.git: Server
         self.head = ""
+        self.gate_url = ""
         self.launched: dict[str, list[str]] = {}  # instance ids by trigger fleet
         self._parts = ExitStack()
 
@@ -89,12 +91,13 @@ class BulkWorld:
         with ExitStack() as starting:
             starting.enter_context(self.aws)
             starting.enter_context(self.gate)
+            self.gate_url = self.settings.road(self.gate.url)
             self.git = self.settings.serve(self.folder / "git")
             starting.callback(self.git.stop)
             self._make_key()
             self.hosts = PlayedHosts(self.aws, {self.key.key_id: self.key.public}, self.settings.pace)
             self.git.create(REPOSITORY)
-            self.head = self._commit("Say what runs where", self.fleets.files(self.gate.url))
+            self.head = self._commit("Say what runs where", self.fleets.files(self.gate_url))
             self._seed_clusters()
             self._seed_hosts()
             self._write_settings()
@@ -239,7 +242,7 @@ class BulkWorld:
         if not names:
             return {}
         made = {name: self._build(name) for name in names}
-        files = self.fleets.trigger_files(self.gate.url)
+        files = self.fleets.trigger_files(self.gate_url)
         return first_orders(files, self.head, made, self.key, self.aws.clock.now())
 
     def _build(self, name: str) -> Build:
@@ -261,7 +264,7 @@ class BulkWorld:
         lines += [f"{name} = {_toml(value)}" for name, value in {**QUICK, **self.settings.controller}.items()]
         lines += ["", "[[repositories]]", f'name = "{REPOSITORY}"', f'url = "{self.git.url(REPOSITORY)}"']
         lines += ['branch = "main"', *self.settings.repository]
-        lines += ["", "[[gates]]", f'url = "{self.gate.url}"', 'auth = {mode = "none"}', ""]
+        lines += ["", "[[gates]]", f'url = "{self.gate_url}"', 'auth = {mode = "none"}', ""]
         lines += ["[signing]", f'key_id = "{KEY_ID}"', f'key = "file:{self.folder / "signing.key"}"', ""]
         self.config.write_text("\n".join(lines), encoding="utf-8")
         said = "".join(f"{name}='{value}'\n" for name, value in self.environment.items())

@@ -1,11 +1,23 @@
-"""Spinnaker's half of the stories: `prod/checkout`, a baked AMI in a cluster in each of two regions."""
+"""Spinnaker's half of the stories: `prod/checkout`, a cluster in each of two regions, with the AMIs of staging."""
 
-from fairlead_sandbox.demo.checks import all_ready, noted, nothing_ran, ran, said, serves, tried_in, waved
+from fairlead_sandbox.demo.checks import (
+    all_ready,
+    baked,
+    noted,
+    nothing_ran,
+    promoted,
+    ran,
+    restored,
+    said,
+    serves,
+    tried_in,
+    waved,
+)
 from fairlead_sandbox.demo.stage import SPINNAKER, Stage
 from fairlead_sandbox.demo.story import Expectation, Track
 from reconciler.record import State
 
-FLEET = "prod/checkout"
+FLEET, BAKER = "prod/checkout", "staging/checkout"
 OLD, GOOD, BAD = "1.4.1", "1.4.2", "1.5.0"
 CHANGED = "prod/catalog"  # another one: its healing is told on another commit
 CHANGED_REGION, BY_HAND, HEALED = "eu-west-1", "1.9.0", "2.0.3"
@@ -18,13 +30,13 @@ COUNT = 8  # fleets
 
 def bump(stage: Stage) -> str:
     """The good version."""
-    return stage.merge_bump("bump", FLEET, GOOD)
+    return stage.merge_bump("bump", FLEET, GOOD, BAKER)
 
 
 def bump_to_bad(stage: Stage) -> str:
-    """The version whose instances never get healthy."""
-    stage.world.gate.faults.on("unhealthy_version", version=BAD)
-    return stage.merge_bump("bad", FLEET, BAD)
+    """The version whose instances never get healthy in prod, though they did in staging."""
+    stage.world.gate.faults.on("unhealthy_version", version=BAD, cluster=stage.world.fleets[FLEET].cluster)
+    return stage.merge_bump("bad", FLEET, BAD, BAKER)
 
 
 def revert_bad(stage: Stage) -> str:
@@ -58,23 +70,28 @@ OPENING = Track(
 
 BUMP = Track(
     by=SPINNAKER,
-    does=f"merge a bump of {FLEET} to {GOOD}",
+    does=f"merge a bump to {GOOD}, staging and prod",
     act=bump,
     expects=(
+        Expectation(what="staging bakes it, for all regions", check=baked(BAKER, GOOD)),
         Expectation(what="pipeline in us-east-1, first wave", check=ran(FLEET, "us-east-1", GOOD, "SUCCEEDED")),
         Expectation(
             what="after the soak, pipeline in eu-west-1",
             check=waved(FLEET, GOOD, first="us-east-1", second="eu-west-1", soak=SOAK),
         ),
         Expectation(what=f"both regions serve {GOOD}, healthy", check=serves(FLEET, GOOD), timed=True),
-        Expectation(what="success on the commit", check=said("bump", FLEET, State.SUCCESS, f"{GOOD} on 2/2 units")),
+        Expectation(what="as the AMIs of staging, none baked", check=promoted(FLEET, GOOD, BAKER)),
+        Expectation(
+            what="success on the commit",
+            check=said("bump", FLEET, State.SUCCESS, f"{GOOD} as ami-", "baked in staging", "on 2/2 units"),
+        ),
     ),
     outcome=f"2/2 regions at {GOOD}",
 )
 
 FAILURE = Track(
     by=SPINNAKER,
-    does=f"merge a bump to {BAD}, a sick version",
+    does=f"merge a bump to {BAD}, sick in prod",
     act=bump_to_bad,
     expects=(
         Expectation(what="its pipeline fails in us-east-1", check=ran(FLEET, "us-east-1", BAD, "TERMINAL")),
@@ -86,6 +103,7 @@ FAILURE = Track(
             check=said("bad", FLEET, State.FAILURE, f"{BAD} failed", f"rolled back to {GOOD}"),
         ),
         Expectation(what="the other region never tried it", check=tried_in(FLEET, BAD, "us-east-1")),
+        Expectation(what="staging has taken it well", check=serves(BAKER, BAD)),
     ),
     outcome="stopped at 1/2 regions",
 )
@@ -106,6 +124,7 @@ REVERT = Track(
         ),
         Expectation(what="the quarantine is lifted", check=noted(FLEET, "quarantine-lifted", BAD)),
         Expectation(what=f"all serve {GOOD}", check=serves(FLEET, GOOD)),
+        Expectation(what="staging enabled its old group", check=restored(BAKER, GOOD)),
     ),
     outcome="both commits say so",
 )
@@ -116,12 +135,14 @@ BACK = Track(
     act=revert_good,
     expects=(
         Expectation(what=f"both regions serve {OLD}, healthy", check=serves(FLEET, OLD), timed=True),
+        Expectation(what="the old groups were enabled", check=restored(FLEET, OLD)),
         Expectation(
             what="the revert says so",
-            check=said("back", FLEET, State.SUCCESS, f"rolled back to {OLD}", "on 2/2 units"),
+            check=said("back", FLEET, State.SUCCESS, f"rolled back to {OLD} by enabling v000", "on 2/2 units"),
         ),
+        Expectation(what=f"staging serves {OLD}, too", check=serves(BAKER, OLD)),
     ),
-    outcome=f"2/2 regions at {OLD}",
+    outcome="old groups enabled",
 )
 
 DRIFT = Track(

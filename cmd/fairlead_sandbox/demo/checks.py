@@ -82,6 +82,54 @@ def waved(fleet: str, version: str, first: str, second: str, soak: float) -> Che
     return check
 
 
+def baked(fleet: str, version: str) -> Check:
+    """The fleet's pipeline baked the version: the AMIs, by region."""
+
+    def check(sight: Sight) -> Seen:
+        runs = [run for run in sight.stage.runs(fleet) if run.version == version and run.baked]
+        images = ", ".join(f"{image} in {region}" for run in runs for region, image in sorted(run.baked.items()))
+        return Seen(so=bool(runs), words=images or "nothing was baked yet")
+
+    return check
+
+
+def promoted(fleet: str, version: str, baker: str) -> Check:
+    """Every region of the fleet was deployed with the AMI that the other fleet's pipeline baked, and baked none."""
+
+    def check(sight: Sight) -> Seen:
+        made = {
+            region: image
+            for run in sight.stage.runs(baker)
+            if run.version == version
+            for region, image in run.baked.items()
+        }
+        runs = [run for run in sight.stage.runs(fleet) if run.version == version]
+        told = {run.region: run.image for run in runs if run.status == "SUCCEEDED"}
+        bakes = sum(len(run.baked) for run in runs)
+        regions = sight.stage.world.fleets[fleet].regions
+        so = bool(made) and not bakes and all(told.get(region) == made.get(region, "none") for region in regions)
+        images = ", ".join(f"{image} in {region}" for region, image in sorted(told.items()))
+        return Seen(so=so, words=f"{images or 'no AMI yet'}; {bakes} bakes in {fleet.partition('/')[0]}")
+
+    return check
+
+
+def restored(fleet: str, version: str) -> Check:
+    """In every region the newest execution that went back enabled a group of this version, in so many seconds."""
+
+    def check(sight: Sight) -> Seen:
+        newest = {run.region: run for run in sight.stage.runs_back(fleet) if run.status == "SUCCEEDED"}
+        regions = sight.stage.world.fleets[fleet].regions
+        serving = {region: sight.stage.in_service(fleet, region).versions for region in newest}
+        words = ", ".join(
+            f"{run.restored} in {region} in {run.seconds:.1f} s" for region, run in sorted(newest.items())
+        )
+        so = set(newest) == set(regions) and all(versions == {version} for versions in serving.values())
+        return Seen(so=so, words=f"enabled {words}" if words else "no group was enabled yet")
+
+    return check
+
+
 def nothing_ran(sight: Sight) -> Seen:
     """Gate was asked for no pipeline at all."""
     runs = [run for fleet in sight.stage.fleets(SPINNAKER) for run in sight.stage.runs(fleet)]

@@ -1,8 +1,9 @@
 """Where the demo plays: the world, a controller that works on it, and what a person does there."""
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,14 @@ class Run:
     status: str
     began: int
     ended: int | None
+    image: str = ""  # the AMI that it was told to deploy
+    baked: Mapping[str, str] = field(default_factory=dict)  # the AMIs that it baked, by region
+    restored: str = ""  # the server group that it was told to enable
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return ((self.ended or self.began) - self.began) / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +114,17 @@ class Stage:
     def runs(self, fleet: str) -> list[Run]:
         """The executions of a fleet's pipeline, oldest first."""
         known = self.world.fleets[fleet]
-        bodies = [execution.view(expand=False) for execution in self.world.gate.executions.all()]
-        wanted = (known.application, known.pipeline)
-        return [_run(body, known.parameters) for body in bodies if (body["application"], body["name"]) == wanted]
+        return self._runs(known.application, known.pipeline, known.parameters)
+
+    def runs_back(self, fleet: str) -> list[Run]:
+        """The executions of the pipeline by which the fleet goes back, oldest first."""
+        known = self.world.fleets[fleet]
+        return self._runs(known.application, known.rollback, known.back)
+
+    def _runs(self, application: str, pipeline: str, parameters: Mapping[str, str]) -> list[Run]:
+        bodies = [execution.view(expand=True) for execution in self.world.gate.executions.all()]
+        wanted = (application, pipeline)
+        return [_run(body, parameters) for body in bodies if (body["application"], body["name"]) == wanted]
 
     def in_service(self, fleet: str, region: str) -> InService:
         """What the fleet's cluster serves in a region, asked of AWS."""
@@ -143,15 +160,18 @@ class Stage:
 
     # -- what a person does --------------------------------------------------------------------------------------
 
-    def merge_bump(self, name: str, fleet: str, version: str) -> str:
-        """A pull request that bumps a fleet, merged; gives what was done, in words."""
-        checkout, path = self.world.checkout, f"environments/{fleet}.yaml"
+    def merge_bump(self, name: str, fleet: str, version: str, *others: str) -> str:
+        """A pull request that bumps a fleet, and others with it, merged; gives what was done, in words."""
+        checkout = self.world.checkout
         checkout.pull()
-        old = (checkout.folder / path).read_text(encoding="utf-8").splitlines(keepends=True)
-        new = "".join(f"version: {version}\n" if line.startswith("version:") else line for line in old)
+        bumped = {}
+        for path in (f"environments/{each}.yaml" for each in (fleet, *others)):
+            old = (checkout.folder / path).read_text(encoding="utf-8").splitlines(keepends=True)
+            new = "".join(f"version: {version}\n" if line.startswith("version:") else line for line in old)
+            bumped[path] = new
         branch, title = f"bump-{fleet.replace('/', '-')}-{version}", f"Bump {fleet} to {version}"
         with checkout.on_branch(branch):
-            checkout.commit(title, {path: new})
+            checkout.commit(title, bumped)
         return self._merge(name, branch, title)
 
     def merge_revert(self, name: str, of: str) -> str:
@@ -197,4 +217,12 @@ def _run(body: dict[str, Any], names: Any) -> Run:
         status=body["status"],
         began=body["buildTime"],
         ended=body["endTime"],
+        image=parameters.get(names.get("ami"), ""),
+        baked={
+            each["region"]: each["ami"]
+            for stage in body["stages"]
+            if stage["type"] == "bake"
+            for each in stage["outputs"].get("deploymentDetails", [])
+        },
+        restored=parameters.get(names.get("restore"), ""),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+ORCA = "http://orca.spinnaker.svc:8083"
 LOGIN_PAGE = "<!DOCTYPE html><html><body><form action='/login' method='post'>Sign in</form></body></html>"
 
 
@@ -49,7 +50,7 @@ class Refused(Exception):
             "timestamp": timestamp,
             "status": self.status,
             "error": HTTPStatus(self.status).phrase,
-            "exception": self.exception,
+            **({"exception": self.exception} if self.exception else {}),
             "message": str(self),
         }
         return Answer(status=self.status, body=body)
@@ -58,3 +59,9 @@ class Refused(Exception):
 def not_found(message: str) -> Refused:
     """A 404 as kork words it."""
     return Refused(404, message, "com.netflix.spinnaker.kork.web.exceptions.NotFoundException")
+
+
+def passed_on(status: int, path: str, message: str, *, before: str = "") -> Refused:
+    """What Gate makes of an error of Orca: the same status, and a message that holds Orca's address."""
+    said = f"{before}Status: {status}, URL: {ORCA}{path}, Message: {message}"
+    return Refused(status, said, "com.netflix.spinnaker.kork.retrofit.exceptions.SpinnakerHttpException")

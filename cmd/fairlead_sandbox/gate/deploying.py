@@ -1,7 +1,7 @@
-"""What a bake and a deploy do to AWS, one step at a time: a canceled execution takes no further step.
+"""What a bake does to AWS, and the steps of every deploy, one at a time: a canceled execution takes no further step.
 
-Sources of the rules: Orca's `BakeStage` and `RedBlackStrategy`, Clouddriver's server group names. Each generator yields
-while it waits, and raises `StageFailed` with the sentences that Orca keeps in `context.exception.details.errors`.
+Sources of the rules: Orca's `BakeStage`, Clouddriver's server group names. Each generator yields while it waits, and
+raises `StageFailed` with the sentences that Orca keeps in `context.exception.details.errors`.
 """
 
 import re
@@ -27,6 +27,19 @@ class StageFailed(Exception):
         self.errors = errors
 
 
+def exception_of(error: Exception, operation: str) -> dict[str, Any] | None:
+    """What Orca keeps of an error in a stage's `context.exception`; nothing where there are no words for it."""
+    errors = list(error.errors) if isinstance(error, StageFailed) else [str(error)]
+    if not errors:
+        return None
+    return {
+        "exceptionType": type(error).__name__,
+        "operation": operation,
+        "shouldRetry": False,
+        "details": {"error": "Unexpected Task Failure", "errors": errors},
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where the stages work, and how long they take (seconds)."""
@@ -44,6 +57,11 @@ class Site:
         yield
         while self.clock.monotonic() < until:
             yield
+
+
+def milliseconds(site: Site) -> int:
+    """Now, as Orca writes times."""
+    return int(site.clock.now().timestamp() * 1000)
 
 
 def bake(site: Site, context: Mapping[str, Any], *, rebake: bool) -> Iterator[None]:
@@ -70,59 +88,48 @@ def package_of(text: str) -> tuple[str, str]:
     return found["name"], found["version"]
 
 
-def red_black(site: Site, cluster: Mapping[str, Any], region: str, image_id: str, made: list[str]) -> Iterator[None]:
-    """Bring up a new group beside the old ones, wait for its health, then disable, scale down and shrink.
-
-    The new group's name is put into `made`. When it never gets healthy it stays, enabled, beside the old ones: only
-    `rollback.onFailure` disables it, and nothing deletes it.
-    """
-    image = site.ground.image(region, image_id)
-    if site.faults.take(FaultKind.DEPLOYS_NOTHING, region=region, version=image.version) is not None:
-        yield from site.pause(site.deploy_seconds)
-        return
-    before = site.ground.groups_of(region, cluster_name(cluster))
-    group = _create(site, cluster, before, region, image)
-    made.append(group.name)
-    yield from site.pause(site.deploy_seconds)
-    yield from _wait_for_health(site, cluster, group)
-    for old in [each for each in before if each.enabled]:
-        site.ground.disable(old)
-        yield
-        if cluster.get("scaleDown"):
-            site.ground.scale_down(old)
-    yield
-    _shrink(site.ground, before, int(cluster.get("maxRemainingAsgs") or 0))
-
-
 def cluster_name(cluster: Mapping[str, Any]) -> str:
     """Frigga's name: `app[-stack[-detail]]`, with a double hyphen for a detail without a stack."""
     app, stack, detail = cluster["application"], cluster.get("stack") or "", cluster.get("freeFormDetails") or ""
     return "-".join([app, stack, detail] if detail else [app, stack] if stack else [app])
 
 
-def _create(
-    site: Site, cluster: Mapping[str, Any], before: Sequence[ServerGroup], region: str, image: Image
+def create(
+    site: Site,
+    cluster: Mapping[str, Any],
+    before: Sequence[ServerGroup],
+    region: str,
+    image: Image,
+    capacity: tuple[int, int, int],
 ) -> ServerGroup:
+    """A new group beside those that were there before."""
     facts = {"version": image.version, "region": region, "application": cluster["application"]}
+    facts["cluster"] = cluster_name(cluster)
     if site.faults.take(FaultKind.UNHEALTHY_VERSION, **facts) is not None:
         site.ground.make_sick(image.id)
     else:
         site.ground.make_well(image.id)
     tags = {key: str(value) for key, value in cluster.get("tags", {}).items() if value}
     name = server_groups.next_name(cluster_name(cluster), list(before))
-    return site.ground.create(region, name, image.id, _capacity(cluster, before), tags)
+    return site.ground.create(region, name, image.id, capacity, tags)
 
 
-def _capacity(cluster: Mapping[str, Any], before: Sequence[ServerGroup]) -> tuple[int, int, int]:
-    """That of the newest enabled group, if the cluster says so; else what the pipeline says."""
-    source = next((each for each in reversed(before) if each.enabled), None)
+def source_of(before: Sequence[ServerGroup]) -> ServerGroup | None:
+    """The newest enabled group: Orca's ancestor, whose capacity may be taken over."""
+    return next((each for each in reversed(before) if each.enabled), None)
+
+
+def capacity_of(cluster: Mapping[str, Any], before: Sequence[ServerGroup]) -> tuple[int, int, int]:
+    """That of the source, if the cluster says so; else what the pipeline says."""
+    source = source_of(before)
     if source is not None and cluster.get("useSourceCapacity"):
         return source.minimum, source.maximum, source.desired
     said = cluster["capacity"]
     return said["min"], said["max"], said["desired"]
 
 
-def _wait_for_health(site: Site, cluster: Mapping[str, Any], group: ServerGroup) -> Iterator[None]:
+def wait_for_health(site: Site, group: ServerGroup) -> Iterator[None]:
+    """Until every instance is up. Raises `StageFailed` when it is gone, or not healthy in time."""
     until = site.clock.monotonic() + site.health_seconds
     while True:
         now = site.ground.group(group.region, group.name)
@@ -133,16 +140,7 @@ def _wait_for_health(site: Site, cluster: Mapping[str, Any], group: ServerGroup)
         if site.clock.monotonic() >= until:
             break
         yield
-    if cluster.get("rollback", {}).get("onFailure"):
-        site.ground.disable(group)
     raise StageFailed(
         f"waitForUpInstances timed out after {site.health_seconds:g} s: {now.healthy} of {now.desired} instances of "
         f"{group.name} are up in {group.region}."
     )
-
-
-def _shrink(ground: Ground, before: Sequence[ServerGroup], remaining: int) -> None:
-    """Delete the oldest of the groups that were there before, so that `remaining` are left with the new one."""
-    if remaining > 0:
-        for old in before[: max(0, len(before) + 1 - remaining)]:
-            ground.delete(old)

@@ -3,13 +3,14 @@
 Runs in a thread of its own, or step by step by `tick()`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from threading import Event, RLock, Thread
 
-from fairlead_sandbox.gate.deploying import Site
-from fairlead_sandbox.gate.executions import SUPERSEDED, Execution, Executions
+from fairlead_sandbox.gate.deploying import Site, milliseconds
+from fairlead_sandbox.gate.executions import SUPERSEDED, Execution, Executions, top_level
 from fairlead_sandbox.gate.pipelines import Pipelines
-from fairlead_sandbox.gate.running import milliseconds, run
+from fairlead_sandbox.gate.running import cancel, run
 
 
 class Engine:
@@ -45,19 +46,20 @@ class Engine:
         """Move every execution by one step."""
         with self._one_at_a_time:
             in_flight = self._executions.in_flight()
-            busy = {each.config_id for each in in_flight if each.status in {"RUNNING", "PAUSED"}}
+            running = Counter(each.config_id for each in in_flight if each.status == "RUNNING")
+            taken = Counter(each.config_id for each in in_flight if each.status in {"RUNNING", "PAUSED"})
             for execution in in_flight:
                 with execution.lock:
-                    self._move(execution, busy)
-            self._let_in(busy)
+                    self._move(execution, running)
+            self._let_in(taken)
 
-    def _move(self, execution: Execution, busy: set[str]) -> None:
+    def _move(self, execution: Execution, running: Counter[str]) -> None:
         if execution.complete or execution.zombie:
             self._begin_zombie(execution)
         elif execution.body["canceled"]:
             self._end(execution)
         elif execution.status == "NOT_STARTED":
-            self._admit(execution, busy)
+            self._admit(execution, running)
         elif execution.status == "RUNNING":
             self._step(execution)
 
@@ -65,35 +67,44 @@ class Engine:
         if execution.status == "NOT_STARTED":
             self._begin(execution)
 
-    def _admit(self, execution: Execution, busy: set[str]) -> None:
-        """Start it, or queue it behind one that *runs*: two that both wait slip through together, as in Orca."""
+    def _admit(self, execution: Execution, running: Counter[str]) -> None:
+        """Start it, or queue it behind those that *run*: two that both wait slip through together, as in Orca."""
         if self._site.clock.monotonic() < execution.not_before or execution.queued:
             return
-        if execution.body["limitConcurrent"] and execution.config_id in busy:
+        if _is_full(execution, running):
             execution.queued = True
         else:
             self._begin(execution)
 
-    def _let_in(self, busy: set[str]) -> None:
+    def _let_in(self, taken: Counter[str]) -> None:
         """A freed slot takes the newest in the queue and cancels the rest, or the oldest with keepWaitingPipelines."""
-        queued = [each for each in self._executions.in_flight() if each.queued and each.config_id not in busy]
+        queued = [
+            each
+            for each in self._executions.in_flight()
+            if each.queued and each.status == "NOT_STARTED" and not _is_full(each, taken)
+        ]
         for config_id in {each.config_id for each in queued}:
             waiting = [each for each in queued if each.config_id == config_id]
             keep = waiting[0].body["keepWaitingPipelines"]
             chosen = waiting[0] if keep else waiting[-1]
-            chosen.queued = False
-            self._begin(chosen)
+            with chosen.lock:
+                chosen.queued = False
+                self._begin(chosen)
             for other in [] if keep else waiting[:-1]:
-                other.cancel("system", SUPERSEDED)
-                self._end(other)
+                other.cancel("spinnaker", SUPERSEDED)
 
     def _begin(self, execution: Execution) -> None:
+        if not any(not each["requisiteStageRefIds"] for each in top_level(execution)):
+            execution.finish("TERMINAL", milliseconds(self._site))  # Orca finds nothing to begin with, and says nothing
+            return
         execution.body.update(status="RUNNING", startTime=milliseconds(self._site))
-        self._runs[execution.id] = run(execution, self._site)
 
     def _step(self, execution: Execution) -> None:
+        work = self._runs.get(execution.id)
+        if work is None:
+            work = self._runs[execution.id] = run(execution, self._site)
         try:
-            next(self._runs[execution.id])
+            next(work)
         except StopIteration:
             del self._runs[execution.id]
         except Exception as error:  # noqa: BLE001  the engine outlives a defect in one execution, and shows it
@@ -106,7 +117,11 @@ class Engine:
         if running is not None:
             running.close()  # type: ignore[attr-defined]
         now = milliseconds(self._site)
-        for stage in execution.body["stages"]:
-            if stage["status"] == "RUNNING":
-                stage.update(status="CANCELED", endTime=now)
+        cancel(execution, now)
         execution.finish("CANCELED", now)
+
+
+def _is_full(execution: Execution, running: Counter[str]) -> bool:
+    """As many of its configuration are running as may be: one with `limitConcurrent`, else the number it says."""
+    limit = 1 if execution.body["limitConcurrent"] else int(execution.body["maxConcurrentExecutions"])
+    return 0 < limit <= running[execution.config_id]

@@ -1,7 +1,8 @@
 """As much of Orca's SpEL as shows what becomes of `${...}` in a value: it is evaluated, wherever it stands.
 
 Understood: paths into `parameters`, `trigger` and `execution`, quoted text, whole numbers with + - *, comparisons with
-== and !=, and `||`. Anything else stays as it was written, as Orca leaves what it cannot evaluate.
+== and !=, `matches` with a pattern in quotes, and `||`. Anything else stays as it was written, as Orca leaves what it
+cannot evaluate.
 """
 
 import operator
@@ -14,6 +15,7 @@ _PATH = re.compile(r"^#?(?P<root>parameters|trigger|execution)(?P<steps>(?:\.\w+
 _STEP = re.compile(r"\.(\w+)|\['([^']*)'\]")
 _SUM = re.compile(r"^(-?\d+)\s*([-+*])\s*(-?\d+)$")
 _COMPARISON = re.compile(r"^(.+?)\s*(==|!=)\s*(.+)$")
+_MATCHES = re.compile(r"^(.+?)\s+matches\s+'([^']*)'$")
 _OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
 
@@ -55,6 +57,8 @@ def _value(expression: str, context: Mapping[str, Any]) -> Any:
     expression = expression.strip()
     if "||" in expression:
         return any(_value(part, context) for part in expression.split("||"))
+    if matching := _MATCHES.match(expression):
+        return re.fullmatch(matching[2], str(_value(matching[1], context))) is not None
     if comparison := _COMPARISON.match(expression):
         same = _value(comparison[1], context) == _value(comparison[3], context)
         return same if comparison[2] == "==" else not same
@@ -64,8 +68,10 @@ def _value(expression: str, context: Mapping[str, Any]) -> Any:
 def _operand(expression: str, context: Mapping[str, Any]) -> Any:
     if found := _SUM.match(expression):
         return _OPERATORS[found[2]](int(found[1]), int(found[3]))
-    if re.fullmatch(r"'[^']*'", expression):
-        return expression[1:-1]
+    if re.fullmatch(r"'[^']*'(?:\s*\+\s*'[^']*')*", expression):
+        return "".join(re.findall(r"'([^']*)'", expression))
+    if expression in {"true", "false"}:
+        return expression == "true"
     if re.fullmatch(r"-?\d+", expression):
         return int(expression)
     return _walk(expression, context)

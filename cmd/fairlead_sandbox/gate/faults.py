@@ -29,13 +29,18 @@ class FaultKind(StrEnum):
     EMPTY_BODY = "empty_body"  # 200 and nothing
     LATE_READS = "late_reads"  # [reads] of each new execution do not find it
     UNKNOWN_STATUS = "unknown_status"  # [status]
+    REPEATED_MATCHES = "repeated_matches"  # [repeats: 10] of each match of a search, as of Orca on Redis
     # in an execution
     NOT_STARTED = "not_started"  # [seconds] before it starts
     TERMINAL_AT_ONCE = "terminal_at_once"  # 202, and the execution is TERMINAL
     FAIL_BAKE = "fail_bake"
     DEPLOYS_NOTHING = "deploys_nothing"  # SUCCEEDED, and AWS is as before
-    UNHEALTHY_VERSION = "unhealthy_version"  # [version] its instances never get healthy
+    UNHEALTHY_VERSION = "unhealthy_version"  # [version, cluster] its instances never get healthy
     ZOMBIE = "zombie"  # RUNNING for ever; a cancel has no effect
+    CANARY_SCORE = "canary_score"  # [score] of the canaries of a pipeline
+    # in saving a configuration
+    SAVE_TIMES_OUT = "save_times_out"  # 400 [reads: lists of configurations that do not show it yet; -1: never saved]
+    SAVE_SEEN_LATE = "save_seen_late"  # 200 [reads] of the lists are from before
 
 
 _OF_TRIGGERS = {
@@ -80,9 +85,9 @@ class Faults:
     def on(self, kind: str, *, times: int = NO_LIMIT, **options: Any) -> None:
         """Switch a fault on.
 
-        Options that are conditions limit it: `operation` (trigger, read, bulk, search, configs, cancel, pause, resume),
-        `application`, `pipeline`, `version`, `region`. Faults around accepting concern triggers unless `operation` says
-        otherwise. Raises ValueError for a kind that does not exist.
+        Options that are conditions limit it: `operation` (trigger, read, bulk, search, configs, config, save, update,
+        delete, judge, cancel, pause, resume), `application`, `pipeline`, `version`, `region`. Faults around accepting
+        concern triggers unless `operation` says otherwise. Raises ValueError for a kind that does not exist.
         """
         fault = FaultKind(kind)
         if fault in _OF_TRIGGERS:

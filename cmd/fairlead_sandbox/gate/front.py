@@ -51,6 +51,9 @@ class Front:
             refused = self._at_the_door(operation)
             if refused is not None:
                 return refused
+            opened = self.authentication.opens(request)
+            if opened is not None:
+                return opened
             user = self.authentication.user(request.headers, certificate)
             answer = self.routes.act(operation, replace(request, user=user), named)
         except NotSignedIn:

@@ -15,13 +15,18 @@ class Ground(Protocol):
 
     def find_image(self, region: str, package: str, version: str) -> Image | None: ...
     def register_image(self, region: str, package: str, version: str, at: datetime) -> Image: ...
+    def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None: ...
     def image(self, region: str, image_id: str) -> Image: ...
+    def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None: ...
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]: ...
     def group(self, region: str, name: str) -> ServerGroup | None: ...
     def create(
         self, region: str, name: str, image_id: str, capacity: tuple[int, int, int], tags: Mapping[str, str]
     ) -> ServerGroup: ...
     def disable(self, group: ServerGroup) -> None: ...
+    def enable(self, group: ServerGroup) -> None: ...
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None: ...
+    def launch_image(self, group: ServerGroup) -> str: ...
     def scale_down(self, group: ServerGroup) -> None: ...
     def delete(self, group: ServerGroup) -> None: ...
     def make_sick(self, image_id: str) -> None: ...
@@ -42,9 +47,17 @@ class AwsGround:
         """A new AMI of this version."""
         return images.register(self._aws, region, package, version, at)
 
+    def find_tagged(self, region: str, tags: Mapping[str, str]) -> Image | None:
+        """The newest AMI that has all of these tags."""
+        return images.find_tagged(self._aws, region, tags)
+
     def image(self, region: str, image_id: str) -> Image:
-        """The AMI of this id."""
+        """The AMI of this id or name."""
         return images.by_id(self._aws, region, image_id)
+
+    def tag_image(self, region: str, image_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to an AMI."""
+        images.add_tags(self._aws, region, image_id, tags)
 
     def groups_of(self, region: str, cluster: str) -> list[ServerGroup]:
         """All groups of a cluster, oldest first by creation."""
@@ -63,6 +76,18 @@ class AwsGround:
     def disable(self, group: ServerGroup) -> None:
         """Take it out of service."""
         server_groups.disable(self._aws, group)
+
+    def enable(self, group: ServerGroup) -> None:
+        """Put it into service again."""
+        server_groups.enable(self._aws, group)
+
+    def resize(self, group: ServerGroup, capacity: tuple[int, int, int]) -> None:
+        """To minimum, maximum, desired."""
+        server_groups.resize(self._aws, group, capacity)
+
+    def launch_image(self, group: ServerGroup) -> str:
+        """The id of the AMI that it launches."""
+        return server_groups.launch_image(self._aws, group)
 
     def scale_down(self, group: ServerGroup) -> None:
         """Scale it to nothing."""

@@ -65,7 +65,9 @@ class Pipelines:
         if config is None:
             raise not_found(
                 f"Unable to trigger pipeline (application: {application}, pipelineNameOrId: {name_or_id}). "
-                f"Error: Pipeline configuration not found"
+                f"Error: Pipeline configuration not found (id: {name_or_id}): Status: 404, "
+                f"URL: http://front50.spinnaker.svc:8080/pipelines/{name_or_id}/get, "
+                f"Message: No pipeline found with id '{name_or_id}'"
             )
         return config
 
@@ -78,12 +80,14 @@ def deploy_pipeline(
     *,
     regions: Iterable[str],
     parameters: Mapping[str, str] | None = None,
+    bakes_for: Iterable[str] | None = None,
     **fields: Any,
 ) -> dict[str, Any]:
     """A pipeline that bakes `package` and deploys it to `cluster` by red/black, one deploy stage a region.
 
     `parameters` gives the pipeline's own names for Fairlead's words; a word left out makes a pipeline without it:
-    without `region` it always deploys to all its regions. `fields` are set at the top level (`limitConcurrent=True`).
+    without `region` it always deploys to all its regions. `bakes_for` are regions to bake for, where there are more
+    than it deploys to. `fields` are set at the top level (`limitConcurrent=True`).
     """
     names = dict(PARAMETERS if parameters is None else parameters)
     return {
@@ -94,7 +98,10 @@ def deploy_pipeline(
         "limitConcurrent": False,
         "keepWaitingPipelines": False,
         "parameterConfig": [_parameter(own, required=word == "version") for word, own in names.items()],
-        "stages": [_bake(package, names, list(regions)), *(_deploy(cluster, names, region) for region in regions)],
+        "stages": [
+            _bake(package, names, list(bakes_for or regions)),
+            *(_deploy(cluster, names, region) for region in regions),
+        ],
         **fields,
     }
 

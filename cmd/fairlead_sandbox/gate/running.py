@@ -1,30 +1,54 @@
 """One execution from its start to its end, as a generator: each step does one thing, then lets go."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fairlead_sandbox.gate import deploying
-from fairlead_sandbox.gate.deploying import Site, StageFailed
-from fairlead_sandbox.gate.executions import Execution, new_stage
+from fairlead_sandbox.gate import checking, deploying, imaging, strategies
+from fairlead_sandbox.gate.deploying import Site, StageFailed, exception_of, milliseconds
+from fairlead_sandbox.gate.executions import Execution, add_child, begin, failure_status, mark, top_level
 from fairlead_sandbox.gate.expressions import evaluate, is_true
+from fairlead_sandbox.gate.rolling_back import roll_back
 
 _GOOD = frozenset({"SUCCEEDED", "SKIPPED", "FAILED_CONTINUE"})
+_DONE = object()
 
 
 def run(execution: Execution, site: Site) -> Iterator[None]:
-    """Go through the stages in their order and finish the execution."""
-    for stage in [each for each in execution.body["stages"] if each["parentStageId"] is None]:
-        yield from _stage(execution, stage, site)
-        if stage["status"] in {"TERMINAL", "STOPPED"}:
+    """Start each stage once those before it are done, branches side by side, and finish the execution.
+
+    A stage that fails ends the others; one that is only STOPPED ends its own branch.
+    """
+    works: dict[str, Iterator[None]] = {}
+    failed = False
+    while not failed:
+        for stage in _ready(execution):
+            works.setdefault(stage["id"], _stage(execution, stage, site))
+        if not works:
             break
+        ended = [key for key, work in works.items() if next(work, _DONE) is _DONE]
+        for key in ended:
+            del works[key]
+        failed = any(stage["id"] in ended and stage["status"] == "TERMINAL" for stage in top_level(execution))
+        if not ended:
+            yield
+    cancel(execution, milliseconds(site))
     execution.finish(_final_status(execution), milliseconds(site))
 
 
-def milliseconds(site: Site) -> int:
-    """Now, as Orca writes times."""
-    return int(site.clock.now().timestamp() * 1000)
+def cancel(execution: Execution, now: int) -> None:
+    """What is under way takes no further step."""
+    for stage in execution.body["stages"]:
+        if stage["status"] in {"RUNNING", "PAUSED"}:
+            mark(stage, "CANCELED", now)
+
+
+def _ready(execution: Execution) -> list[dict[str, Any]]:
+    """Top-level stages that have not started and wait for nothing."""
+    top = top_level(execution)
+    done = {each["refId"] for each in top if each["status"] in _GOOD}
+    return [each for each in top if each["status"] == "NOT_STARTED" and done.issuperset(each["requisiteStageRefIds"])]
 
 
 def _stage(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
@@ -34,25 +58,43 @@ def _stage(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[
         stage["status"] = "SKIPPED"
         return
     stage["context"] = evaluate(stage["context"], spel)
-    _mark(stage, "RUNNING", site)
+    if stage["type"] not in _KINDS:
+        _fail_to_plan(stage, site)
+        return
+    begin(stage, milliseconds(site))
     try:
-        yield from _work(execution, stage, site)
+        yield from _KINDS[stage["type"]](execution, stage, site)
     except (StageFailed, ClientError, BotoCoreError, KeyError) as error:
         _fail(stage, error, site)
     else:
-        _mark(stage, "SUCCEEDED", site)
+        if stage["status"] == "RUNNING":
+            mark(stage, "SUCCEEDED", milliseconds(site))
 
 
-def _work(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
-    kind = stage["type"]
-    if kind == "bake":
-        yield from _bake(execution, stage, site)
-    elif kind == "deploy":
-        yield from _deploy(execution, stage, site)
-    elif kind == "wait":
-        yield from site.pause(float(stage["context"].get("waitTime", 0)))
-    else:
-        raise StageFailed(f"No stage definition builder found for '{kind}'; the sandbox knows bake, deploy and wait.")
+def _fail_to_plan(stage: dict[str, Any], site: Site) -> None:
+    """A type that nobody knows is TERMINAL, whatever the stage says about its failure: nobody can ask its builder."""
+    known = ",".join(sorted(_KINDS))
+    said = f"No StageDefinitionBuilder implementation for {stage['type']}(alias: null) found (knownTypes: {known})"
+    stage["context"]["beforeStagePlanningFailed"] = True
+    stage["context"]["exception"] = {
+        "exceptionType": "NoSuchStageDefinitionBuilderException",
+        "operation": f"{stage['name']}:ConstructAfterStages",
+        "shouldRetry": False,
+        "details": {
+            "error": "Unexpected Task Failure",
+            "errors": [said],
+        },
+    }
+    mark(stage, "TERMINAL", milliseconds(site))
+
+
+def _wait(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
+    """`skipRemainingWait`, put into the stage while it waits, ends it."""
+    del execution
+    for step in site.pause(float(stage["context"].get("waitTime") or 0)):
+        if stage["context"].get("skipRemainingWait"):
+            return
+        yield step
 
 
 def _bake(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
@@ -72,34 +114,32 @@ def _deploy(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator
 def _create_server_group(
     execution: Execution, parent: dict[str, Any], cluster: Mapping[str, Any], region: str, site: Site
 ) -> Iterator[None]:
-    child = _child(execution, parent, region)
+    child = add_child(execution, parent, {"type": "createServerGroup", "name": f"Deploy in {region}"})
     made: list[str] = []
     child["context"] = {
         "deploy.server.groups": {region: made},
         "deploy.account.name": cluster.get("account", ""),
         "cluster": deploying.cluster_name(cluster),
     }
-    _mark(child, "RUNNING", site)
+    begin(child, milliseconds(site))
     try:
-        image_id = cluster.get("amiName") or _baked(execution, region)
+        image_id = cluster.get("amiName") or cluster.get("imageId") or _baked(execution, region)
         child["context"]["imageId"] = image_id
-        yield from deploying.red_black(site, cluster, region, image_id, made)
-    except (StageFailed, ClientError, BotoCoreError) as error:
+        yield from strategies.deploy(site, cluster, region, image_id, made)
+    except StageFailed as error:
         _fail(child, error, site, operation="createServerGroup")
-        raise
-    _mark(child, "SUCCEEDED", site)
+        raise StageFailed from error
+    except (ClientError, BotoCoreError) as error:
+        failed = {"type": "EXCEPTION", "operation": "createServerGroup", "message": str(error)}
+        child["context"]["kato.tasks"] = [{"status": {"completed": True, "failed": True}, "exception": failed}]
+        mark(child, failure_status(parent["context"]), milliseconds(site))
+        raise StageFailed from error  # the words of Clouddriver stand nowhere else
+    mark(child, "SUCCEEDED", milliseconds(site))
 
 
-def _child(execution: Execution, parent: dict[str, Any], region: str) -> dict[str, Any]:
-    stages = execution.body["stages"]
-    facts = {
-        "type": "createServerGroup",
-        "name": f"Deploy in {region}",
-        "refId": f"{parent['refId']}<{1 + sum(each['parentStageId'] == parent['id'] for each in stages)}",
-    }
-    stages.append(new_stage(execution.id, len(stages), facts, parent=parent["id"]))
-    child: dict[str, Any] = stages[-1]
-    return child
+def _roll_back(execution: Execution, stage: dict[str, Any], site: Site) -> Iterator[None]:
+    del execution
+    yield from roll_back(site, stage["context"])
 
 
 def _baked(execution: Execution, region: str) -> str:
@@ -110,36 +150,38 @@ def _baked(execution: Execution, region: str) -> str:
     raise StageFailed(f"No AMI found for {region}. Make sure an upstream stage bakes or finds an image for it.")
 
 
-def _mark(stage: dict[str, Any], status: str, site: Site) -> None:
-    when = {"startTime" if status == "RUNNING" else "endTime": milliseconds(site)}
-    stage.update(when, status=status)
-    for task in stage["tasks"]:
-        task.update(when, status=status)
-
-
 def _fail(stage: dict[str, Any], error: Exception, site: Site, operation: str = "") -> None:
-    errors = list(error.errors) if isinstance(error, StageFailed) else [str(error)]
-    stage["context"]["exception"] = {
-        "exceptionType": type(error).__name__,
-        "operation": operation or stage["type"],
-        "shouldRetry": False,
-        "details": {"error": "Unexpected Task Failure", "errors": errors},
-    }
     context = stage["context"]
-    if context.get("continuePipeline"):
-        _mark(stage, "FAILED_CONTINUE", site)
-    elif context.get("failPipeline") is False:
-        _mark(stage, "STOPPED", site)
-    else:
-        _mark(stage, "TERMINAL", site)
+    said = exception_of(error, operation or stage["type"])
+    if said is not None:
+        context["exception"] = said
+    mark(stage, failure_status(context), milliseconds(site))
 
 
 def _final_status(execution: Execution) -> str:
     """Orca's `CompleteExecutionHandler`: a STOPPED stage hides in a SUCCEEDED execution unless it asks to fail."""
-    top = [each for each in execution.body["stages"] if each["parentStageId"] is None]
-    stopped = [each for each in top if each["status"] == "STOPPED"]
-    if any(each["context"].get("completeOtherBranchesThenFail") for each in stopped):
-        return "TERMINAL"
-    if stopped or all(each["status"] in _GOOD for each in top):
+    top = top_level(execution)
+    statuses = {each["status"] for each in top}
+    if statuses <= _GOOD:
         return "SUCCEEDED"
-    return "TERMINAL"
+    for status in ("TERMINAL", "CANCELED"):
+        if status in statuses:
+            return status
+    stopped = [each for each in top if each["status"] == "STOPPED"]
+    overridden = any(each["context"].get("completeOtherBranchesThenFail") for each in stopped)
+    return "SUCCEEDED" if stopped and not overridden else "TERMINAL"
+
+
+_KINDS: Mapping[str, Callable[[Execution, dict[str, Any], Site], Iterator[None]]] = {
+    "bake": _bake,
+    "checkPreconditions": checking.check_preconditions,
+    "deploy": _deploy,
+    "findImage": imaging.find_image,
+    "findImageFromTags": imaging.find_image_from_tags,
+    "kayentaCanary": checking.canary,
+    "manualJudgment": checking.judge,
+    "rollbackServerGroup": _roll_back,
+    "upsertImageTags": imaging.upsert_image_tags,
+    "wait": _wait,
+    "webhook": checking.webhook,
+}

@@ -26,6 +26,7 @@ from fairlead_sandbox.gate.front import Front
 from fairlead_sandbox.gate.ground import AwsGround, Ground
 from fairlead_sandbox.gate.pipelines import Pipelines
 from fairlead_sandbox.gate.routes import Routes
+from fairlead_sandbox.gate.saving import Saver
 from fairlead_sandbox.gate.triggering import Launcher
 from fairlead_sandbox.gate.ulid import Ulids
 from reconciler.ports import Clock
@@ -69,6 +70,7 @@ class Gate:
             self.settings.tick_seconds,
         )
         self._server: _Server | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def _site(self, ground: Ground) -> Site:
         return Site(
@@ -84,7 +86,11 @@ class Gate:
         parts: dict[str, Any] = {"pipelines": self.pipelines, "executions": self.executions, "faults": self.faults}
         launcher = Launcher(**parts, clock=self._clock, ulids=Ulids())
         return Front(
-            routes=Routes(**parts, launcher=launcher),
+            routes=Routes(
+                **parts,
+                launcher=launcher,
+                saver=Saver(pipelines=self.pipelines, faults=self.faults, clock=self._clock),
+            ),
             faults=self.faults,
             log=self.access_log,
             authentication=self.authentication,
@@ -94,15 +100,24 @@ class Gate:
 
     def start(self) -> Self:
         """Begin to answer and, unless the settings say otherwise, to run pipelines. Gives itself."""
-        tls = None
         if isinstance(self.authentication, ClientCertificate):
             make_certificates(self.authentication.folder, self._clock.now())
-            tls = server_context(self.authentication.folder)
-        self._server = _Server(self._front, self.control, tls)
-        self._server.begin()
+            self._tls = server_context(self.authentication.folder)
+        self.come_back()
         if self.settings.background:
             self._engine.start()
         return self
+
+    def go_away(self) -> None:
+        """Nobody answers at its address until `come_back`; what runs goes on."""
+        if self._server is not None:
+            self._server.end()
+
+    def come_back(self) -> None:
+        """Answer again, at the same address."""
+        port = self._server.server_port if self._server is not None else 0
+        self._server = _Server(self._front, self.control, self._tls, port)
+        self._server.begin()
 
     def stop(self) -> None:
         """End it: whoever is held is let go, no step is left half done. May be called twice."""
@@ -144,8 +159,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, front: Front, control: Control, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, front: Front, control: Control, tls: ssl.SSLContext | None, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.front, self.control, self._tls = front, control, tls
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._open: set[Any] = set()
@@ -159,7 +174,9 @@ class _Server(ThreadingHTTPServer):
         self._thread.start()
 
     def end(self) -> None:
-        """Stop listening and close the connections that clients keep alive."""
+        """Stop listening and close the connections that clients keep alive. May be called twice."""
+        if not self._thread.is_alive():
+            return
         self.shutdown()
         self._thread.join()
         self.server_close()

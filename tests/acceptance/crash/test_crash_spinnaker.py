@@ -210,6 +210,44 @@ def test_a_controller_killed_while_it_aborts_for_a_revert_still_takes_the_versio
     scene.assert_nothing_is_open()
 
 
+BACK = """\
+  rollback:
+    pipeline: "back-{environment}"
+    parameters: {restore: RESTORE, disable: DISABLE, region: REGION, fairleadKey: FAIRLEAD_KEY}
+"""
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    ["after POST", *(pytest.param(each, marks=pytest.mark.long) for each in ("before POST", "before save of the end"))],
+)
+def test_a_controller_killed_while_it_enables_the_old_groups_does_it_once(
+    make_world: Any, make_scene: Any, one_fleet: Any, boundary: str
+) -> None:
+    """The way back is another pipeline than the way there: an attempt is looked for in both."""
+    world = make_world({**one_fleet, "services/checkout.yaml": one_fleet["services/checkout.yaml"] + BACK}, lease=LEASE)
+    scene = GateScene(make_scene(world, FLEET, OLD))
+    first = scene.controller()
+    scene.at_rest()
+    bad = world.bump(FLEET, NEW)
+    scene.finishes(first, bad)
+    mortal = scene.mortal(boundary, "KILL")
+    revert = world.revert(bad)
+    scene.dies(mortal, boundary)
+
+    restarted = scene.controller()
+
+    scene.finishes(restarted, revert)
+    assert [("eu-west-1", 1, 1), ("us-east-1", 1, 1)] == sorted(scene.starts()[2:])
+    assert ["deploy-prod"] * 2 + ["back-prod"] * 2 == [each.body["name"] for each in world.gate.executions.all()]
+    assert [{OLD}, {OLD}] == [world.versions(CLUSTER, region) for region in REGIONS]
+    told = scene.told(revert)[f"fairlead/{FLEET}"]
+    assert re.fullmatch(
+        rf"success rolled back to {OLD} by enabling v000 \(reverts {bad[:7]}\) on 2/2 units in \d+ s", told
+    )
+    scene.assert_nothing_is_open()
+
+
 # ── stopped past its lease ───────────────────────────────────────────────────────────────────────────────────────
 
 

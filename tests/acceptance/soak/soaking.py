@@ -103,9 +103,12 @@ class Soak:
         self._bump(self._trigger_fleet(), Behaviour.UNHEALTHY)
 
     def bump_elsewhere(self) -> None:
-        """A version of a fleet that Spinnaker deploys."""
+        """A version of a service that Spinnaker deploys, in all its environments: the first bakes, the others wait."""
         name = self._random.choice(sorted(self.world.fleets))
-        self._commit(f"bump {name}", lambda: self.world.bump(name, self._version()))
+        others = [
+            each for each in self.world.fleets if each != name and each.partition("/")[2] == name.partition("/")[2]
+        ]
+        self._commit(f"bump {name}", lambda: self.world.bump(name, self._version(), *others))
 
     def revert(self) -> None:
         """The newest commit is taken back, whatever it was."""

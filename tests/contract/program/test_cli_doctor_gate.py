@@ -10,6 +10,7 @@ from adapters.doctor.findings import Finding, Verdict
 from adapters.doctor.pipelines import GateLook
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gate as Client
+from adapters.pipelines.building import wanted_of
 from desired_state.model import Fleet
 from desired_state.trees import MemoryTree
 from fairlead import wiring
@@ -173,3 +174,39 @@ def test_a_sign_in_that_gate_refuses_is_trouble_without_the_secret(aws: Aws, fle
     assert found.unreachable
     assert "check the credentials" in found.fix
     assert "spk_wrong" not in found.seen + found.fix
+
+
+GENERATE = """\
+  generate:
+    zones: {us-east-1: [us-east-1a]}
+    capacity: {min: 1, max: 2, desired: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def writing_fleet() -> Fleet:
+    files = {**FILES, "services/checkout.yaml": FILES["services/checkout.yaml"] + GENERATE}
+    state = wiring.parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
+    return state.fleets["staging/checkout"]
+
+
+def test_a_pipeline_that_is_ours_to_write_and_not_there_names_the_command(site: Site, writing_fleet: Fleet) -> None:
+    (finding,) = replace(site, fleet=writing_fleet).found()
+
+    assert "staging/checkout asks for it, and it is not there yet" == finding.seen
+    assert "run `fairlead spinnaker pipelines apply`" == finding.fix
+
+
+def test_a_pipeline_of_ours_that_somebody_edited_is_a_warning_with_who_and_when(
+    site: Site, writing_fleet: Fleet
+) -> None:
+    site = replace(site, fleet=writing_fleet)
+    (wanted,) = wanted_of(writing_fleet)
+    site.gate.pipelines.save(wanted.config("1"))
+    assert ["ok"] == site.verdicts()
+
+    site.gate.pipelines.change("1", email="a@example.com", lastModifiedBy="alice", updateTs="1764149400000")
+
+    warning = next(each for each in site.found() if each.verdict is Verdict.WARNING)
+    assert "edited in Spinnaker by alice at 2025-11-26 09:30:00 UTC, in 1 place" == warning.seen
+    assert "take the edit into the service file, or --overwrite it" in warning.fix

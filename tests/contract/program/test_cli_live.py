@@ -188,6 +188,7 @@ DOCUMENTED = [
     "units_at_target",
     "units",
     "conditions",
+    "leftovers",
 ]
 DETAILS = [
     "repository",
@@ -263,9 +264,9 @@ def test_why_of_a_ready_fleet_says_that_nothing_holds_it(run: Any, store: Any) -
 def test_why_of_a_fleet_that_nobody_looked_at_says_so(run: Any, store: Any) -> None:
     said = json.loads(run("why", "prod/checkout", "-o", "json").stdout)
 
-    assert {"fleet", "ready", "version", "desired", "setting_commit", "chain", "clears", "until", "holding"} == set(
+    assert {"fleet", "ready", "version", "desired", "setting_commit", "chain", "clears", "until", "leftovers"} == set(
         said
-    )
+    ) - {"holding"}
     assert [{"reason": "Unknown", "message": "no pass has looked at it yet"}] == said["chain"]
 
 

@@ -9,7 +9,7 @@ from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Phase
 
 WAIT = {"refId": "1", "requisiteStageRefIds": [], "type": "wait", "name": "Migrate", "waitTime": 0}
-BROKEN = {**WAIT, "type": "runJob", "name": "Migrate"}
+BROKEN = {**WAIT, "type": "rollbackServerGroup", "rollbackType": "NONE"}
 STEP = {"pipeline": "migrate-prod", "parameters": {"version": "TO", "fairleadKey": "ONCE"}, "irreversible": True}
 
 
@@ -41,9 +41,9 @@ def test_the_step_is_one_execution_of_its_own_pipeline_and_done_when_that_has_su
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        (BROKEN, "No stage definition builder found for 'runJob'"),
-        ({**BROKEN, "continuePipeline": True}, "Migrate is FAILED_CONTINUE: No stage definition builder"),
-        ({**BROKEN, "failPipeline": False}, "Migrate is STOPPED: No stage definition builder"),
+        (BROKEN, "Missing `rollbackType`"),
+        ({**BROKEN, "continuePipeline": True}, "Migrate is FAILED_CONTINUE: Missing `rollbackType`"),
+        ({**BROKEN, "failPipeline": False}, "Migrate is STOPPED: Missing `rollbackType`"),
     ],
 )
 def test_a_stage_that_failed_fails_the_step_whatever_the_execution_is_called(

@@ -85,10 +85,15 @@ def test_a_start_whose_answer_is_lost_is_found_and_not_repeated(rig: Any, fault:
     assert len(rig.gate.access_log.triggers()) == 1
 
 
-@pytest.mark.parametrize("fault", ["unavailable", "too_many_requests", "html", "drop_before_accepting"])
-def test_trouble_leaves_the_intent_intended_and_a_later_start_does_it_once(rig: Any, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [("unavailable", {}), ("too_many_requests", {"reset": 1}), ("html", {}), ("drop_before_accepting", {})],
+)
+def test_trouble_leaves_the_intent_intended_and_a_later_start_does_it_once(
+    rig: Any, fault: str, options: dict[str, int]
+) -> None:
     intent = rig.intent()
-    rig.gate.faults.on(fault)
+    rig.gate.faults.on(fault, **options)
     first = rig.start(intent)
     rig.gate.faults.clear()
 

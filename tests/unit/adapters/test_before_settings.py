@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from adapters.gate.foreign import _pipelines
+from adapters.gate.lanes import Lane
 from adapters.gate.settings import problems_of, settings_of
 from adapters.gate.starting import call_for
 from adapters.gate.trigger import trigger_body
@@ -70,9 +71,9 @@ def test_the_step_calls_its_own_pipeline_and_is_told_of_no_region_or_wave(made: 
     step = made.intent(fleet, unit="before", wave=0)
 
     assert "migrate-prod" == call_for(None, step).pipeline  # type: ignore[arg-type]
-    assert {"TO": "1.4.2", "ONCE": step.key, "MODE": "online"} == trigger_body(step, settings_of(fleet), None)[
+    assert {"TO": "1.4.2", "ONCE": step.key, "MODE": "online"} == trigger_body(step, settings_of(fleet), None, Lane())[
         "parameters"
     ]
-    told = trigger_body(made.intent(fleet), settings_of(fleet), None)["parameters"]
+    told = trigger_body(made.intent(fleet), settings_of(fleet), None, Lane())["parameters"]
     assert ("payments", "us-east-1") == (told["TEAM"], told["REGION"])
     assert {"checkout": {"deploy-prod", "migrate-prod"}} == _pipelines(fleet)

@@ -189,6 +189,23 @@ def test_our_own_cancel_is_an_abort_even_when_it_was_forgotten(made: SimpleNames
     assert outcome.phase is Phase.ABORTED
 
 
+def test_a_failure_without_a_word_names_its_stage(made: SimpleNamespace) -> None:
+    outcome = check(made, found(made, "TERMINAL", failed='stage "Guard" ended TERMINAL'))
+
+    assert 'stage "Guard" ended TERMINAL (execution 01ABC ended TERMINAL)' == outcome.message
+
+
+def test_what_an_execution_waits_for_is_told_and_ends_with_it(made: SimpleNamespace) -> None:
+    waits = 'waits for a manual judgment "Approve" in Spinnaker'
+    outcome = check(made, found(made, "RUNNING", waits=waits))
+    stuck = check(made, found(made, "RUNNING", waits=waits), after=61 * MINUTE)
+    later = check(made, found(made, "RUNNING"), before=outcome)
+
+    assert (waits, f"execution 01ABC is RUNNING: {waits}") == (outcome.waits, outcome.message)
+    assert f"it is still RUNNING and {waits}; end it in Spinnaker" in stuck.message
+    assert "" == later.waits
+
+
 @pytest.mark.parametrize(("phase", "word"), [(Phase.RUNNING, "it is"), (Phase.ABORTING, "it was cancelled and is")])
 def test_past_the_deadline_a_running_execution_is_stuck(made: SimpleNamespace, phase: Phase, word: str) -> None:
     outcome = check(made, found(made, "RUNNING"), phase=phase, after=61 * MINUTE)

@@ -57,6 +57,33 @@ ONLY = {"version": "V", "fairleadKey": "K"}
             'deploy.pipeline: "pipeline" holds {region}, and the pipeline takes none; map `region` in parameters',
         ),
         (
+            {"rollback": {"pipeline": "back", "parameters": {"disable": "D", "region": "R"}}},
+            (
+                'deploy.rollback.parameters: "restore" is missing; the pipeline must be told which server group that '
+                "is; add `restore: THE_PIPELINES_PARAMETER`"
+            ),
+        ),
+        (
+            {"rollback": {"pipeline": "back", "parameters": {"restore": "X", "disable": "X", "region": "R"}}},
+            "deploy.rollback.parameters: two parameters go to the pipeline's X; give each its own",
+        ),
+        (
+            {"rollback": {"pipeline": "back", "parameters": {"restore": "A", "disable": "B"}}},
+            'deploy.rollback.parameters: "region" is missing; add `region: THE_PIPELINES_PARAMETER`',
+        ),
+        (
+            {"rollback": {"pipeline": "..", "parameters": {}}},
+            'deploy.rollback.pipeline: "pipeline" must be the name that Spinnaker shows',
+        ),
+        (
+            {"image": {"missing": "wait"}},
+            "deploy.image.missing: \"missing\" Input should be 'hold' or 'bake'",
+        ),
+        (
+            {"parameters": {**ONLY, "ami": "A"}},
+            "warning: deploy.parameters.ami: an AMI is of one region, so none is sent; map `region` too",
+        ),
+        (
             {"waves": [{"regions": [EAST]}]},
             "deploy.waves: no wave covers eu-west-1; end with `regions: rest`",
         ),

@@ -35,6 +35,30 @@ from adapters.aws.versions import Evidence, evidence, matches, version_in
         ("app-1.0_rc1-h3", "app", "1.0_rc1", "1.0_rc1"),
         ("app-1.2.3-h150.deadbeef~feature-x/JOB/150", "app", "1.2.3", "1.2.3"),
         ("app-1.2.3-h150.deadbeef~feature-x/JOB/150", "app", "1.2.4", "1.2.3"),
+        ("app-1.0~rc1-h7", "app", "1.0~rc1", "1.0~rc1"),
+        ("app-1.0^git3-h7", "app", "1.0", "1.0^git3"),
+        ("app-2026.11.26-h7.abc", "app", "2026.11.26", "2026.11.26"),
+        ("app-1.2.3-h7.ABC_def", "app", "1.2.3", "1.2.3"),
+        ("app-1.2.3-586499.h150/JOB/150", "app", "1.2.3", "1.2.3"),
+        ("app-1.2.3-586499.h150/JOB/150", "app", "1.2.4", "1.2.3"),
+        ("app-1.2.3-0ubuntu1-h7", "app", "1.2.3-0ubuntu1", "1.2.3-0ubuntu1"),
+        ("app-1.2.3-0ubuntu1-h7", "app", "1.2.3", "1.2.3-0ubuntu1"),
+        ("app-1-h1", "app", "1", "1"),
+        ("app-1", "app", "1.0", "1"),
+        ("libfoo-2-1.0-h1", "libfoo-2", "1.0", "1.0"),
+        ("libfoo-2-1.0-h1", "libfoo", "1.0", "2-1.0"),  # another package: only the wrong name is asked for
+        # wrong ones
+        ("App-1.2.3", "app", "1.2.3", None),
+        ("app_1.2.3_all", "app", "1.2.3", None),
+        (" app-1.2.3", "app", "1.2.3", None),
+        ("app-1.2.3 ", "app", "1.2.4", None),
+        ("app-1.2.3\n", "app", "1.2.3", None),
+        ("app-1.2.3-h1\n", "app", "1.2.3", None),
+        ("app-²", "app", "1.2.3", None),
+        ("app-v1.2.3", "app", "1.2.3", None),
+        ("app-/JOB/1", "app", "1.2.3", None),
+        ("app-${version}", "app", "1.2.3", None),
+        ("app-dev-1.2.3-h1", "app", "1.2.3", None),
         ("app-1.2.3-1", "app", "1.2.3", "1.2.3-1"),  # another revision is another version
         ("other-1.2.3", "app", "1.2.3", None),
         ("app", "app", "1.2.3", None),
@@ -82,7 +106,7 @@ def test_an_image_that_is_gone_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["checkout-1.4.2-hotfix", "checkout-1.4.2.1", "checkout-1.4.2-h", "checkout-1.4.2-h3x"]
+    "text", ["checkout-1.4.2-hotfix", "checkout-1.4.2.1", "checkout-1.4.2-h", "checkout-1.4.2-h3x", "checkout-1.4.2\n"]
 )
 def test_a_longer_version_is_not_the_expected_one(text: str) -> None:
     assert not matches(text, "checkout", "1.4.2")

@@ -1,6 +1,7 @@
 """The command line and its page in the docs say the same."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from reconciler.reasons import Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-INNER: dict[str, Any] = {
-    f"{group} {name}": command
-    for group, found in COMMANDS.items()
-    for name, command in getattr(found, "commands", {}).items()
-}
+
+
+def inner(path: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """The commands of a group, and of the groups in it."""
+    for name, command in getattr(found, "commands", {}).items():
+        if not hasattr(command, "commands"):
+            yield f"{path} {name}", command
+        yield from inner(f"{path} {name}", command)
+
+
+INNER: dict[str, Any] = {name: command for group, found in COMMANDS.items() for name, command in inner(group, found)}
 OPTIONS = sorted(
     {
         name
@@ -74,12 +81,12 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
 
 
 def test_all_commands_are_there() -> None:
-    offline, live = ["plan", "schemas", "validate"], ["history", "hosts", "status", "why"]
-    acting = ["adopt", "approve", "bump", "controller", "import", "once", "retry", "rollback", "trigger"]
+    offline, live = ["plan", "schemas", "validate"], ["groups", "history", "hosts", "status", "why"]
+    acting = ["adopt", "approve", "bump", "controller", "import", "once", "retry", "rollback", "trigger", "spinnaker"]
     looking = ["doctor", "setup"]
 
     assert sorted(offline + live + acting + looking) == sorted(COMMANDS)
-    assert ["trigger keys", "trigger setup"] == sorted(INNER)
+    assert ["spinnaker pipelines apply", "spinnaker pipelines plan", "trigger keys", "trigger setup"] == sorted(INNER)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS | INNER))

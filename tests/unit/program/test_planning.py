@@ -58,6 +58,7 @@ def facts(found: list[Change]) -> dict[str, object]:
         "unchanged": 0,
         "problems": (),
         "errors": 0,
+        "images": [],
         "explain": {},
     }
 
@@ -148,5 +149,5 @@ def test_markdown_is_one_row_a_fleet() -> None:
 def test_json_has_the_documented_keys() -> None:
     said = as_json(facts(changes(fleet="version: 1.4.2\n")))
 
-    assert {"base", "head", "changes", "unchanged", "problems", "explain"} == set(said)
+    assert {"base", "head", "changes", "unchanged", "problems", "images", "explain"} == set(said)
     assert {"fleet", "effect", "from", "to", "held_for_approval", "differences", "waves"} == set(said["changes"][0])

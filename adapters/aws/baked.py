@@ -1,0 +1,193 @@
+"""The AMI of a version: baked once, by the first environment that gets it, and taken from there by all others.
+
+Looked for by who bakes, in the account and with the role of that environment, and in the fleet's own. An AMI of another
+account must be shared with the fleet's own to be launched, and its tags are seen by its owner alone (EC2 User Guide,
+"Share an AMI with specific AWS accounts": tags are not shared).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from adapters.aws.errors import code_of, readable
+from adapters.aws.groups import our_tags
+from adapters.aws.inventory import Place
+from adapters.aws.sessions import Sessions
+from adapters.aws.versions import PACKAGE_TAG, evidence
+from desired_state.model import Environment, Fleet, Package
+
+
+class ImageMissing(Exception):
+    """There is no AMI of the version that the fleet could launch; the message is a sentence that names the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baked:
+    """An AMI of a version in one region, and the environment whose account it was found in."""
+
+    image: str
+    name: str
+    environment: str
+
+
+class Images:
+    """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def find(self, fleet: Fleet, region: str) -> Baked:
+        """The AMI of the fleet's version in the region, which its own account may launch. Raises `ImageMissing`."""
+        for environment in _bakers(fleet):
+            image = self._best(environment, fleet, region)
+            if image is None:
+                continue
+            if environment.account != fleet.environment.account:
+                self._assert_shared(image, environment, fleet, region)
+            return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
+        raise ImageMissing(self._why(fleet, region))
+
+    def _best(self, environment: Environment, fleet: Fleet, region: str) -> Mapping[str, Any] | None:
+        """The newest, unless an older one runs there: what was tried goes before what was only baked."""
+        place = _place(environment, region)
+        found = self._by_tags(place, fleet.packages) or self._copies(environment, fleet, region)
+        newest_first = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
+        running = self._running(place, [image["ImageId"] for image in found]) if len(found) > 1 else frozenset()
+        tried = [image for image in newest_first if image["ImageId"] in running]
+        return next(iter([*tried, *newest_first]), None)
+
+    def _by_tags(self, place: Place, packages: Sequence[Package]) -> list[Mapping[str, Any]]:
+        """All whose tags say this version of every package: by our own tag, else by `appversion`."""
+        first = packages[0]
+        wanted = _escaped(f"{first.name}-{first.version}")
+        filters = ((f"tag:{PACKAGE_TAG}{first.name}", _escaped(first.version)), ("tag:appversion", f"{wanted}*"))
+        found = (self._described(place, {name: [value]}) for name, value in filters)
+        sound = ([image for image in images if _says(image, packages)] for images in found)
+        return next((images for images in sound if images), [])
+
+    def _copies(self, environment: Environment, fleet: Fleet, region: str) -> list[Mapping[str, Any]]:
+        """Of an AMI that the tags name in another region, the one of the same name here: a copy may have no tags."""
+        elsewhere = self._elsewhere(environment, fleet, region)
+        names = sorted({image["Name"] for _, image in elsewhere if image.get("Name")})
+        if not names:
+            return []
+        return self._described(_place(environment, region), {"name": [_escaped(name) for name in names]})
+
+    def _elsewhere(
+        self, environment: Environment, fleet: Fleet, region: str
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for other in dict.fromkeys((*environment.regions, *fleet.environment.regions)):
+            if other != region:
+                for image in self._by_tags(_place(environment, other), fleet.packages):
+                    yield other, image
+
+    def _described(self, place: Place, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        asked = [{"Name": name, "Values": list(values)} for name, values in {**filters, "state": ["available"]}.items()]
+        with readable(f"the AMIs of {place}", "ec2"):
+            pages = self._ec2(place).get_paginator("describe_images").paginate(Owners=["self"], Filters=asked)
+            return [image for page in pages for image in page["Images"]]
+
+    def _running(self, place: Place, images: Sequence[str]) -> frozenset[str]:
+        asked = [
+            {"Name": "image-id", "Values": list(images)},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+        with readable(f"the instances of {place}", "ec2"):
+            pages = self._ec2(place).get_paginator("describe_instances").paginate(Filters=asked)
+            found = [one for page in pages for each in page["Reservations"] for one in each["Instances"]]
+        return frozenset(one["ImageId"] for one in found)
+
+    def _assert_shared(self, image: Mapping[str, Any], owner: Environment, fleet: Fleet, region: str) -> None:
+        place, found = _place(fleet.environment, region), image["ImageId"]
+        with readable(f"the AMI {found} from {place}", "ec2"):
+            try:
+                shared = self._ec2(place).describe_images(ImageIds=[found])["Images"]
+            except ClientError as error:
+                if not code_of(error).startswith("InvalidAMIID"):
+                    raise
+                shared = []
+        if not shared:
+            raise ImageMissing(
+                f"{found} of {owner.name} ({owner.account}) is not shared with account {place.account} in {region}; "
+                "share it when it is baked"
+            )
+
+    def _why(self, fleet: Fleet, region: str) -> str:
+        baker = fleet.bakes or fleet.environment
+        what = ", ".join(f"{package.name} {package.version}" for package in fleet.packages)
+        if not baker.account:
+            return f"nobody knows where {what} is baked: mend environments/{baker.name}/environment.yaml"
+        elsewhere = next((other for other, _ in self._elsewhere(baker, fleet, region)), None)
+        if elsewhere is not None:
+            return (
+                f"{baker.name} baked {what} in {elsewhere}, not in {region} (account {baker.account}); "
+                "let it bake there, or copy the AMI"
+            )
+        return f"{baker.name} has not baked {what} in {region} (account {baker.account}) yet; deploy it there first"
+
+    def _ec2(self, place: Place) -> Any:
+        return self._sessions.client("ec2", place.region, role=place.role, account=place.account)
+
+
+class OwnersWords:
+    """What the owners of shared AMIs say of them, so that they are known where they run."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def read(self, place: Place, images: Collection[str]) -> dict[str, dict[str, str]]:
+        """The tags of those of these images that the account owns, by id, two hundred a call. Raises `Unreadable`."""
+        told: dict[str, dict[str, str]] = {}
+        ids = sorted(images)
+        for start in range(0, len(ids), 200):
+            asked = [{"Name": "image-id", "Values": ids[start : start + 200]}]
+            with readable(f"the AMIs of {place}", "ec2"):
+                ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
+                found = ec2.describe_images(Owners=["self"], Filters=asked)["Images"]
+            told.update({image["ImageId"]: our_tags(image.get("Tags", []), also="appversion") for image in found})
+        return told
+
+
+def owner_of(fleet: Fleet, region: str) -> Place | None:
+    """Who may know more of the images that a fleet runs in a region than its own account; None: nobody."""
+    baker = fleet.bakes
+    return None if baker is None or baker.account in {"", fleet.environment.account} else _place(baker, region)
+
+
+def untold(body: Mapping[str, Any]) -> set[str]:
+    """The images of an inventory part that say nothing to the account that it was read of."""
+    return {image for image, said in body["images"].items() if not said["tags"]}
+
+
+def with_words(body: Mapping[str, Any], told: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
+    """The inventory part with the tags that owners told of its images."""
+    if not told.keys() & body["images"].keys():
+        return body
+    images = {
+        image: {**said, "tags": dict(told[image])} if image in told else said for image, said in body["images"].items()
+    }
+    return {**body, "images": images}
+
+
+def _bakers(fleet: Fleet) -> Iterable[Environment]:
+    """Who may have the AMI, the one that bakes for all first; an account once."""
+    known = {one.account: one for one in (fleet.environment, fleet.bakes) if one is not None and one.account}
+    first = fleet.bakes.account if fleet.bakes else fleet.environment.account
+    return sorted(known.values(), key=lambda one: one.account != first)
+
+
+def _place(environment: Environment, region: str) -> Place:
+    return Place(environment.account, region, environment.role)
+
+
+def _says(image: Mapping[str, Any], packages: Sequence[Package]) -> bool:
+    said = {"tags": our_tags(image.get("Tags", []), also="appversion")}
+    found = (evidence(said, image["ImageId"], each.name, each.version) for each in packages)
+    return all(one.version == each.version for one, each in zip(found, packages, strict=True))
+
+
+def _escaped(text: str) -> str:
+    """As the value of a filter, in which `*` and `?` stand for others (EC2 API reference, Using filters)."""
+    return "".join(f"\\{each}" if each in "*?\\" else each for each in text)

@@ -1,0 +1,227 @@
+"""The AMI of a version, looked for in the account that bakes and seen from the one that launches it (moto)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from moto.ec2.models import ec2_backends
+
+from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.inventory import InventoryReader, Place
+from adapters.aws.sessions import Sessions
+from desired_state.model import Environment, Fleet, Package
+from fairlead_sandbox import server_groups
+from fairlead_sandbox.aws import ACCOUNT, Aws
+from reconciler.ports import Unreadable
+
+EAST, WEST = "us-east-1", "eu-west-1"
+OTHER = "222222222222"
+STAGING = Environment(
+    name="staging", account=OTHER, regions=(EAST,), role=f"arn:aws:iam::{OTHER}:role/fairlead", spinnaker={}
+)
+PROD = Environment(name="prod", account=ACCOUNT, regions=(EAST, WEST), spinnaker={})
+TAG = "fairlead:package/checkout"
+
+
+def fleet(version: str = "1.4.2", **changes: Any) -> Fleet:
+    plain = Fleet(
+        name="prod/checkout",
+        environment=PROD,
+        service="checkout",
+        components={"package/checkout": version},
+        packages=(Package(name="checkout", version=version),),
+        deploy_type="spinnaker",
+        deploy={},
+        target_digest="a" * 64,
+        spec_digest="b" * 64,
+        identity_digest="c" * 64,
+        bakes=STAGING,
+    )
+    return replace(plain, **changes)
+
+
+class Bakery:
+    """What two accounts hold."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+        self.sessions = Sessions(max_attempts=1)
+        self.images = Images(self.sessions)
+
+    def ec2(self, environment: Environment, region: str = EAST) -> Any:
+        return self.sessions.client("ec2", region, role=environment.role, account=environment.account)
+
+    def bake(
+        self,
+        tags: Mapping[str, str],
+        environment: Environment = STAGING,
+        region: str = EAST,
+        name: str = "",
+        share: bool = True,
+    ) -> str:
+        ec2, said = self.ec2(environment, region), [{"Key": key, "Value": value} for key, value in tags.items()]
+        name = name or f"checkout-all-{len(ec2.describe_images(Owners=['self'])['Images'])}-jammy"
+        told = {"TagSpecifications": [{"ResourceType": "image", "Tags": said}]} if said else {}
+        image = str(ec2.register_image(Name=name, **told)["ImageId"])
+        if share:
+            self.share(image, region)
+        return image
+
+    def share(self, image: str, region: str = EAST) -> None:
+        self.ec2(STAGING, region).modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": ACCOUNT}]})
+
+    def missing(self, wanted: Fleet, region: str = EAST) -> str:
+        with pytest.raises(ImageMissing) as caught:
+            self.images.find(wanted, region)
+        return str(caught.value)
+
+
+@pytest.fixture
+def bakery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bakery]:
+    with Aws() as aws:
+        for name, value in aws.environment().items():
+            monkeypatch.setenv(name, value)
+        yield Bakery(aws)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {TAG: "1.4.2"},
+        {TAG: "1.4.2", "appversion": "checkout-1.4.2-h1.abc"},
+        {"appversion": "checkout-1.4.2"},
+        {"appversion": "checkout-1.4.2-h311.9f3c2ab/JOB/311"},
+        {"appversion": "checkout-1.4.2-9f3c2ab.h311"},
+    ],
+)
+def test_an_image_is_known_by_our_tag_or_its_appversion(bakery: Bakery, tags: Mapping[str, str]) -> None:
+    image = bakery.bake(tags, name="this-one")
+
+    assert Baked(image=image, name="this-one", environment="staging") == bakery.images.find(fleet(), EAST)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {TAG: "1.4.20"},
+        {"appversion": "checkout-1.4.20-h1"},
+        {"appversion": "checkout-1.4.2-1-h1"},
+        {"appversion": "checkout-web-1.4.2-h1"},
+        {"fairlead:package/cart": "1.4.2"},
+        {TAG: "1.4.2", "appversion": "checkout-1.4.1-h1"},  # a conflict is no evidence
+    ],
+)
+def test_another_image_is_not_taken(bakery: Bakery, tags: Mapping[str, str]) -> None:
+    bakery.bake(tags)
+
+    assert bakery.missing(fleet()) == (
+        f"staging has not baked checkout 1.4.2 in {EAST} (account {OTHER}) yet; deploy it there first"
+    )
+
+
+def test_a_version_with_a_star_in_it_is_only_itself(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"})
+
+    assert "has not baked checkout 1.4.* in" in bakery.missing(fleet("1.4.*"))
+
+
+def test_every_package_of_the_fleet_must_be_on_it(bakery: Bakery) -> None:
+    both = fleet(packages=(Package(name="checkout", version="1.4.2"), Package(name="agent", version="1.4.2")))
+    bakery.bake({TAG: "1.4.2"})
+    assert "has not baked checkout 1.4.2, agent 1.4.2 in" in bakery.missing(both)
+
+    image = bakery.bake({TAG: "1.4.2", "fairlead:package/agent": "1.4.2"})
+
+    assert image == bakery.images.find(both, EAST).image
+
+
+def test_of_several_it_is_the_newest(bakery: Bakery) -> None:
+    images = [bakery.bake({TAG: "1.4.2"}) for _ in range(3)]
+    known = bakery.aws.state.backends[ec2_backends._id][OTHER][EAST].amis
+    for day, image in zip((20, 23, 21), images, strict=True):
+        known[image].creation_date = datetime(2026, 11, day, tzinfo=UTC)
+
+    assert images[1] == bakery.images.find(fleet(), EAST).image
+
+
+def test_what_runs_where_it_was_baked_goes_before_what_is_newer(bakery: Bakery) -> None:
+    tried = bakery.bake({TAG: "1.4.2"})
+    bakery.bake({TAG: "1.4.2"})
+    bakery.ec2(STAGING).run_instances(ImageId=tried, MinCount=1, MaxCount=1)
+
+    assert tried == bakery.images.find(fleet(), EAST).image
+
+
+def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery) -> None:
+    image = bakery.bake({TAG: "1.4.2"}, share=False)
+    assert bakery.missing(fleet()) == (
+        f"{image} of staging ({OTHER}) is not shared with account {ACCOUNT} in {EAST}; share it when it is baked"
+    )
+
+    bakery.share(image)
+
+    assert image == bakery.images.find(fleet(), EAST).image
+
+
+def test_an_image_of_another_region_is_named_with_it(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"})
+
+    assert bakery.missing(fleet(), WEST) == (
+        f"staging baked checkout 1.4.2 in {EAST}, not in {WEST} (account {OTHER}); let it bake there, or copy the AMI"
+    )
+
+
+def test_a_copy_has_the_same_name_and_may_have_no_tags(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"}, name="checkout-all-20261101093000-jammy")
+    copy = bakery.bake({}, region=WEST, name="checkout-all-20261101093000-jammy")
+
+    assert copy == bakery.images.find(fleet(), WEST).image
+
+
+def test_an_image_in_the_fleets_own_account_will_do(bakery: Bakery) -> None:
+    image = bakery.bake({TAG: "1.4.2"}, PROD, share=False)
+
+    assert ("prod", image) == (bakery.images.find(fleet(), EAST).environment, bakery.images.find(fleet(), EAST).image)
+
+
+def test_without_another_environment_only_the_fleets_own_account_is_asked(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"})
+
+    assert bakery.missing(fleet(bakes=None)).startswith(f"prod has not baked checkout 1.4.2 in {EAST}")
+
+
+def test_an_environment_that_cannot_be_read_is_said(bakery: Bakery) -> None:
+    unread = Environment(name="staging", account="", regions=())
+
+    assert bakery.missing(fleet(bakes=unread)) == (
+        "nobody knows where checkout 1.4.2 is baked: mend environments/staging/environment.yaml"
+    )
+
+
+def test_a_role_that_does_not_reach_the_account_is_trouble_and_not_a_missing_image(bakery: Bakery) -> None:
+    wrong = replace(STAGING, role="arn:aws:iam::333333333333:role/fairlead")
+
+    with pytest.raises(Unreadable, match="reaches account 333333333333, and the environment names 222222222222"):
+        bakery.images.find(fleet(bakes=wrong), EAST)
+
+
+def test_the_tags_of_a_shared_image_are_told_by_its_owner(bakery: Bakery) -> None:
+    image = bakery.bake({TAG: "1.4.2", "secret": "no"})
+    server_groups.create(bakery.aws, EAST, "checkout-prod-v001", image, (1, 1, 1), {})
+    body = (
+        InventoryReader(bakery.sessions)
+        .read_clusters(Place(ACCOUNT, EAST, None), ["checkout-prod"])
+        .part(["checkout-prod"])
+    )
+    assert {image: {}} == {each: said["tags"] for each, said in body["images"].items()}
+
+    owner = owner_of(fleet(), EAST)
+    assert owner is not None
+    told = OwnersWords(bakery.sessions).read(owner, untold(body))
+
+    assert {TAG: "1.4.2"} == with_words(body, told)["images"][image]["tags"]
+    assert body is with_words(body, {})
+    assert [None, None] == [owner_of(fleet(bakes=baker), EAST) for baker in (None, PROD)]
