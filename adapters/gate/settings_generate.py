@@ -142,6 +142,8 @@ def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str
     for ours, theirs in sorted(settings.parameters.items()):
         if _NAME.fullmatch(theirs) is None:
             yield f'deploy.parameters.{ours}: "{theirs}" cannot be written as an expression; use letters, digits and _'
+    for name in sorted(settings.constants):
+        yield f'deploy.constants.{name}: a pipeline that Fairlead writes takes no "{name}"; take it out'
     if settings.rollback is not None:
         yield from _rollback_problems(settings.pipeline, settings.rollback)
 

@@ -22,6 +22,11 @@ SERVICES = {
     "rolling": generate("rollingredblack"),
     "high": generate("highlander"),
     "beside": f"health: {{within: 2s}}\n  {generate('none')}",
+    "back": (
+        'rollback: {pipeline: "rollback-{environment}", '
+        "parameters: {restore: RESTORE, disable: DISABLE, region: REGION, fairleadKey: FAIRLEAD_KEY}}\n  "
+        f"{generate('redblack')}\nin: {{staging: {{retries: 1}}}}"
+    ),
     "asked": generate("redblack", more=JUDGED),
     "refused": generate("redblack", more=JUDGED),
     "regions": f"waves: [{{regions: [us-east-1]}}, {{regions: rest}}]\n  {generate('redblack', WEST)}",
@@ -130,3 +135,17 @@ def test_a_judgment_that_says_stop_deploys_nothing(story: Any) -> None:
     story.wait_said(commit, "staging/refused", "failure")
     assert {"1.4.0"} == story.versions("staging/refused")
     assert [("v000", True, 2)] == groups(story, "staging/refused")
+
+
+def test_a_revert_enables_the_old_group_by_the_rollback_pipeline_that_was_written(story: Any) -> None:
+    commit = story.world.bump("staging/back", "1.5.0")
+    story.wait_said(commit, "staging/back", "success", "1.5.0 on 1/1 units")
+
+    revert = story.world.revert(commit)
+
+    story.wait_said(revert, "staging/back", "success", "1.4.0")
+    assert [("v000", True, 2), ("v001", False, 2)] == groups(story, "staging/back")
+    asked = story.world.gate.access_log.entries(method="POST", path_prefix="/pipelines/back/rollback-staging")
+    assert [("v000", "v001")] == [
+        tuple(each["body"]["parameters"][word][-4:] for word in ("RESTORE", "DISABLE")) for each in asked
+    ]
