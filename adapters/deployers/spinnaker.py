@@ -27,7 +27,7 @@ from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import ABSENCE, feed_of, of_body
-from adapters.gate.foreign import FOREIGN, read_foreign, told
+from adapters.gate.foreign import FOREIGN, Looks, all_run, told
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
@@ -74,6 +74,7 @@ class Spinnaker:
         self._gates = gates
         self._clock = clock
         self._reader = InventoryReader(sessions)
+        self._looks = Looks(clock)
         self._images, self._owners = Images(sessions), OwnersWords(sessions)
 
     @classmethod
@@ -299,18 +300,18 @@ class Spinnaker:
 
         A Gate that is away is no trouble of a fleet that asks nothing of it; one that refuses says so to the start.
         """
-        now = self._clock.now()
+        now, feed = self._clock.now(), feed_of(fleet.environment.spinnaker["url"])
+        known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
         try:
             keys = {outcome.intent.key for outcome in work}
-            foreign = read_foreign(self._gate(fleet), fleet, keys, now - LOOK_BACK)
+            running = all_run(work, known.body)
+            foreign = self._looks.look(self._gate(fleet), fleet, keys, running=running)
         except GateRefused:
             return read
         except GateTrouble:
             if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
                 raise
             return read
-        feed = feed_of(fleet.environment.spinnaker["url"])
-        known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:

@@ -22,6 +22,7 @@ BATCH = 100  # execution ids in one bulk read: a URL of 3 KiB, where servers and
 FOUND_AT_MOST = 2000
 RUNNING_AT_MOST = 2000
 EARLIER_AT_MOST = 50
+UNENDED_AT_MOST = 20  # of one pipeline
 LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
 SCORES_AT_MOST = 300
 _WHO = Question(method="GET", path="/auth/user", what="say who we are")
@@ -146,18 +147,14 @@ class Gate:
 
     def _config_id(self, application: str, pipeline: str) -> str | None:
         """The id of a pipeline's configuration; kept, since it is good for looking back only."""
-        if LOOKS_LIKE_ID.fullmatch(pipeline):
-            return pipeline
         if (application, pipeline) not in self._config_ids:
-            what = f"show pipeline {pipeline} of {application}"
-            path = f"/applications/{quote(application, safe='')}/pipelineConfigs/{quote(pipeline, safe='')}"
             try:
-                answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+                found = self.config_id(application, pipeline)
             except GateRefused:
                 return None
-            if not isinstance(answer, Mapping) or not answer.get("id"):
+            if found is None:
                 return None
-            self._config_ids[application, pipeline] = str(answer["id"])
+            self._config_ids[application, pipeline] = found
         return self._config_ids[application, pipeline]
 
     def running(self, application: str, key_prefix: str, since: datetime) -> dict[str, Execution]:
@@ -194,21 +191,35 @@ class Gate:
         found = zip(self._executions(answer, what), answer, strict=True)
         return [(str(_trigger(raw).get("correlationId") or ""), one) for one, raw in found]
 
-    def unended(self, application: str, pipeline: str | None, since: datetime) -> list[Mapping[str, Any]]:
-        """Executions that have not ended, as Gate shows them, whoever started them. `pipeline` as in `search`."""
+    def unended(self, config_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Executions of these pipelines' configurations that have not ended, as Gate shows them, whoever started them.
+
+        No search by trigger: Orca on Redis reads everything in the span of such a one, and maybe without end.
+        """
         params = {
+            "pipelineConfigIds": ",".join(config_ids),
             "statuses": ",".join(sorted(INCOMPLETE)),
-            "triggerTimeStartBoundary": str(int(since.timestamp() * 1000)),
-            "size": str(RUNNING_AT_MOST),
+            "limit": str(UNENDED_AT_MOST),
             "expand": "false",
         }
-        if pipeline is not None and not LOOKS_LIKE_ID.fullmatch(pipeline):
-            params["pipelineName"] = pipeline
-        what = f"search the executions of {application}"
-        path = f"/applications/{quote(application, safe='')}/executions/search"
-        answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params))
+        what = "show the executions that are not over"
+        answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
         list(self._executions(answer, what))  # an empty body is no answer
         return list(answer)
+
+    def config_id(self, application: str, pipeline: str) -> str | None:
+        """The id of a pipeline's configuration, by its name or id; None where Gate does not show it."""
+        if LOOKS_LIKE_ID.fullmatch(pipeline):
+            return pipeline
+        what = f"show pipeline {pipeline} of {application}"
+        path = f"/applications/{quote(application, safe='')}/pipelineConfigs/{quote(pipeline, safe='')}"
+        try:
+            answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+        except GateRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return str(answer["id"]) if isinstance(answer, Mapping) and answer.get("id") else None
 
     def pipelines(self, application: str) -> list[Mapping[str, Any]]:
         """The pipelines of an application as Gate shows them; none where it knows no such application."""

@@ -5,37 +5,87 @@ They stand in the snapshot `executions/<gate url>` under `FOREIGN`, a key that n
 Fairlead started for another one is not foreign.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 from adapters.gate.client import Gate
 from adapters.gate.errors import redacted
-from adapters.gate.executions import moment
+from adapters.gate.executions import moment, of_body
 from adapters.gate.settings import filled, pipelines_of, settings_of, unit_ids
-from desired_state.model import Fleet
+from desired_state.model import Fleet, FleetName
+from reconciler.ports import Clock
+from reconciler.work import Outcome
 
 FOREIGN = "foreign"
 OURS = "fairlead:"  # what every key of ours begins with, and so every correlation id
+EVERY = timedelta(seconds=30)  # between two looks while an execution of ours runs
+KEPT = timedelta(minutes=5)  # the id of a pipeline's configuration
 NAMED = 60  # characters of someone else's words
 NOBODY = frozenset({"", "anonymous", "[anonymous]"})
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-def read_foreign(gate: Gate, fleet: Fleet, keys: Collection[str], since: datetime) -> list[dict[str, Any]]:
-    """What runs of the fleet's pipelines and is none of `keys`: one search an application. Raises `GateTrouble`."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for application, names in _pipelines(fleet).items():
-        only = next(iter(names)) if len(names) == 1 else None
-        for raw in gate.unended(application, only, since):
-            if {raw.get("name"), raw.get("pipelineConfigId")} & names and _is_foreign(raw, fleet, keys):
-                found[str(raw["id"])] = raw
-    return sorted(map(_body, found.values()), key=lambda body: (body["began"] or 0, body["id"]))
+class Looks:
+    """Looks for what is foreign to many fleets; of one whose own work is running, only now and then."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._last: dict[FleetName, tuple[float, list[dict[str, Any]]]] = {}
+        self._ids: dict[tuple[str, str, str], tuple[float, str]] = {}  # of configurations, by Gate and names
+
+    def look(self, gate: Gate, fleet: Fleet, keys: Collection[str], *, running: bool) -> list[dict[str, Any]]:
+        """What runs of the fleet's pipelines and is none of `keys`, the earliest first. Raises `GateTrouble`.
+
+        While our own is `running` nothing is started, so the last answer serves for a while.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            at, known = self._last.get(fleet.name, (-math.inf, []))
+        if running and now - at < EVERY.total_seconds():
+            return known
+        found = self._read(gate, fleet, keys, now)
+        with self._lock:
+            if running:
+                self._last[fleet.name] = (now, found)
+            else:
+                self._last.pop(fleet.name, None)
+        return found
+
+    def _read(self, gate: Gate, fleet: Fleet, keys: Collection[str], now: float) -> list[dict[str, Any]]:
+        pairs = ((application, name) for application, names in _pipelines(fleet).items() for name in sorted(names))
+        ids = [found for pair in pairs if (found := self._id(gate, pair, now))]
+        unended = gate.unended(ids) if ids else []
+        others = {str(raw["id"]): raw for raw in unended if _is_foreign(raw, fleet, keys)}
+        return sorted(map(_body, others.values()), key=lambda body: (body["began"] or 0, body["id"]))
+
+    def _id(self, gate: Gate, pair: tuple[str, str], now: float) -> str | None:
+        """The configuration's id, asked again after a while: a pipeline that is made anew has another one."""
+        key = (gate.url, *pair)
+        with self._lock:
+            at, known = self._ids.get(key, (-math.inf, ""))
+        if now - at < KEPT.total_seconds():
+            return known
+        found = gate.config_id(*pair)
+        if found is not None:
+            with self._lock:
+                self._ids[key] = (now, found)
+        return found
+
+
+def all_run(work: Sequence[Outcome], bodies: Mapping[str, Any]) -> bool:
+    """There is work, and all of it is seen running: nothing will be started in this pass."""
+    seen = [bodies.get(outcome.intent.key, {}) for outcome in work if not outcome.phase.ended]
+    executions = [of_body(body) for body in seen]
+    return bool(executions) and all(one is not None and not one.complete for one in executions)
 
 
 def told(foreign: Sequence[Mapping[str, Any]]) -> str:
-    """The sentence about what `read_foreign` gave; empty: there is nothing."""
+    """The sentence about what `Looks` gave; empty: there is nothing."""
     if not foreign:
         return ""
     first = foreign[0]
@@ -56,7 +106,8 @@ def _pipelines(fleet: Fleet) -> dict[str, set[str]]:
 
 
 def _is_foreign(raw: Mapping[str, Any], fleet: Fleet, keys: Collection[str]) -> bool:
-    """Of Fairlead's own, only another's work on this very fleet, or what nobody follows any more.
+    """Of Fairlead's own, only work on this very fleet that is not followed here: another installation's, what was never
+    seen to start and did, or what ended and was restarted in Deck.
 
     What is told a suspended region, and so acts on none of the others, stands in nobody's way.
     """
@@ -85,7 +136,7 @@ def _who(raw: Mapping[str, Any]) -> str:
     """`a.person@example.com`, `a cron trigger`, `a git trigger (a.person)`."""
     trigger = _map(raw.get("trigger"))
     if str(trigger.get("correlationId") or "").startswith(OURS):
-        return "another Fairlead, or a life of this one that it forgot,"
+        return "another Fairlead or a restart"
     users = (_line(trigger.get("user")), _line(_map(raw.get("authentication")).get("user")))
     user = next((each for each in users if each not in NOBODY), "")
     kind = _line(trigger.get("type")) or "manual"

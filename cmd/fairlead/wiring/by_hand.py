@@ -1,12 +1,15 @@
 """What `rollback --manual` is made of: AWS, and where a fleet's server groups are."""
 
-from adapters.aws.sessions import Sessions
+from datetime import timedelta
+
+from adapters.aws.sessions import FEW, Sessions
 from adapters.by_hand.paper import Paper, write_paper
 from adapters.by_hand.standing import Standing, Versions
 from adapters.gate.settings import cluster_in, settings_of
 from desired_state.model import Fleet
 
 BAKED = "spinnaker"
+TIMEOUT = timedelta(seconds=10)
 
 
 def paper(fleet: Fleet, to: str | None, last_good: Versions | None) -> Paper:
@@ -17,4 +20,5 @@ def paper(fleet: Fleet, to: str | None, last_good: Versions | None) -> Paper:
         )
     settings = settings_of(fleet)
     clusters = {region: cluster_in(fleet, settings, region) for region in fleet.environment.regions}
-    return write_paper(fleet, clusters, Standing(Sessions(whole_answers=True)), to, last_good)
+    sessions = Sessions(max_attempts=FEW, request_timeout=TIMEOUT, whole_answers=True)  # a region may be down
+    return write_paper(fleet, clusters, Standing(sessions), to, last_good)

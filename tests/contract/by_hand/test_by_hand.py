@@ -241,3 +241,22 @@ def test_a_wrong_command_line_is_a_sentence(
 
     assert 2 == done.exit_code
     assert said in done.stderr
+
+
+def test_a_ledger_that_does_not_know_the_fleet_names_the_other_road(tmp_path: Path) -> None:
+    config = tmp_path / "fairlead.toml"
+    config.write_text(f'state = "{tmp_path / "state"}"\n')
+
+    done = CliRunner().invoke(app, ["rollback", FLEET, "--manual", "--config", str(config)])
+
+    assert 2 == done.exit_code
+    assert "--path FOLDER reads a checkout of the repository instead" in done.stderr
+
+
+def test_a_fleet_of_hosts_has_no_need_of_it(tmp_path: Path) -> None:
+    example = Path(__file__).parents[3] / "deploy" / "example"
+
+    done = CliRunner().invoke(app, ["rollback", "prod/matchmaker", "--manual", "--path", str(example)])
+
+    assert 2 == done.exit_code
+    assert "only fleets that Spinnaker deploys need this" in done.stderr
