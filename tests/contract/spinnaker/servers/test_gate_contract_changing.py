@@ -1,5 +1,7 @@
 """Changing executions."""
 
+from typing import Any
+
 import pytest
 
 from adapters.gate.errors import Accepted
@@ -168,8 +170,12 @@ def test_a_failed_stage_restarts_with_what_it_knew(server: Server) -> None:
     answer = server.put(f"/pipelines/{execution}/stages/{guard['id']}/restart", {})
 
     assert 200 == answer.status_code
-    again = server.until(execution, lambda now: _restarted(now) and now["status"] == "TERMINAL", "another failure")
-    assert {"Guard": "TERMINAL", "Wait": "NOT_STARTED"} == statuses(again)
+
+    def failed_again(now: dict[str, Any]) -> bool:
+        return _restarted(now) and ("TERMINAL", "TERMINAL") == (now["status"], statuses(now)["Guard"])
+
+    again = server.until(execution, failed_again, "another failure")
+    assert "NOT_STARTED" == statuses(again)["Wait"]
     assert 3 == len(again["stages"])  # its precondition stands once, not twice
 
 
@@ -179,8 +185,11 @@ def test_a_restart_runs_the_stages_after_it_again(server: Server) -> None:
 
     server.put(f"/pipelines/{execution}/stages/{first['stages'][0]['id']}/restart", {})
 
-    again = server.until(execution, lambda now: _restarted(now) and now["status"] == "SUCCEEDED", "another success")
-    assert {"Wait": "SUCCEEDED", "Next": "SUCCEEDED"} == statuses(again)
+    def ran_again(now: dict[str, Any]) -> bool:
+        both = {"Wait": "SUCCEEDED", "Next": "SUCCEEDED"} == statuses(now)
+        return _restarted(now) and both and now["status"] == "SUCCEEDED" and now["startTime"] > first["startTime"]
+
+    again = server.until(execution, ran_again, "another success")
     assert again["stages"][1]["startTime"] > first["stages"][1]["startTime"]
     assert again["buildTime"] == first["buildTime"]
 
@@ -207,10 +216,8 @@ def test_a_running_stage_does_not_restart(server: Server) -> None:
         assert stage == server.read(execution)["stages"][0]
 
 
-def _restarted(execution: dict[str, object]) -> bool:
-    stages = execution["stages"]
-    assert isinstance(stages, list)
-    return any("restartDetails" in stage["context"] for stage in stages)
+def _restarted(execution: dict[str, Any]) -> bool:
+    return any("restartDetails" in stage["context"] for stage in execution["stages"])
 
 
 # -- one at a time -------------------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ def test_a_precondition_that_holds_lets_the_next_stage_run(server: Server) -> No
 def test_each_precondition_is_a_stage_of_its_own_before_the_stage(server: Server) -> None:
     seen = server.ended(server.start(server.pipeline(guard("1 == 1"))))
 
-    (parent,) = (each for each in seen["stages"] if "parentStageId" not in each)
-    (child,) = (each for each in seen["stages"] if "parentStageId" in each)
+    child, parent = seen["stages"]
+    assert "parentStageId" not in parent
     assert (parent["id"], "STAGE_BEFORE") == (child["parentStageId"], child["syntheticStageOwner"])
     assert ("Check precondition (expression)", "checkPreconditions") == (child["name"], child["type"])
     assert ["checkPrecondition"] == [task["name"] for task in child["tasks"]]

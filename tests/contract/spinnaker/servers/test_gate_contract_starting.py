@@ -164,6 +164,14 @@ def test_an_expression_anywhere_in_the_trigger_is_evaluated(server: Server) -> N
     assert {"commits": [6]} == execution["trigger"]["fairlead"]
 
 
+def test_an_expression_in_an_id_is_evaluated_too(server: Server) -> None:
+    sent = str(uuid4())
+
+    kept = server.read(server.start(server.pipeline(WAIT), eventId=f"{sent}-${{1+1}}"))["trigger"]
+
+    assert f"{sent}-2" == kept["eventId"]
+
+
 def test_an_expression_in_a_stage_is_evaluated_when_the_stage_starts(server: Server) -> None:
     pipeline = server.pipeline({**HOLD, "note": "${parameters.NAME}"})
 
