@@ -5,7 +5,7 @@ It passes the same contract suite as the real ones. Executions stand still until
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -69,6 +69,8 @@ class InMemory:
         self.started: list[str] = []  # keys, in order: what a test judges by
         self.refuses: set[str] = set()  # versions that are refused as bad configuration
         self.unreadable = ""  # a sentence: every fresh read fails with it
+        self.away: tuple[str, timedelta] | None = None  # what starts things does not answer: the sentence, when again
+        self.waits = ""  # what every execution under way waits for
         self.standing: Standing | None = None  # what units were last told to run
         self.renewed = 0  # how often the last word was to be kept alive where nothing new may be said
         self.unwritable = ""  # a sentence: nothing can be told to units
@@ -145,6 +147,10 @@ class InMemory:
             }
             for key, execution in self.executions.items()
         }
+        if self.away and work:
+            trouble = Unreadable(self.away[0])
+            trouble.reason, trouble.retry_in = Reason.GATE_UNREACHABLE, self.away[1]
+            raise trouble
         body: dict[str, Any] = {"units": units, "executions": executions, "foreign": self.foreign}
         return {FEED: Snapshot(feed=FEED, body=body, read_at=self._clock.now())}
 
@@ -158,12 +164,15 @@ class InMemory:
             unit = Unit(id=name, **{fact: value for fact, value in facts.items() if fact != "joining"})
             found[joining].append(unit)
         asleep = fleet.asleep
+        sentence, retry_in = self.away or ("", None)
         return Observed(
             units=tuple(unit for unit in found[False] if unit.id not in asleep),
             aside=tuple(unit for unit in found[False] if unit.id in asleep),
             joining=tuple(found[True]),
             read_at=snapshots[FEED].read_at,
             foreign=snapshots[FEED].body.get("foreign", ""),
+            out_of_reach=sentence,
+            retry_in=retry_in,
         )
 
     def waves(self, fleet: Fleet, observed: Observed) -> tuple[Wave, ...]:
@@ -228,7 +237,9 @@ class InMemory:
         if FEED not in snapshots:
             return outcome
         known = snapshots[FEED].body["executions"].get(outcome.intent.key)
-        return _unseen(outcome, snapshots[FEED], now) if known is None else _as_seen(outcome, known)
+        if known is None:
+            return _unseen(outcome, snapshots[FEED], now)
+        return replace(_as_seen(outcome, known), waits=self.waits)
 
     def abort(
         self, outcomes: Sequence[Outcome], standing: Standing | None, snapshots: Snapshots, lease: Lease

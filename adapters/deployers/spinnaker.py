@@ -17,7 +17,7 @@ from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
-from adapters.aws.baked import ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
 from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
@@ -175,7 +175,7 @@ class Spinnaker:
         settings = settings_of(intent.fleet)
         outcome = Outcome(intent=intent, phase=Phase.INTENDED)
         try:
-            lane = choose(intent, settings, body_of(intent, snapshots), self._images.find)
+            lane = choose(intent, settings, body_of(intent, snapshots), self._find)
         except (ImageMissing, Unreadable) as missing:
             return failed(outcome, Failure.TRANSIENT, Reason.IMAGE_MISSING, str(missing), self._clock.now())
         told_of = before_of(settings).parameters if intent.is_before else settings.parameters
@@ -189,6 +189,11 @@ class Spinnaker:
         except Unreadable as trouble:
             return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
         return _by_another_way(send(in_lane(call, lane), body, lease, self._clock), lane)
+
+    def _find(self, fleet: Fleet, region: str) -> Baked:
+        """The AMI of the fleet's version, within the time that a pass has for a look at AWS."""
+        what = f"the AMI of {fleet.name} in {region}"
+        return read_together({what: partial(self._images.find, fleet, region)}, self._read_within)[0]
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands by its execution and, after that, by its unit."""

@@ -30,11 +30,15 @@ class Called(NamedTuple):
 
 
 def called_by(fleet: Fleet) -> Iterator[Called]:
-    """Every pipeline that the fleet calls: one, or one a region, and the one before a version."""
-    settings = settings_of(fleet)
+    """Every pipeline that the fleet calls: one, or one a region; those that go back, and the one before a version."""
+    settings, rollback = settings_of(fleet), settings_of(fleet).rollback
     for region in unit_ids(fleet, settings):
-        names = (filled(settings.application, fleet, region), filled(settings.pipeline, fleet, region))
-        yield Called(*names, tuple(sorted([*settings.parameters.values(), *settings.constants])))
+        application = filled(settings.application, fleet, region)
+        told = sorted([*settings.parameters.values(), *settings.constants])
+        yield Called(application, filled(settings.pipeline, fleet, region), tuple(told))
+        if rollback is not None:
+            back = filled(rollback.pipeline, fleet, region)
+            yield Called(application, back, tuple(sorted(rollback.parameters.values())))
     if (step := settings.before) is not None:
         names = (filled(settings.application, fleet, BEFORE), filled(step.pipeline, fleet, BEFORE))
         yield Called(*names, tuple(sorted([*step.parameters.values(), *step.constants])))

@@ -78,8 +78,16 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
         if back:  # a way back does not wait for what another account says
             return Lane()
         raise
-    elsewhere = found.environment != intent.fleet.environment.name
-    return Lane(image=found.image, environment=found.environment if elsewhere else "")
+    return Lane(image=found.image, environment=_baked_elsewhere(found, intent.fleet, settings))
+
+
+def _baked_elsewhere(found: Baked, fleet: Fleet, settings: SpinnakerSettings) -> str:
+    """The other environment that baked it. Where this one may bake too, in the same account, nobody can tell."""
+    baker = fleet.bakes
+    if baker is None or found.environment != baker.name:
+        return ""
+    shared = baker.account == fleet.environment.account and settings.image.missing == "bake"
+    return "" if shared else baker.name
 
 
 def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: Body | None) -> Lane | None:
@@ -119,7 +127,7 @@ def looked_up(
                 **place,
                 "ami": found.image,
                 "state": "found",
-                "message": f"{found.image} baked in {found.environment}",
+                "message": _told(found, fleet, settings),
             }
         except ImageMissing as missing:
             here = settings.image.missing == "bake"
@@ -127,6 +135,11 @@ def looked_up(
             yield {**place, "state": "baked here" if here else "missing", "message": said}
         except Unreadable as trouble:
             yield {**place, "state": "unknown", "message": str(trouble)}
+
+
+def _told(found: Baked, fleet: Fleet, settings: SpinnakerSettings) -> str:
+    environment = _baked_elsewhere(found, fleet, settings)
+    return f"{found.image} baked in {environment}" if environment else f"{found.image} is there"
 
 
 def still_beside(lane: Lane, intent: Intent, settings: SpinnakerSettings, body: Body | None) -> str:

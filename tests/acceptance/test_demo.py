@@ -224,8 +224,7 @@ def test_each_commit_is_shown_with_its_final_statuses(played: Demo) -> None:
         rf"success  fairlead/prod/checkout  rolled back to 1\.4\.1 by enabling v000 \(reverts {SHA}", reverts
     )
     assert "success  fairlead/prod/matchmaker  2.3.1 on 8/8 units; drift healed in" in reverts
-    healed = rf"success  fairlead/prod/catalog  2\.0\.3 as {AMI} baked in staging on 2/2 units; drift healed in"
-    assert re.search(healed, found["Say what runs where"])
+    assert "success  fairlead/prod/catalog  2.0.3 on 2/2 units; drift healed in" in found["Say what runs where"]
 
 
 def test_every_change_is_a_pull_request_that_is_merged(played: Demo) -> None:

@@ -135,7 +135,7 @@ def test_a_gate_that_is_down_is_one_sentence_and_writes_nothing(
 
 def test_an_application_that_gate_does_not_know_has_no_pipeline(world: World) -> None:
     assert [] == Gate(world.gate.url).pipelines("nobody")
-    assert ["deploy-prod", "deploy-staging"] == sorted(
+    assert ["deploy-prod", "deploy-staging", "rollback-prod", "rollback-staging"] == sorted(
         one["name"] for one in Gate(world.gate.url).pipelines("checkout")
     )
 

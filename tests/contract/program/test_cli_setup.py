@@ -182,7 +182,8 @@ def test_gates_are_named_with_the_applications_that_are_called(needed: dict[str,
 
     assert ["READ", "EXECUTE"] == gate["permissions"]
     assert {"catalog", "checkout", "payments", "sessions"} == set(gate["applications"])
-    assert ["deploy-prod", "deploy-staging"] == gate["applications"]["checkout"]
+    pipelines = ["deploy-prod", "deploy-staging", "rollback-prod", "rollback-staging"]
+    assert pipelines == gate["applications"]["checkout"]
 
 
 def test_every_road_is_named(needed: dict[str, Any]) -> None:

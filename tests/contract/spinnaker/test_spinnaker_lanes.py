@@ -139,6 +139,16 @@ def test_what_is_not_baked_yet_is_baked_here_where_the_service_says_so(lanes: La
     assert (Phase.SUCCEEDED, "", 1) == (ended.phase, ended.note, lanes.bakes)
 
 
+def test_where_both_may_bake_in_one_account_nobody_says_who_did(lanes: Lanes) -> None:
+    image = lanes.bake("1.4.2")
+    fleet = lanes.fleet("1.4.2", deploy={**DEPLOY, "image": {"missing": "bake"}})
+
+    ended = lanes.rig.until_ended(lanes.start(lanes.intent(fleet, Kind.DEPLOY)))
+
+    assert (Phase.SUCCEEDED, "", 0) == (ended.phase, ended.note, lanes.bakes)
+    assert image == lanes.sent[-1][1]["AMI"]
+
+
 def test_the_environment_that_bakes_is_told_no_image(lanes: Lanes) -> None:
     lanes.bake("1.4.2")
 
