@@ -12,7 +12,7 @@ from fairlead_sandbox.aws_lines import run_line
 HELD, MIGRATED, APART, NIGHT = "prod/held", "prod/migrated", "prod/apart", "prod/night"
 STEP = "before: {pipeline: migrate, parameters: {version: TO, fairleadKey: ONCE}}"
 MIGRATE = {"refId": "1", "requisiteStageRefIds": [], "type": "wait", "name": "Migrate", "waitTime": 0.2}
-BROKEN = {**MIGRATE, "type": "unheardOf", "continuePipeline": True}  # the execution is called SUCCEEDED all the same
+BROKEN = {**MIGRATE, "type": "rollbackServerGroup", "rollbackType": "NONE", "continuePipeline": True}  # yet SUCCEEDED
 SUSPEND = "environments/prod/apart.suspend.yaml"
 
 
