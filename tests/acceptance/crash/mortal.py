@@ -149,11 +149,11 @@ def make_mortal(edge: Edge, moment: str, wave: int, fate: Fate) -> None:
     """Put the boundary around the edge's method."""
     real = getattr(edge.owner, edge.method)
 
-    def mortal(self: Any, *call: Any) -> Any:
+    def mortal(self: Any, *call: Any, **named: Any) -> Any:
         struck = edge.concerns(wave, call)
         if struck and moment == "before":
             fate.strike()
-        answer = real(self, *call)
+        answer = real(self, *call, **named)
         if struck and moment == "after":
             fate.strike()
         return answer
