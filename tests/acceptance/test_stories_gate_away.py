@@ -11,7 +11,7 @@ BACK, FIRST, OTHERS, CALM = "staging/back", "staging/first", ("staging/third", "
 def story(begin_story: Any, make_repository: Any) -> Any:
     """All fleets deployed and at rest, one of them at a version that is about to be reverted."""
     files = make_repository(dict.fromkeys((BACK, FIRST, *OTHERS, CALM), "1.4.0"))
-    story = begin_story(files, lease="4s", request_timeout="1s")
+    story = begin_story(files, lease="6s", request_timeout="3s")
     story.start()
     story.wait_said(story.world.checkout.head, "staging", "success", "5/5 fleets done")
     return story

@@ -60,16 +60,17 @@ class BulkSettings:
     latency: float = 0.0  # seconds, before each of AWS's answers
     played: bool = True  # hosts live; False: instances and their queues are there, and agents are whoever comes
     serve: Callable[[Path], Server] = GitServer
-    road: Callable[[str], str] = str  # from Gate's own URL to the one that it is told by
 
 
 class BulkWorld:
     """Use it as a context manager. `aws`, `gate`, `hosts` and `git` are its parts; `config` is the fairlead.toml.
 
-    `on_push` is called with each new commit: what a forge does with its webhooks.
+    `on_push` is called with each new commit: what a forge does with its webhooks. `road` leads from Gate's own URL to
+    the one that everybody is told.
     """
 
-    def __init__(self, folder: Path, settings: BulkSettings) -> None:
+    def __init__(self, folder: Path, settings: BulkSettings, road: Callable[[str], str] = str) -> None:
+        self._road = road
         self.folder = folder.resolve()
         self.settings = settings
         self.fleets = settings.fleets
@@ -91,7 +92,7 @@ class BulkWorld:
         with ExitStack() as starting:
             starting.enter_context(self.aws)
             starting.enter_context(self.gate)
-            self.gate_url = self.settings.road(self.gate.url)
+            self.gate_url = self._road(self.gate.url)
             self.git = self.settings.serve(self.folder / "git")
             starting.callback(self.git.stop)
             self._make_key()

@@ -184,14 +184,13 @@ def make_beyond(tmp_path: Path) -> Iterator[Callable[..., Beyond]]:
     with ExitStack() as parts:
 
         def make(fleets: int, share: float = 1.0) -> Beyond:
-            road = Road(SEED, timeout=1.0, share=share)
+            road = Road(SEED, timeout=2.0, share=share)
             settings = BulkSettings(
                 fleets=BulkFleets(spinnaker=fleets, trigger=0),
                 instances_each=1,
-                controller={"lease": "4s", "request_timeout": "1s", "workers": "8"},
-                road=road.lead_to,
+                controller={"lease": "5s", "request_timeout": "2s", "workers": "8"},
             )
-            world = parts.enter_context(BulkWorld(tmp_path / "world", settings))
+            world = parts.enter_context(BulkWorld(tmp_path / "world", settings, road.lead_to))
             parts.callback(road.end)
             ledger = open_ledger(f"sqlite:///{world.state / 'ledger.db'}", SystemClock())
             parts.callback(ledger.close)
