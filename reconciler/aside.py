@@ -5,7 +5,7 @@ goes on, as it does in a fleet that is suspended as a whole, and holds up nobody
 what the others were brought to meanwhile as to a deploy, not as to drift.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -55,9 +55,10 @@ def acting(work: Iterable[Outcome], observed: Observed) -> tuple[Outcome, ...]:
     return tuple(outcome for outcome in work if not outcome.phase.ended and outcome.intent.unit not in aside)
 
 
-def unreached(observed: Observed, release: Release) -> tuple[UnitId, ...]:
-    """Units that were left out when the others came to the release."""
-    return tuple(unit.id for unit in observed.aside if not at_release(unit, release))
+def unreached(observed: Observed, release: Release, given_up: Collection[UnitId] = ()) -> tuple[UnitId, ...]:
+    """Units that were left out when the others came to the release: set aside still, or awake since their wave was."""
+    units = (*observed.units, *observed.aside)
+    return tuple(unit.id for unit in units if unit.id not in given_up and not at_release(unit, release))
 
 
 def reached(memory: Memory, target: Release | None, observed: Observed) -> Memory:

@@ -227,7 +227,8 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
-    memory = replace(memory, unreached=unreached(observed, rollout.release), rollout=None, preemptions=0)
+    left_out = unreached(observed, rollout.release, resting(memory, rollout.release, now))
+    memory = replace(memory, unreached=left_out, rollout=None, preemptions=0)
     return _with_good(memory, finished, good, deployed=deployed)
 
 

@@ -123,6 +123,33 @@ def test_a_region_in_a_later_wave_that_wakes_up_soaks_no_earlier_one_again(rig, 
     assert [EAST, WEST] == units(rig)
 
 
+@pytest.mark.parametrize("policy", [Policy(), Policy(heal=Heal.OFF)])
+def test_a_region_that_wakes_up_after_its_wave_is_deployed_to_and_no_commit_stays_pending(rig, build, policy):
+    rig.deployed("1.4.1")
+    sleepers = (Suspension(reason="the region moves", regions=(EAST,)),)
+    bump = rig.commit(build.fleet("1.4.2", deploy=WAVES, policy=policy, regional=sleepers))
+    rig.settle()
+    rig.wait(seconds=10)
+    rig.settle()
+    assert [WEST] == units(rig)
+
+    rig.commit(build.fleet("1.4.2", deploy=WAVES, policy=policy), "awake", keeps=bump)
+    rig.world_of_units.finish()
+    rig.settle()
+    rig.wait(minutes=5)
+    rig.settle()
+    assert [WEST, EAST] == units(rig)
+    assert (Reason.PROGRESSING, State.PENDING) == (reason(rig), rig.said(bump).state)
+
+    rig.world_of_units.finish()
+    rig.settle()
+    assert Reason.SOAKING is reason(rig)
+    rig.wait(minutes=5)
+    rig.settle()
+    assert (State.SUCCESS, []) == (rig.said(bump).state, rig.pending())
+    assert ((), ()) == (rig.record.memory.repairs, rig.record.memory.unreached)
+
+
 def test_all_regions_together_are_the_ordinary_hold(rig, build):
     rig.deployed("1.4.1")
     both = (*ASLEEP, Suspension(reason="and so does this one", regions=(EAST,)))
