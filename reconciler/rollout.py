@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from desired_state.model import Digest, Setting
-from reconciler.aside import unreached
+from reconciler.aside import stand_in, unreached
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, UnitId, Wave
@@ -148,7 +148,8 @@ def advance(
 def _with_members(rollout: Rollout, waves: Sequence[Wave], observed: Observed) -> Rollout:
     """Membership is stored when a wave starts; units that are gone leave it. The last wave takes in who joins.
 
-    A wave that lost all its units takes one more: nothing goes on that has not come to any.
+    A wave that lost all its units takes one more: nothing goes on that has not come to any. So does one whose units are
+    all set aside.
     """
     present, lost = {unit.id for unit in observed.units}, left_behind(rollout)
     wave, last = waves[rollout.wave - 1], rollout.wave == len(waves)
@@ -157,6 +158,7 @@ def _with_members(rollout: Rollout, waves: Sequence[Wave], observed: Observed) -
     if members and lost.issuperset(members):
         others = (unit for each in waves[rollout.wave - 1 :] for unit in each.units)
         members += tuple(unit for unit in others if unit in present and unit not in lost)[:1]
+    members = members or stand_in(rollout, waves, observed, lost)
     return replace(rollout, members=members)
 
 
