@@ -87,8 +87,9 @@ def _set_back(rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime)
 
 
 def _reason_of(outcome: Outcome) -> Reason:
-    """A step before a version that did not end well has a reason of its own; one that was refused was not begun."""
-    if outcome.intent.is_before and outcome.failure is not Failure.REFUSED:
+    """A step before a version that did not end well has a reason of its own; one that was not begun has not."""
+    not_begun = outcome.failure is Failure.REFUSED or outcome.reason is Reason.IMAGE_MISSING
+    if outcome.intent.is_before and not not_begun:
         return Reason.BEFORE_FAILED
     return outcome.reason or Reason.PIPELINE_FAILED
 

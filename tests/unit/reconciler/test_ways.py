@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from desired_state.model import Policy
 from reconciler.memory import ConditionType
 from reconciler.reasons import Reason
 from reconciler.record import State
@@ -77,6 +78,21 @@ def test_what_it_waits_for_is_said_and_asked_again_within_a_minute(ways: Ways, b
     assert 12 < len(ways.intents)
     assert rig.record.memory.quarantines == ()
     assert len(rig.said(bump).description) <= LONGEST
+
+
+def test_a_step_that_waits_for_an_image_has_not_begun_and_says_what_it_waits_for(ways: Ways, build: Any) -> None:
+    rig = ways.rig
+    rig.deployed("1.4.1")
+    ways.missing = LACKS
+    bump = rig.commit(build.fleet("1.4.2", deploy={"before": {"irreversible": True}}, policy=Policy(retries=0)))
+    for _ in range(4):
+        rig.settle()
+        rig.wait(seconds=LACKING_CAP.total_seconds())
+    rig.settle()
+
+    assert f"ImageMissing: {LACKS}" == rig.said(bump).description
+    assert ((), "") == (rig.record.memory.quarantines, rig.record.memory.irreversible)
+    assert {"before"} == {intent.unit for intent in ways.intents}
 
 
 def test_it_goes_on_when_it_is_there(ways: Ways, build: Any) -> None:
