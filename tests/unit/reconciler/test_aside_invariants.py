@@ -73,16 +73,30 @@ class Restless(Life):
         places = [place for unit, place in self.units.places.items() if unit not in asleep]
         assert all(place.components == self.fleet.components and place.healthy for place in places), word.description
 
+    def a_last_version_comes_while_a_region_sleeps(self):
+        """Whatever became of the others: this one is new, and the region wakes up in its midst."""
+        self.regional = (Suspension(reason="it moves", regions=(self.pick(REGIONS),)),)
+        self.merge(self.build.fleet("2.0.0", policy=self.fleet.policy, deploy=self.pick(self.deploys)))
+        for _ in range(self.pick(range(12))):
+            self.units.end_canceled()
+            self.units.finish()
+            self.tell(self.a_pass)
+            self.a_unit_has_one_execution_at_most()
+            self.rig.wait(seconds=self.pick((10, 400)))
+
     def come_to_rest(self):
-        self.units.foreign, self.units.away, self.regional = "", None, ()
-        if self.present and self.sound:
+        self.units.foreign, self.units.away = "", None
+        self.units.unreadable = self.units.unreachable = ""
+        if self.present:
+            self.a_last_version_comes_while_a_region_sleeps()
+            self.regional = ()
             self.merge(self.fleet, keeps=self.setting)
         super().come_to_rest()
         record = self.rig.ledger.load("prod/checkout")
         assert record is None or record.memory.status.reason not in {Reason.HEAL_OFF, Reason.FOREIGN_EXECUTION}
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(146, 162))
 def test_what_must_hold_of_regions_and_others_holds_in_whatever_order_things_happen(rig, build, seed):
     life = Restless(rig, build, seed)
     try:
