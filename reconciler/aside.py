@@ -5,14 +5,14 @@ goes on, as it does in a fleet that is suspended as a whole, and holds up nobody
 what the others were brought to meanwhile as to a deploy, not as to drift.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from desired_state.model import Fleet, Suspension
 from reconciler.drift import at_release
-from reconciler.memory import Memory
-from reconciler.observed import Observed, UnitId
+from reconciler.memory import Memory, Rollout
+from reconciler.observed import Observed, UnitId, Wave
 from reconciler.record import Record
 from reconciler.work import Outcome, Release
 
@@ -55,9 +55,29 @@ def acting(work: Iterable[Outcome], observed: Observed) -> tuple[Outcome, ...]:
     return tuple(outcome for outcome in work if not outcome.phase.ended and outcome.intent.unit not in aside)
 
 
-def unreached(observed: Observed, release: Release) -> tuple[UnitId, ...]:
-    """Units that were left out when the others came to the release."""
-    return tuple(unit.id for unit in observed.aside if not at_release(unit, release))
+def stand_in(
+    rollout: Rollout, waves: Sequence[Wave], observed: Observed, lost: Collection[UnitId]
+) -> tuple[UnitId, ...]:
+    """One unit of the next wave, for the wave in work where that has only units set aside: it proves the release.
+
+    Nobody where it would go alone next in any case, and be proven as well.
+    """
+    wave, aside = waves[rollout.wave - 1], {unit.id for unit in observed.aside}
+    if aside.isdisjoint((*wave.units, *rollout.members)):
+        return ()
+    behind = {unit.id for unit in observed.units if unit.id not in lost and not at_release(unit, rollout.release)}
+    if awake_again := tuple(unit for unit in wave.units if unit in behind):
+        return awake_again
+    later = [each for each in waves[rollout.wave :] if not behind.isdisjoint(each.units)]
+    units = [unit for each in later[:1] for unit in each.units if unit in behind]
+    alone = len(units) == 1 and (len(later) == 1 or later[0].soak >= wave.soak)
+    return () if alone else tuple(units[:1])
+
+
+def unreached(observed: Observed, release: Release, given_up: Collection[UnitId] = ()) -> tuple[UnitId, ...]:
+    """Units that were left out when the others came to the release: set aside still, or awake since their wave was."""
+    units = (*observed.units, *observed.aside)
+    return tuple(unit.id for unit in units if unit.id not in given_up and not at_release(unit, release))
 
 
 def reached(memory: Memory, target: Release | None, observed: Observed) -> Memory:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from desired_state.model import Digest, Setting
-from reconciler.aside import unreached
+from reconciler.aside import stand_in, unreached
 from reconciler.drift import at_release
 from reconciler.memory import Finished, Memory, Rollout
 from reconciler.observed import Observed, Unit, UnitId, Wave
@@ -87,8 +87,9 @@ def _set_back(rollout: Rollout, outcome: Outcome, reason: Reason, now: datetime)
 
 
 def _reason_of(outcome: Outcome) -> Reason:
-    """A step before a version that did not end well has a reason of its own; one that was refused was not begun."""
-    if outcome.intent.is_before and outcome.failure is not Failure.REFUSED:
+    """A step before a version that did not end well has a reason of its own; one that was not begun has not."""
+    not_begun = outcome.failure is Failure.REFUSED or outcome.reason is Reason.IMAGE_MISSING
+    if outcome.intent.is_before and not not_begun:
         return Reason.BEFORE_FAILED
     return outcome.reason or Reason.PIPELINE_FAILED
 
@@ -148,7 +149,8 @@ def advance(
 def _with_members(rollout: Rollout, waves: Sequence[Wave], observed: Observed) -> Rollout:
     """Membership is stored when a wave starts; units that are gone leave it. The last wave takes in who joins.
 
-    A wave that lost all its units takes one more: nothing goes on that has not come to any.
+    A wave that lost all its units takes one more: nothing goes on that has not come to any. So does one whose units are
+    all set aside.
     """
     present, lost = {unit.id for unit in observed.units}, left_behind(rollout)
     wave, last = waves[rollout.wave - 1], rollout.wave == len(waves)
@@ -157,6 +159,7 @@ def _with_members(rollout: Rollout, waves: Sequence[Wave], observed: Observed) -
     if members and lost.issuperset(members):
         others = (unit for each in waves[rollout.wave - 1 :] for unit in each.units)
         members += tuple(unit for unit in others if unit in present and unit not in lost)[:1]
+    members = members or stand_in(rollout, waves, observed, lost)
     return replace(rollout, members=members)
 
 
@@ -227,7 +230,8 @@ def finish(memory: Memory, rollout: Rollout, observed: Observed, tolerated: int,
         memory = put(memory, replace(entry, until=now + LONG, allowed=allowed))
     good = memory.last_good if rollout.kind is Kind.ROLLBACK else rollout.release
     deployed = bool(rollout.moved) and rollout.kind in {Kind.DEPLOY, Kind.REVERT}
-    memory = replace(memory, unreached=unreached(observed, rollout.release), rollout=None, preemptions=0)
+    left_out = unreached(observed, rollout.release, resting(memory, rollout.release, now))
+    memory = replace(memory, unreached=left_out, rollout=None, preemptions=0)
     return _with_good(memory, finished, good, deployed=deployed)
 
 

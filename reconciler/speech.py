@@ -18,6 +18,7 @@ from reconciler.threshold import some
 from reconciler.work import Hold, Kind, Outcome, Phase, Release
 
 LONGEST = 140  # characters: the limit of GitHub's statuses (docs.github.com, REST, commit statuses)
+CAUSE = 70  # of them at least are left for why something failed, where what became of it can be said in fewer words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +140,18 @@ def progress_text(situation: Situation, rollout: Rollout) -> str:
     return f"{verb}: {where}{waits}"
 
 
-def _there(situation: Situation, release: Release) -> str:
+def _there(situation: Situation, release: Release, *, named: bool = True) -> str:
     """`5/12 units`: of all that serve, those that run the release and are well.
 
-    `1 of 2 regions (eu-west-1 is suspended)` where some are set aside.
+    `1 of 2 regions (eu-west-1 is suspended)` where some are set aside; these may be left unnamed.
     """
     units, aside = situation.observed.units, situation.observed.aside
     there = sum(unit.healthy and at_release(unit, release) for unit in units)
     if not aside:
         return f"{there}/{len(units)} units"
     verb = "is" if len(aside) == 1 else "are"
-    return f"{there} of {len(units) + len(aside)} regions ({some([unit.id for unit in aside])} {verb} suspended)"
+    names = f" ({some([unit.id for unit in aside])} {verb} suspended)" if named else ""
+    return f"{there} of {len(units) + len(aside)} regions{names}"
 
 
 def _beside(situation: Situation, rollout: Rollout) -> str:
@@ -185,11 +187,15 @@ def _back_text(situation: Situation, finished: Finished | None, why: str) -> str
 
 
 def failure_text(situation: Situation, memory: Memory, failed: Quarantine, hold: Hold | None) -> str:
-    """What failed, and what became of the fleet; the second half is never cut away."""
-    return fit(f"{failed.version} failed: {failed.message}", _consequence(situation, memory, hold))
+    """What failed, and what became of the fleet; the second half is not cut but said in fewer words."""
+    why, shown = f"{failed.version} failed: {failed.message}", _consequence(situation, memory, hold)
+    if len(one_line(why)) + len(shown) <= LONGEST or len(shown) <= LONGEST - CAUSE:
+        return fit(why, shown)
+    return fit(why, _consequence(situation, memory, hold, brief=True))
 
 
-def _consequence(situation: Situation, memory: Memory, hold: Hold | None) -> str:
+def _consequence(situation: Situation, memory: Memory, hold: Hold | None, *, brief: bool = False) -> str:
+    """`brief`: without how it came about and without names of regions."""
     target = situation.target
     if target is None:
         return f"; stays where it stands ({_why_not_back(situation, memory)})"
@@ -198,7 +204,10 @@ def _consequence(situation: Situation, memory: Memory, hold: Hold | None) -> str
     if memory.rollout is not None or situation.drift:
         return f"; rolling back to {target.fleet.version}"
     finished = _finished_here(situation, memory)
-    return f"; rolled back to {target.fleet.version}{_noted(finished)} on {_units(situation)}{_in(finished)}"
+    back = f"; rolled back to {target.fleet.version}"
+    if brief:
+        return f"{back} on {_there(situation, target, named=False)}{_in(finished)}"
+    return f"{back}{_noted(finished)} on {_units(situation)}{_in(finished)}"
 
 
 def _why_not_back(situation: Situation, memory: Memory) -> str:
@@ -316,15 +325,18 @@ def duration(span: timedelta) -> str:
 
 def clip(text: str) -> str:
     """One line of at most 140 characters."""
-    line = one_line(text)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    return _cut(one_line(text), LONGEST)
 
 
 def fit(first: str, last: str) -> str:
-    """Both halves in 140 characters, the first one cut."""
-    room = LONGEST - len(last)
+    """Both halves in 140 characters, the first one cut; the last one only where it leaves next to nothing of it."""
     line = one_line(first)
-    return (line if len(line) <= room else line[: max(room - 1, 0)].rstrip() + "…") + last
+    room = max(LONGEST - len(last), min(len(line), CAUSE // 2))
+    return _cut(line, room) + _cut(last, LONGEST - min(room, len(line)))
+
+
+def _cut(line: str, room: int) -> str:
+    return line if len(line) <= room else line[: max(room - 1, 0)].rstrip() + "…"
 
 
 def one_line(text: str) -> str:

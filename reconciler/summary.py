@@ -22,6 +22,7 @@ from reconciler.work import Hold, Kind, Outcome, Phase
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
 AWAITED = 3  # looks' worth of time between two at what nobody but its owner can end
+LEAST_WAIT = timedelta(seconds=1)  # also where another look may succeed sooner; a shorter pace goes before it
 OTHERS_WAIT = timedelta(seconds=5)  # at most: after what was away is back, what goes back has gone first
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
@@ -83,7 +84,8 @@ def when_again(
 ) -> datetime | None:
     """The next look that nobody else will ask for; None when only a change calls for one."""
     soon = situation.now + pace.active
-    away = situation.retry_in is not None and hold is not None and hold.reason in LOOK_FAILED
+    told_away = situation.retry_in is not None or bool(situation.observed.out_of_reach)
+    away = told_away and hold is not None and hold.reason in LOOK_FAILED
     moving = any(not outcome.phase.ended for outcome in work) and not away
     lifted = [entry.until for entry in memory.quarantines if entry.until is not None]
     rollout = memory.rollout
@@ -108,7 +110,8 @@ def _look_again(situation: Situation, pace: Pace) -> datetime:
     """
     share = Random(f"{situation.record.name}/{situation.now}").uniform(0.5, 1.0)
     if situation.retry_in is not None:
-        return situation.now + situation.retry_in + (timedelta(0) if goes_back(situation) else OTHERS_WAIT * share)
+        wait = max(situation.retry_in, min(LEAST_WAIT, pace.active))
+        return situation.now + wait + (timedelta(0) if goes_back(situation) else OTHERS_WAIT * share)
     return situation.now + min(max(failing_for(situation), pace.active), LOOK_AGAIN_CAP) * share
 
 

@@ -69,7 +69,7 @@ class InMemory:
         self.started: list[str] = []  # keys, in order: what a test judges by
         self.refuses: set[str] = set()  # versions that are refused as bad configuration
         self.unreadable = ""  # a sentence: every fresh read fails with it
-        self.away: tuple[str, timedelta] | None = None  # what starts things does not answer: the sentence, when again
+        self.away: tuple[str, timedelta | None] | None = None  # what starts things is away: the sentence, when again
         self.waits = ""  # what every execution under way waits for
         self.standing: Standing | None = None  # what units were last told to run
         self.renewed = 0  # how often the last word was to be kept alive where nothing new may be said

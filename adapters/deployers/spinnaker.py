@@ -279,8 +279,9 @@ class Spinnaker:
         trouble = self._gate(fleet).absence()
         if trouble is not None:
             feed = feed_of(fleet.environment.spinnaker["url"])
-            seconds = (trouble.retry_in or timedelta(0)).total_seconds()
-            body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
+            wait = trouble.retry_in
+            known = {} if wait is None else {"retry_in": wait.total_seconds()}
+            body = {ABSENCE: {"sentence": str(trouble), **known}}
             yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
 
     def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
@@ -390,4 +391,5 @@ def _reach(fleet: Fleet, snapshots: Snapshots) -> Observed:
     absence = feed.body.get(ABSENCE) if feed is not None else None
     if absence is None:
         return Observed(units=())
-    return Observed(units=(), out_of_reach=absence["sentence"], retry_in=timedelta(seconds=absence["retry_in"]))
+    wait = timedelta(seconds=absence["retry_in"]) if "retry_in" in absence else None
+    return Observed(units=(), out_of_reach=absence["sentence"], retry_in=wait)

@@ -22,6 +22,7 @@ BATCH = 100  # execution ids in one bulk read: a URL of 3 KiB, where servers and
 FOUND_AT_MOST = 2000
 RUNNING_AT_MOST = 2000
 EARLIER_AT_MOST = 50
+ONCE_AT_MOST = 500  # where what was done must not be done again
 UNENDED_AT_MOST = 20  # of one pipeline
 LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # a search takes names only
 SCORES_AT_MOST = 300
@@ -127,16 +128,20 @@ class Gate:
         answer = self._transport.exchange(Question(method="GET", path=path, what=what, params=params, urgent=urgent))
         return _earliest_first(self._executions(answer, what))
 
-    def newest(self, application: str, pipeline: str, event_id: str, since: datetime) -> list[Execution]:
+    def newest(
+        self, application: str, pipeline: str, event_id: str, since: datetime, *, once: bool = False
+    ) -> list[Execution]:
         """Those of the newest executions of a pipeline (its name or id) that carry our event id, earliest first.
 
-        None where Gate does not show the pipeline: whoever starts it will hear why.
+        None where Gate does not show the pipeline: whoever starts it will hear why. With `once`, for what must not be
+        done a second time, more of them are read, and a Gate that refuses to show the pipeline is `GateTrouble`.
         """
         what = f"show the newest executions of pipeline {pipeline} of {application}"
-        config = self._config_id(application, pipeline)
+        config = self._config_id(application, pipeline, once=once)
         if config is None:
             return []
-        params = {"pipelineConfigIds": config, "limit": str(EARLIER_AT_MOST), "expand": "false"}
+        limit = ONCE_AT_MOST if once else EARLIER_AT_MOST
+        params = {"pipelineConfigIds": config, "limit": str(limit), "expand": "false"}
         answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
         found = zip(self._executions(answer, what), answer, strict=True)
         began = int(since.timestamp() * 1000)
@@ -145,12 +150,14 @@ class Gate:
         )
         return _earliest_first(mine)
 
-    def _config_id(self, application: str, pipeline: str) -> str | None:
+    def _config_id(self, application: str, pipeline: str, *, once: bool) -> str | None:
         """The id of a pipeline's configuration; kept, since it is good for looking back only."""
         if (application, pipeline) not in self._config_ids:
             try:
                 found = self.config_id(application, pipeline)
-            except GateRefused:
+            except GateRefused as refused:
+                if once:
+                    raise GateTrouble(str(refused)) from None
                 return None
             if found is None:
                 return None

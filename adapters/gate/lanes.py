@@ -58,10 +58,12 @@ def region_of(intent: Intent) -> str | None:
 def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find: Callable[[Fleet, str], Baked]) -> Lane:
     """The way of this attempt. `body` is a look at the unit's region; `find` looks the AMI up.
 
-    Raises `ImageMissing` and `Unreadable` where the version must be baked elsewhere first, or nobody can tell.
+    Raises `ImageMissing` and `Unreadable` where the version must be baked elsewhere first, or nobody can tell. The step
+    before a version is not begun either until every region that is awake has its AMI: it may not be undone.
     """
     region, back = region_of(intent), intent.kind is not Kind.DEPLOY
     if region is None:
+        _look_ahead(intent, settings, find)
         return Lane()
     lane = _restoring(intent, settings, region, body) if back else None
     if lane is not None:
@@ -79,6 +81,16 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
             return Lane()
         raise
     return Lane(image=found.image, environment=_baked_elsewhere(found, intent.fleet, settings))
+
+
+def _look_ahead(intent: Intent, settings: SpinnakerSettings, find: Callable[[Fleet, str], Baked]) -> None:
+    """Raises as `choose` does."""
+    fleet = intent.fleet
+    if not intent.is_before or settings.image.missing == "bake" or not _asks_for_images(fleet, settings):
+        return
+    for region in fleet.environment.regions:
+        if region not in fleet.asleep:
+            find(fleet, region)
 
 
 def _baked_elsewhere(found: Baked, fleet: Fleet, settings: SpinnakerSettings) -> str:
@@ -112,14 +124,9 @@ def looked_up(
 
     Nothing where no AMI of another environment is asked for.
     """
-    regions = fleet.environment.regions
-    if (
-        "ami" not in settings.parameters
-        or fleet.bakes is None
-        or ("region" not in settings.parameters and len(regions) > 1)
-    ):
+    if not _asks_for_images(fleet, settings):
         return
-    for region in regions:
+    for region in fleet.environment.regions:
         place = {"region": region, "account": fleet.environment.account, "ami": ""}
         try:
             found = find(fleet, region)
@@ -135,6 +142,12 @@ def looked_up(
             yield {**place, "state": "baked here" if here else "missing", "message": said}
         except Unreadable as trouble:
             yield {**place, "state": "unknown", "message": str(trouble)}
+
+
+def _asks_for_images(fleet: Fleet, settings: SpinnakerSettings) -> bool:
+    """Whether a deploy of it is sent the AMI that another environment baked."""
+    by_region = "region" in settings.parameters or len(fleet.environment.regions) == 1
+    return "ami" in settings.parameters and fleet.bakes is not None and by_region
 
 
 def _told(found: Baked, fleet: Fleet, settings: SpinnakerSettings) -> str:

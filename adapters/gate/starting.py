@@ -49,8 +49,8 @@ class Call:
         """Those of the key that a ledger which was lost may have known, earliest first. Raises `GateTrouble`."""
         since = self.intent.created_at - LOOK_BACK
         event = event_id(self.intent.key)
-        names = (self.pipeline, *self.other_pipelines)
-        return _earliest_first(self.gate.newest(self.application, name, event, since) for name in names)
+        names, once = (self.pipeline, *self.other_pipelines), self.intent.is_before
+        return _earliest_first(self.gate.newest(self.application, name, event, since, once=once) for name in names)
 
     @property
     def is_urgent(self) -> bool:
@@ -95,7 +95,7 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
     outcome = Outcome(intent=call.intent, phase=Phase.INTENDED)
     try:
         found = call.found()
-        if not found and call.intent.starts <= 1:
+        if not found and (call.intent.starts <= 1 or call.intent.is_before):  # an earlier look may have failed
             found = call.found_of_an_earlier_life()
     except GateRefused as refused:
         if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look

@@ -1,10 +1,15 @@
 """The pipeline that runs once before a version, against the sandbox's Gate."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from adapters.aws.sessions import Sessions
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.gate.client import EARLIER_AT_MOST, Gate, Gates
+from adapters.gate.errors import Accepted, GateRefused
 from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Phase
 
@@ -63,6 +68,43 @@ def test_a_step_whose_answer_is_lost_is_found_and_not_repeated(rig: Any) -> None
     outcome = rig.start(intent)
 
     assert (Phase.RUNNING, [outcome.ticket]) == (outcome.phase, rig.executions)
+
+
+def of_a_new_life(intent: Any) -> Any:
+    """The same step as a ledger that was lost writes it down again."""
+    return replace(intent, created_at=intent.created_at + timedelta(hours=2))
+
+
+def test_a_step_done_before_the_ledger_was_lost_is_found_among_hundreds_of_others(rig: Any) -> None:
+    intent = prepared(rig, WAIT)
+    done = rig.until_ended(rig.start(intent))
+    gate = Gates({}, timeout=5).at(rig.gate.url)
+    for number in range(EARLIER_AT_MOST + 10):
+        body = {"type": "manual", "eventId": f"{number}", "parameters": {"TO": f"{number}", "ONCE": f"{number}"}}
+        assert isinstance(gate.trigger("checkout", "migrate-prod", body, rig.lease), Accepted)
+
+    known = rig.start(of_a_new_life(intent))
+
+    assert (done.ticket, EARLIER_AT_MOST + 11) == (known.ticket, len(rig.executions))
+
+
+def test_where_nobody_may_say_whether_it_was_done_it_is_not_done_again(
+    rig: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent = prepared(rig, WAIT)
+    done = rig.until_ended(rig.start(intent))
+
+    def refused(*_: object) -> str:
+        raise GateRefused(403, "Gate refused to show pipeline migrate-prod: 403")
+
+    rig.deployer = Spinnaker(sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=5), clock=rig.clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(Gate, "config_id", refused)
+        untold = rig.start(of_a_new_life(intent))
+    assert (Phase.INTENDED, Reason.GATE_UNREACHABLE, 1) == (untold.phase, untold.reason, len(rig.executions))
+
+    again = rig.start(replace(of_a_new_life(intent), starts=2))
+    assert (done.ticket, 1) == (again.ticket, len(rig.executions))
 
 
 def test_an_abort_ends_it_and_a_missing_pipeline_is_refused(rig: Any) -> None:

@@ -3,12 +3,13 @@
 import json
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from desired_state.model import Environment, Fleet, Policy
+from desired_state.model import Environment, Fleet, Policy, Suspension
 from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import ACCOUNT
 from fairlead_sandbox.gate import deploy_pipeline, rollback_pipeline
@@ -55,8 +56,9 @@ class Lanes:
         outcome: Outcome = self.rig.until_ended(self.rig.start(self.rig.intent(fleet)))
         return outcome
 
-    def bake(self, version: str, region: str = EAST) -> str:
-        return images.register(self.rig.aws, region, "checkout", version, self.rig.clock.now()).id
+    def bake(self, version: str, region: str = EAST, later: timedelta = timedelta(0)) -> str:
+        """`later` gives it a name that no other image has."""
+        return images.register(self.rig.aws, region, "checkout", version, self.rig.clock.now() + later).id
 
     def stand(self, push: str, version: str, desired: int) -> ServerGroup:
         name, capacity = f"{CLUSTER}-{push}", (desired, desired, desired)
@@ -129,6 +131,46 @@ def test_what_is_not_baked_yet_is_waited_for_and_goes_on_when_it_is(lanes: Lanes
     )
     assert Phase.RUNNING is goes_on.phase
     assert 1 == len(lanes.sent)
+
+
+STEP = {"pipeline": "migrate-prod", "parameters": {"version": "TO"}, "irreversible": True}
+
+
+def step_of(lanes: Lanes, **changes: Any) -> Intent:
+    """The step before 1.4.2, of a fleet that is sent the AMI."""
+    wait = {"refId": "1", "requisiteStageRefIds": [], "type": "wait", "name": "Migrate", "waitTime": 0}
+    names = [{"name": "TO", "required": True, "default": None}]
+    config = {"application": "checkout", "name": "migrate-prod", "stages": [wait], "parameterConfig": names}
+    lanes.rig.gate.pipelines.save(config)
+    fleet = lanes.fleet("1.4.2", deploy={**DEPLOY, "before": STEP, **changes.pop("deploy", {})}, **changes)
+    return replace(lanes.intent(fleet, Kind.DEPLOY), unit="before", wave=0)
+
+
+def test_the_step_before_a_version_waits_until_every_region_that_is_awake_has_its_ami(lanes: Lanes) -> None:
+    intent = step_of(lanes)
+    lanes.bake("1.4.2", EAST, later=timedelta(hours=1))
+
+    waits = lanes.start(intent)
+    lanes.bake("1.4.2", WEST)
+    goes_on = lanes.start(replace(intent, key=f"{intent.key}2"))
+
+    assert (Phase.FAILED, Failure.TRANSIENT, Reason.IMAGE_MISSING) == (waits.phase, waits.failure, waits.reason)
+    assert f"in {WEST}" in waits.message
+    assert (Phase.RUNNING, [("migrate-prod", {"TO": "1.4.2"})]) == (goes_on.phase, lanes.sent)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"regional": (Suspension(reason="the region moves", regions=(WEST,)),)},
+        {"deploy": {"image": {"missing": "bake"}}},
+    ],
+)
+def test_the_step_waits_for_no_ami_that_nobody_needs(lanes: Lanes, changes: dict[str, Any]) -> None:
+    intent = step_of(lanes, **changes)
+    lanes.bake("1.4.2", EAST)
+
+    assert Phase.RUNNING is lanes.start(intent).phase
 
 
 def test_what_is_not_baked_yet_is_baked_here_where_the_service_says_so(lanes: Lanes) -> None:

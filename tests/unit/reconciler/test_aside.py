@@ -10,7 +10,7 @@ from reconciler.aside import in_force
 from reconciler.reasons import Reason
 from reconciler.record import State
 
-WEST, EAST = "eu-west-1", "us-east-1"
+WEST, EAST, SOUTH = "eu-west-1", "us-east-1", "ap-southeast-2"
 ASLEEP = (Suspension(reason="the region moves", regions=(WEST,)),)
 WAVES = {"waves": [[EAST], [WEST]], "soak": "5m"}
 
@@ -121,6 +121,115 @@ def test_a_region_in_a_later_wave_that_wakes_up_soaks_no_earlier_one_again(rig, 
     rig.settle()
 
     assert [EAST, WEST] == units(rig)
+
+
+CANARY = {"waves": [[EAST], [WEST, SOUTH]], "soak": "5m"}
+
+
+def with_three(rig, build):
+    for unit in (EAST, WEST, SOUTH):
+        rig.world_of_units.run(unit, {"package/checkout": "1.4.1"})
+    return rig.deployed("1.4.1")
+
+
+def test_where_the_first_region_sleeps_another_one_goes_first_and_soaks(rig, build):
+    with_three(rig, build)
+    sleepers = (Suspension(reason="the region moves", regions=(EAST,)),)
+    bump = rig.commit(build.fleet("1.4.2", deploy=CANARY, regional=sleepers))
+    rig.settle()
+    rig.wait(seconds=10)
+    rig.settle()
+    assert [WEST] == units(rig)
+
+    rig.world_of_units.finish()
+    rig.settle()
+    assert Reason.SOAKING is reason(rig)
+    assert [WEST] == units(rig)
+    rig.wait(minutes=5)
+    rig.settle()
+    assert [WEST, SOUTH] == units(rig)
+
+    rig.world_of_units.finish()
+    rig.settle()
+    rig.wait(minutes=5)
+    rig.settle()
+    assert (State.SUCCESS, [WEST, SOUTH]) == (rig.said(bump).state, units(rig))
+
+
+@pytest.mark.parametrize("ends", ["finish", "fail"])
+def test_where_the_first_region_is_suspended_while_it_is_deployed_to_another_one_goes_first(rig, build, ends):
+    with_three(rig, build)
+    bump = rig.commit(build.fleet("1.4.2", deploy=CANARY))
+    rig.settle()
+    assert [EAST] == units(rig)
+
+    sleepers = (Suspension(reason="the region moves", regions=(EAST,)),)
+    rig.commit(build.fleet("1.4.2", deploy=CANARY, regional=sleepers), "asleep", keeps=bump)
+    rig.settle()
+    getattr(rig.world_of_units, ends)()
+    rig.wait(seconds=10)
+    rig.settle()
+
+    assert 2 == len(units(rig))
+    assert SOUTH not in units(rig)
+
+
+def test_where_the_first_region_wakes_up_as_the_one_in_its_place_falls_asleep_it_goes_first_itself(rig, build):
+    with_three(rig, build)
+    asleep = {region: (Suspension(reason="moves", regions=(region,)),) for region in (EAST, WEST)}
+    bump = rig.commit(build.fleet("1.4.2", deploy=CANARY, regional=asleep[EAST]))
+    rig.settle()
+    rig.wait(seconds=10)
+    rig.settle()
+    assert [WEST] == units(rig)
+
+    rig.commit(build.fleet("1.4.2", deploy=CANARY, regional=asleep[WEST]), "other", keeps=bump)
+    rig.settle()
+
+    assert [WEST, EAST] == units(rig)
+
+
+def test_where_the_next_region_is_alone_in_its_wave_it_is_not_soaked_twice(rig, build):
+    with_three(rig, build)
+    sleepers = (Suspension(reason="the region moves", regions=(EAST,)),)
+    bump = rig.commit(build.fleet("1.4.2", deploy={**CANARY, "waves": [[EAST], [WEST], [SOUTH]]}, regional=sleepers))
+    rig.settle()
+    rig.wait(seconds=10)
+    for _ in range(2):
+        rig.settle()
+        rig.world_of_units.finish()
+        rig.settle()
+        rig.wait(minutes=5)
+    rig.settle()
+
+    assert (State.SUCCESS, [WEST, SOUTH]) == (rig.said(bump).state, units(rig))
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(heal=Heal.OFF)])
+def test_a_region_that_wakes_up_after_its_wave_is_deployed_to_and_no_commit_stays_pending(rig, build, policy):
+    rig.deployed("1.4.1")
+    sleepers = (Suspension(reason="the region moves", regions=(EAST,)),)
+    bump = rig.commit(build.fleet("1.4.2", deploy=WAVES, policy=policy, regional=sleepers))
+    rig.settle()
+    rig.wait(seconds=10)
+    rig.settle()
+    assert [WEST] == units(rig)
+
+    rig.commit(build.fleet("1.4.2", deploy=WAVES, policy=policy), "awake", keeps=bump)
+    rig.world_of_units.finish()
+    rig.settle()
+    rig.wait(minutes=5)
+    rig.settle()
+    assert [WEST, EAST] == units(rig)
+    assert (Reason.PROGRESSING, State.PENDING) == (reason(rig), rig.said(bump).state)
+
+    rig.world_of_units.finish()
+    rig.settle()
+    assert Reason.SOAKING is reason(rig)
+    rig.wait(minutes=5)
+    rig.settle()
+    assert (State.SUCCESS, []) == (rig.said(bump).state, rig.pending())
+    assert ((), ()) == (rig.record.memory.repairs, rig.record.memory.unreached)
 
 
 def test_all_regions_together_are_the_ordinary_hold(rig, build):

@@ -34,6 +34,8 @@ class Life:
     """One fleet through a random life. `story` is what happened, for whoever reads a failure."""
 
     deploys = DEPLOYS
+    policies = POLICIES
+    also = ()  # names of what happens besides
 
     def __init__(self, rig, build, seed):
         self.rig, self.build, self.random = rig, build, Random(seed)
@@ -62,6 +64,7 @@ class Life:
             self.a_pass_crashes,
             self.the_ledger_is_lost,
             *[self.a_pass] * 16,
+            *[getattr(self, name) for name in self.also],
         ]
         for _ in range(steps):
             self.tell(self.random.choice(happenings))
@@ -87,7 +90,7 @@ class Life:
             self.fleet, self.setting = fleet, keeps or commit
 
     def a_bump_is_merged(self):
-        version, policy, deploy = self.pick(VERSIONS), self.pick(POLICIES), self.pick(self.deploys)
+        version, policy, deploy = self.pick(VERSIONS), self.pick(self.policies), self.pick(self.deploys)
         if not self.present or version != self.fleet.version:
             self.merge(self.build.fleet(version, policy=policy, deploy=deploy))
 

@@ -70,6 +70,39 @@ def test_what_goes_back_looks_again_first(rig, build, under_way):
     assert first == SOON < later <= SOON + timedelta(seconds=5)
 
 
+@pytest.mark.parametrize("under_way", [False, True])
+def test_nobody_looks_without_a_pause_where_nobody_knows_when_it_is_back(rig, build, under_way):
+    rig.deployed("1.4.1")
+    bad = rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    if not under_way:
+        rig.world_of_units.finish()
+        rig.settle()
+    rig.world_of_units.away = (SENTENCE, None)
+    rig.commit(build.fleet("1.4.1"), name="revert", reverts=(bad,))
+
+    pauses = []
+    for _ in range(12):
+        pauses.append(rig.once() - rig.clock.now())
+        rig.clock.advance(pauses[-1])
+
+    assert min(pauses) >= rig.pace.active / 2
+    assert under_way or max(pauses) > timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("soon", [timedelta(0), timedelta(milliseconds=5)])
+def test_what_goes_back_does_not_ask_again_at_once_either(rig, build, soon):
+    rig.deployed("1.4.1")
+    bad = rig.commit(build.fleet("1.4.2"))
+    rig.settle()
+    rig.world_of_units.finish()
+    rig.settle()
+    rig.world_of_units.away = (SENTENCE, soon)
+    rig.commit(build.fleet("1.4.1"), name="revert", reverts=(bad,))
+
+    assert timedelta(seconds=1) == rig.once() - rig.clock.now()
+
+
 def test_a_fleet_at_its_version_needs_nothing(rig):
     rig.deployed("1.4.1")
     rig.world_of_units.away = (SENTENCE, SOON)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from desired_state.model import Policy, Suspension
 from reconciler.memory import ConditionType
 from reconciler.reasons import Reason
 from reconciler.record import State
@@ -77,6 +78,21 @@ def test_what_it_waits_for_is_said_and_asked_again_within_a_minute(ways: Ways, b
     assert 12 < len(ways.intents)
     assert rig.record.memory.quarantines == ()
     assert len(rig.said(bump).description) <= LONGEST
+
+
+def test_a_step_that_waits_for_an_image_has_not_begun_and_says_what_it_waits_for(ways: Ways, build: Any) -> None:
+    rig = ways.rig
+    rig.deployed("1.4.1")
+    ways.missing = LACKS
+    bump = rig.commit(build.fleet("1.4.2", deploy={"before": {"irreversible": True}}, policy=Policy(retries=0)))
+    for _ in range(4):
+        rig.settle()
+        rig.wait(seconds=LACKING_CAP.total_seconds())
+    rig.settle()
+
+    assert f"ImageMissing: {LACKS}" == rig.said(bump).description
+    assert ((), "") == (rig.record.memory.quarantines, rig.record.memory.irreversible)
+    assert {"before"} == {intent.unit for intent in ways.intents}
 
 
 def test_it_goes_on_when_it_is_there(ways: Ways, build: Any) -> None:
@@ -174,3 +190,25 @@ def test_an_intent_knows_how_often_its_unit_failed_on_this_way(ways: Ways, build
 
     told = [(intent.kind, intent.fleet.version, intent.failed) for intent in ways.intents if intent.unit == "us-east-1"]
     assert [(Kind.DEPLOY, "1.4.2", 0), (Kind.DEPLOY, "1.4.2", 1), (Kind.ROLLBACK, "1.4.1", 0)] == told
+
+
+def test_however_much_there_is_to_tell_a_failure_says_why_and_what_became_of_it(ways: Ways, build: Any) -> None:
+    rig, policy = ways.rig, Policy(retries=0)
+    asleep = ("ap-northeast-3", "ap-southeast-2", "us-gov-west-1", "eu-west-1")
+    for unit in (*asleep, "us-east-1"):
+        rig.world_of_units.run(unit, {"package/checkout": "1.4.1-20261120.1f0c2ab"})
+    rig.deployed("1.4.1-20261120.1f0c2ab")
+    regional = (Suspension(reason="moves", regions=asleep),)
+    bad = rig.commit(build.fleet("1.4.2-20261124.9d3e7f1", policy=policy, regional=regional))
+    rig.settle()
+    ways.note = "as ami-0123456789abcdef0 baked in staging"
+    rig.world_of_units.fail("2 of 2 instances are unhealthy; the load balancer says that they answer 503 to /healthz")
+    rig.settle()
+    rig.wait(minutes=3, seconds=10)
+    rig.world_of_units.finish()
+    rig.settle()
+
+    said = rig.said(bad).description
+    assert len(said) <= LONGEST
+    assert said.startswith("1.4.2-20261124.9d3e7f1 failed: 2 of 2 instances are unhealthy")
+    assert said.endswith("; rolled back to 1.4.1-20261120.1f0c2ab on 1 of 5 regions in 3 min 10 s")

@@ -11,7 +11,7 @@ from reconciler.memory import Status
 from reconciler.record import CommitStatus, State
 from reconciler.rollout import BACKOFF_CAP, backoff
 from reconciler.rollup import roll_up
-from reconciler.speech import LONGEST, clip, duration, fit
+from reconciler.speech import CAUSE, LONGEST, clip, duration, fit
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,14 @@ def test_every_description_fits(first, last):
     assert len(clip(first)) <= LONGEST
     assert len(fit(first, last)) <= LONGEST
     assert fit(first, last).endswith(last)
+
+
+@given(st.text(alphabet="abc", min_size=141, max_size=400), st.text(alphabet="xyz", max_size=400))
+def test_neither_half_is_lost_however_long_both_are(first, last):
+    said = fit(first, last)
+    assert len(said) <= LONGEST
+    assert said.startswith(first[: CAUSE // 2 - 1])
+    assert last[:80] in said
 
 
 def test_clip_keeps_short_text_and_makes_one_line():
