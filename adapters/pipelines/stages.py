@@ -240,6 +240,7 @@ def _cluster(place: Place, region: str) -> dict[str, Any]:
     image = words.value("ami")
     return {
         "useSourceCapacity": True,
+        "preferSourceCapacity": True,  # without it Orca refuses the first group of a cluster
         **said,
         "account": place.account,
         "application": app,
