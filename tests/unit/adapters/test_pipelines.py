@@ -414,6 +414,13 @@ def test_the_digest_passes_over_what_servers_fill_in() -> None:
         ("version: PKG_VERSION", 'version: "pkg.version"', "cannot be written as an expression"),
         ('"deploy-{environment}"', '"deploy/{environment}"', "a pipeline with a / in its name"),
         ('"rollback-{environment}"', '"deploy-{environment}"', "it is the pipeline that deploys"),
+        (
+            "restore: RESTORE",
+            'restore: "X == null || true || parameters.RESTORE"',
+            "cannot be written as an expression",
+        ),
+        ("disable: DISABLE", "disable: DISABLE-GROUP", "cannot be written as an expression"),
+        ("DISABLE, region: REGION", "DISABLE, region: RE.GION", "cannot be written as an expression"),
         ("restore: RESTORE, ", "", '"restore" is missing; the pipeline must be told which server group that is'),
         ("package: checkout", "packages: {checkout: {}, assets: {}}", "an image of one package is baked"),
     ],
