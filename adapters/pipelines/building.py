@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from adapters.gate.settings import Rollback, SpinnakerSettings, filled, settings_of
 from adapters.gate.settings_generate import Generate
-from adapters.pipelines.contents import MARK, Mark, content_of, digest_of
+from adapters.pipelines.contents import MARK, Mark, content_of, digest_of, without_nulls
 from adapters.pipelines.stages import Place, deploy_stages, rollback_stages
 from desired_state.model import Digest, Fleet, FleetName
 
@@ -126,7 +126,7 @@ def _parameter(word: str, name: str) -> dict[str, Any]:
         "label": name,
         "description": _DESCRIBED[word],
         "required": required,
-        "default": None if required else "",
+        **({} if required else {"default": ""}),
         "hasOptions": False,
         "options": [],
         "pinned": required,
@@ -140,5 +140,5 @@ def _wanted(fleet: Fleet, purpose: str, content: Mapping[str, Any]) -> Wanted:
         gate=fleet.environment.spinnaker["url"].rstrip("/"),
         application=content["application"],
         name=content["name"],
-        content=content,
+        content=without_nulls(content),
     )

@@ -39,12 +39,19 @@ class Mark:
 
 
 def content_of(config: Config) -> dict[str, Any]:
-    """The configuration without its mark, what servers fill in, and top-level keys that say nothing."""
+    """The configuration without its mark, what servers fill in, and keys that say nothing: null, and at the top empty."""
     return {
-        key: value
+        key: without_nulls(value)
         for key, value in config.items()
         if key != MARK and key not in FILLED_IN and value not in EMPTY and DEFAULTS.get(key) != value
     }
+
+
+def without_nulls(value: Any) -> Any:
+    """Without the keys, at every level, that are null: Orca drops them when it saves (`NON_NULL` of its mapper)."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def digest_of(config: Config) -> Digest:

@@ -381,6 +381,16 @@ def test_many_differences_are_counted() -> None:
     assert max(map(len, lines)) < 150
 
 
+def test_nothing_that_is_null_is_written_and_none_that_is_missing_counts_as_an_edit() -> None:
+    service = SERVICE.replace("instanceType: m6i.large", "instanceType: m6i.large, spotPrice: null, a: [{b: null}]")
+    pipeline = wanted(service)[0]
+
+    assert "null" not in json.dumps(pipeline.config(pipeline.id))
+    assert [{}] == stages(pipeline)["deploy-us-east-1"]["clusters"][0]["a"]
+    older = {**pipeline.content, "parameterConfig": [{"name": "V", "default": None}]}
+    assert digest_of({"parameterConfig": [{"name": "V"}]}) == digest_of({"parameterConfig": older["parameterConfig"]})
+
+
 def test_the_digest_passes_over_what_servers_fill_in() -> None:
     pipeline = wanted()[0]
     shown = copy.deepcopy(told(pipeline))
