@@ -15,6 +15,7 @@ from desired_state.trees import MemoryTree
 from fairlead import wiring
 
 GATE = "https://gate.example.com"
+OURS, THEIRS = "git.example.com/payments/deploys", "git.example.com/fraud/deploys"
 SERVICE = """\
 owner: payments
 package: checkout
@@ -51,10 +52,10 @@ def state_of(service: str = SERVICE, environments: tuple[str, ...] = ("prod",)) 
     return wiring.parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
 
 
-def wanted(service: str = SERVICE) -> tuple[Wanted, ...]:
+def wanted(service: str = SERVICE, repository: str = OURS) -> tuple[Wanted, ...]:
     state = state_of(service)
     assert [] == [str(each) for each in state.errors]
-    return wanted_of(state.fleets["prod/checkout"])
+    return wanted_of(state.fleets["prod/checkout"], repository)
 
 
 def generate(more: str, service: str = SERVICE) -> str:
@@ -264,7 +265,7 @@ def test_one_that_was_renamed_in_spinnaker_is_an_edit_and_no_new_one_is_made() -
     assert (State.EDITED, False) == (change.state, change.written)
     assert ('~ name: "old deploy" -> "deploy-prod"',) == change.lines
     assert judged(pipeline, config, overwrite=True).written
-    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, ()))
+    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, (), OURS))
 
 
 def test_one_that_somebody_made_his_own_under_another_name_is_left_to_him() -> None:
@@ -286,6 +287,35 @@ def test_another_fleets_pipeline_is_refused_whatever_is_said() -> None:
 
     assert (State.REFUSED, False) == (change.state, change.written)
     assert "it is the deploy pipeline of prod/basket" in change.message
+
+
+def test_another_repositorys_pipeline_is_refused_whatever_is_said_and_never_left_over() -> None:
+    pipeline, theirs = wanted()[0], wanted(repository=THEIRS)[0]
+
+    change = judged(pipeline, told(theirs), adopt=True, overwrite=True)
+
+    assert (State.REFUSED, False) == (change.state, change.written)
+    assert f"it is the deploy pipeline of prod/checkout in {THEIRS}; write another name" in change.message
+    assert [] == list(leftovers([], {(GATE, "checkout"): [told(theirs)]}, (), OURS))
+    assert State.UNCHANGED is judged(wanted(repository="")[0], told(theirs)).state  # who only looks has no name
+
+
+def test_a_copy_is_whoevers_made_it() -> None:
+    pipeline = wanted()[0]
+    copy = told(pipeline) | {"id": "copied", "name": "deploy-prod copy"}
+    found = {(GATE, "checkout"): [told(pipeline), copy]}
+
+    assert [("deploy-prod copy", True)] == [(each.name, each.copy) for each in leftovers([pipeline], found, (), OURS)]
+    assert not edited(copy)
+    change = judged(pipeline, copy | {"name": "deploy-prod"})
+    assert (State.FOREIGN, False) == (change.state, change.written)
+    assert "it is a copy of the deploy pipeline of prod/checkout" in change.message
+
+
+def test_one_that_was_taken_over_is_ours_under_its_own_id() -> None:
+    pipeline = wanted()[0]
+
+    assert State.UNCHANGED is judged(pipeline, told(pipeline, "made-by-hand")).state
 
 
 def nested(depth: int) -> Any:
@@ -318,15 +348,16 @@ def test_a_config_that_cannot_be_worked_with_is_one_sentence(odd: dict[str, Any]
 
 def test_odd_neighbours_harm_nothing() -> None:
     pipeline = wanted()[0]
-    mark = {"fleet": "prod/basket", "purpose": "deploy", "digest": "x"}
+    mark = {"repository": OURS, "fleet": "prod/basket", "purpose": "deploy", "id": "z", "digest": "x"}
     neighbours: list[dict[str, Any]] = [
         *({}, {"name": 5}, {"name": None, "fairlead": 7}, {"name": "x", "fairlead": {"fleet": []}}),
-        {"name": "y", "fairlead": {**mark, "fleet": "f" * 1000}},
-        {"name": "z" * 1_000_000, "id": {}, "fairlead": mark},
+        {"name": "y", "id": "z", "fairlead": {**mark, "fleet": "f" * 1000}},
+        {"name": "z" * 1_000_000, "id": "z", "fairlead": mark},
+        {"name": "w", "id": {}, "fairlead": {**mark, "repository": THEIRS}},
     ]
 
     assert State.UNCHANGED is judged(pipeline, *neighbours, told(pipeline)).state
-    (left,) = leftovers([pipeline], {(GATE, "checkout"): neighbours}, ())
+    (left,) = leftovers([pipeline], {(GATE, "checkout"): neighbours}, (), OURS)
     assert ("z" * 100, "prod/basket") == (left.name, left.fleet)
 
 
@@ -352,8 +383,8 @@ def test_what_was_written_for_nobody_here_is_left_over_and_what_cannot_be_read_i
     pipeline, rollback = wanted()
     found = {(GATE, "checkout"): [told(pipeline), told(rollback)]}
 
-    assert ["rollback-prod"] == [each.name for each in leftovers([pipeline], found, ())]
-    assert [] == list(leftovers([pipeline], found, {"prod/checkout"}))
+    assert ["rollback-prod"] == [each.name for each in leftovers([pipeline], found, (), OURS)]
+    assert [] == list(leftovers([pipeline], found, {"prod/checkout"}, OURS))
 
 
 @pytest.mark.parametrize("stamp", [None, "soon", "9" * 40, -1e30])
