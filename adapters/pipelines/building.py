@@ -1,6 +1,6 @@
 """From a fleet to the pipeline configurations that its service file asks for. Pure, and the same every time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid5
@@ -72,21 +72,39 @@ class Wanted:
         return marked and content_of(config) == content_of(self.content)
 
 
-def wanted_of(fleet: Fleet, repository: str = "") -> tuple[Wanted, ...]:
+def wanted_of(fleet: Fleet, bakes_for: Iterable[str] = (), repository: str = "") -> tuple[Wanted, ...]:
     """The pipelines of a fleet: none where it has no `generate`; one a purpose, or more where names hold {region}.
 
-    `repository` is whose they are, where they are to be written.
+    `bakes_for` are the regions of all who take what it bakes, itself included. `repository` is whose they are, where
+    they are to be written.
     """
     if fleet.deploy_type != "spinnaker":
         return ()
     settings = settings_of(fleet)
     if settings.generate is None:
         return ()
-    found = [_deploy(place) for place in _places(fleet, settings, settings.generate, settings.pipeline)]
+    places = _places(fleet, settings, settings.generate, settings.pipeline)
+    found = [_deploy((name, replace(place, bakes_for=tuple(bakes_for)))) for name, place in places]
     if settings.rollback is not None:
         places = _places(fleet, settings, settings.generate, settings.rollback.pipeline)
         found += [_rollback(place, settings.rollback) for place in places]
     return tuple(replace(each, repository=repository) for each in found)
+
+
+def regions_to_bake(fleet: Fleet, fleets: Collection[Fleet], broken: Iterable[FleetName] = ()) -> tuple[str, ...]:
+    """The regions of all of these fleets that are of its service, where it bakes for others; else none.
+
+    Of a fleet whose files are wrong the service is not known: it is taken for one of the same short name.
+    """
+    if fleet.bakes is not None or fleet.deploy_type != "spinnaker" or "ami" not in settings_of(fleet).parameters:
+        return ()
+    environments = {each.environment.name: each.environment for each in fleets}
+    near = {name.partition("/")[0] for name in broken if name.partition("/")[2] == fleet.short_name}
+    near |= {each.environment.name for each in fleets if each.service == fleet.service}
+    others = [environments[name] for name in near - {fleet.environment.name} if name in environments]
+    if not others:
+        return ()
+    return tuple(sorted({region for each in (fleet.environment, *others) for region in each.regions}))
 
 
 def _deploy(named: tuple[Name, Place]) -> Wanted:

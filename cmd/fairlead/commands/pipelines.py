@@ -123,14 +123,20 @@ def _wishes(adopt: bool, overwrite: bool) -> "Wishes":
 def _looked(
     scope: str | None, path: Path | None, wishes: "Wishes", config: Path | None, said: str | None
 ) -> tuple[Look, "Writer"]:
-    from adapters.pipelines.building import wanted_of
+    from adapters.pipelines.building import regions_to_bake, wanted_of
     from adapters.pipelines.comparing import compare, leftovers
     from fairlead.commands.origins import repository_of
 
     scope, folder = _meant(scope, path)
     state = _parsed(folder)
     repository = repository_of(folder, said)
-    every = [each for name in sorted(state.fleets) for each in wanted_of(state.fleets[name], repository)]
+    fleets = [state.fleets[name] for name in sorted(state.fleets)]
+    regions = [regions_to_bake(fleet, fleets, state.broken) for fleet in fleets]
+    every = [
+        each
+        for fleet, bakes_for in zip(fleets, regions, strict=True)
+        for each in wanted_of(fleet, bakes_for, repository)
+    ]
     chosen = _chosen(state, every, scope)
     writer = _writer(config)
     with progress("asking Spinnaker ..."), _reaching():

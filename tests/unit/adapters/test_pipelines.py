@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.pipelines.building import Wanted, wanted_of
+from adapters.pipelines.building import Wanted, regions_to_bake, wanted_of
 from adapters.pipelines.comparing import Change, State, Wishes, compare, edited, leftovers
 from adapters.pipelines.contents import DEEPEST, digest_of, last_edit
 from adapters.pipelines.differences import LINES, differences
@@ -55,7 +55,7 @@ def state_of(service: str = SERVICE, environments: tuple[str, ...] = ("prod",)) 
 def wanted(service: str = SERVICE, repository: str = OURS) -> tuple[Wanted, ...]:
     state = state_of(service)
     assert [] == [str(each) for each in state.errors]
-    return wanted_of(state.fleets["prod/checkout"], repository)
+    return wanted_of(state.fleets["prod/checkout"], repository=repository)
 
 
 def generate(more: str, service: str = SERVICE) -> str:
@@ -114,6 +114,50 @@ def test_an_image_is_baked_and_tagged_only_where_none_is_told() -> None:
     assert "checkout_${parameters.PKG_VERSION}_all" == found["bake"]["package"]
     assert {"fairlead:package/checkout": "${parameters.PKG_VERSION}"} == found["tag"]["tags"]
     assert ["parameters.AMI == ''"] * 2 == [found[ref]["stageEnabled"]["expression"] for ref in ("bake", "tag")]
+
+
+ZONES = "    zones: {us-east-1: [us-east-1a], eu-west-1: [eu-west-1a, eu-west-1b]}\n"
+PROMOTED = (
+    SERVICE.replace(ZONES, "")
+    + """\
+in:
+  staging: {deploy: {generate: {zones: {us-west-2: [us-west-2a]}}}}
+  prod: {deploy: {generate: {zones: {us-east-1: [us-east-1a], eu-west-1: [eu-west-1a]}}}}
+"""
+)
+
+
+def promoted(service: str = PROMOTED, prod: str = "version: 1.4.1\n") -> dict[str, tuple[list[str], list[str]]]:
+    """What the bakes and tags of two environments are for. Another service runs in both."""
+    files = {
+        "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n",
+        "services/checkout.yaml": service,
+        "services/cart.yaml": PROMOTED.replace("checkout", "cart"),
+        "environments/staging/environment.yaml": ENVIRONMENT.replace("us-east-1, eu-west-1", "us-west-2"),
+        "environments/staging/checkout.yaml": "version: 1.4.2\n",
+        "environments/prod/environment.yaml": ENVIRONMENT,
+        "environments/prod/checkout.yaml": prod,
+        "environments/prod/cart.yaml": "version: 1.4.1\n",
+    }
+    state = wiring.parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
+    found = {}
+    for name, fleet in state.fleets.items():
+        regions = regions_to_bake(fleet, list(state.fleets.values()), state.broken)
+        parts = stages(wanted_of(fleet, regions)[0])
+        found[name] = (parts["bake"]["regions"], parts["tag"]["regions"])
+    return found
+
+
+def test_the_first_environment_bakes_and_tags_for_all_and_the_others_for_themselves() -> None:
+    everywhere, told_one = ["eu-west-1", "us-east-1", "us-west-2"], ["${parameters.REGION}"]
+
+    assert {
+        "staging/checkout": (everywhere, everywhere),
+        "prod/checkout": (told_one, told_one),
+        "prod/cart": (told_one, told_one),  # nobody takes what it bakes
+    } == promoted()
+    assert (everywhere, everywhere) == promoted(prod="version: [\n")["staging/checkout"]
+    assert (told_one, told_one) == promoted(PROMOTED.replace("ami: AMI, ", ""))["staging/checkout"]
 
 
 def test_without_a_bake_the_tagged_image_is_found() -> None:
