@@ -8,9 +8,10 @@ from typing import Any
 
 from adapters.pipelines.building import Wanted
 from adapters.pipelines.contents import Config, Mark, content_of, copied_from, digest_of, last_edit, mark_of, trouble_in
-from adapters.pipelines.differences import aligned, differences
+from adapters.pipelines.differences import Differences, aligned, differences
 from desired_state.model import FleetName
 
+NONE = Differences()
 NAME_AT_MOST = 100  # characters of somebody's name in a message
 
 
@@ -34,7 +35,7 @@ class Change:
     state: State
     message: str
     written: bool
-    lines: tuple[str, ...] = ()
+    differences: Differences = NONE
     found: Config | None = None
 
 
@@ -76,7 +77,7 @@ def change_of(wanted: Wanted, configs: Iterable[Config], wishes: Wishes) -> Chan
     named = named or [each for each in configs if each.get("id") == wanted.id]  # one of ours that was renamed
     if not named:
         said = "there is none of that name"
-        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, lines=tuple(_all_of(wanted)))
+        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, differences=_all_of(wanted))
     if len(named) > 1:
         said = f"the application has {len(named)} pipelines of that name; delete all but one in Spinnaker"
         return Change(wanted=wanted, state=State.REFUSED, message=said, written=False)
@@ -116,14 +117,15 @@ def _against(wanted: Wanted, config: Config, wishes: Wishes) -> Change:
     old, new = content_of(config), content_of(wanted.content)
     if mark_of(config) is None:
         old, new = aligned(old), aligned(new)
-    lines = () if state is State.UNCHANGED else differences(old, new)
-    return Change(wanted=wanted, state=state, message=message, written=written, lines=tuple(lines), found=config)
+    lines = NONE if state is State.UNCHANGED else differences(old, new)
+    return Change(wanted=wanted, state=state, message=message, written=written, differences=lines, found=config)
 
 
-def _all_of(wanted: Wanted) -> Iterator[str]:
+def _all_of(wanted: Wanted) -> Differences:
     """A line a part: a new pipeline differs everywhere."""
-    yield f"+ parameters: {', '.join(each['name'] for each in wanted.content['parameterConfig'])}"
-    yield from (f"+ stages[{each['refId']}]: {each['type']}" for each in wanted.content["stages"])
+    parameters = f"+ parameters: {', '.join(each['name'] for each in wanted.content['parameterConfig'])}"
+    stages = (f"+ stages[{each['refId']}]: {each['type']}" for each in wanted.content["stages"])
+    return Differences(others=(parameters, *stages))
 
 
 def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str, bool]:

@@ -210,7 +210,7 @@ def _say(look: Look) -> None:
         say(
             f"{change.state}: {wanted.application}/{wanted.name} ({wanted.purpose} of {wanted.fleet}): {change.message}"
         )
-        for line in change.lines:
+        for line in change.differences.shown:
             say(f"    {line}")
     for name in look.broken:
         say(f"not looked at: {name}: its files are wrong; fairlead validate says how")
@@ -249,7 +249,7 @@ def _facts(change: "Change") -> dict[str, Any]:
         "state": change.state,
         "message": change.message,
         "writes": change.written,
-        "differences": list(change.lines),
+        "differences": list(change.differences.lines),
         "content": change.wanted.content,
     }
 

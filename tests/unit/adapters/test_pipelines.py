@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -225,7 +226,7 @@ def test_what_is_not_there_is_created_and_what_is_as_written_is_left_alone() -> 
 
     assert (State.CREATE, True) == (judged(pipeline).state, judged(pipeline).written)
     same = judged(pipeline, told(pipeline))
-    assert (State.UNCHANGED, False, ()) == (same.state, same.written, same.lines)
+    assert (State.UNCHANGED, False, ()) == (same.state, same.written, same.differences.lines)
 
 
 def test_another_service_file_changes_ours_and_says_what() -> None:
@@ -234,8 +235,8 @@ def test_another_service_file_changes_ours_and_says_what() -> None:
     change = judged(new, told(old))
 
     assert (State.CHANGE, True) == (change.state, change.written)
-    assert '~ stages[deploy-eu-west-1].clusters[0].instanceType: "m6i.large" -> "m7i.large"' in change.lines
-    assert 2 == len(change.lines)
+    assert '~ stages[deploy-eu-west-1].clusters[0].instanceType: "m6i.large" -> "m7i.large"' in change.differences.lines
+    assert 2 == len(change.differences.lines)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_an_edit_in_spinnaker_is_told_with_who_and_when_and_not_written_over(edi
 
     assert (State.EDITED, False) == (change.state, change.written)
     assert "by alice@example.com at 2025-11-26 09:30:00 UTC" in change.message
-    assert change.lines
+    assert change.differences.lines
     assert edited(config)
     assert judged(pipeline, config, overwrite=True).written
 
@@ -275,7 +276,7 @@ def test_what_is_somebodys_is_taken_over_only_when_that_is_said_and_shows_what_i
     assert (State.FOREIGN, False) == (judged(pipeline, config, overwrite=True).state, False)
     taken = judged(pipeline, config, adopt=True)
     assert (State.ADOPT, True) == (taken.state, taken.written)
-    assert '- triggers[git].type: "git"' in taken.lines
+    assert '- triggers[git].type: "git"' in taken.differences.lines
 
 
 def test_a_pipeline_to_take_over_is_compared_stage_by_stage_whatever_its_numbers() -> None:
@@ -289,7 +290,7 @@ def test_a_pipeline_to_take_over_is_compared_stage_by_stage_whatever_its_numbers
     ]
     config = {"id": "1", "application": "checkout", "name": "deploy-prod", "stages": theirs}
 
-    lines = judged(pipeline, config, adopt=True).lines
+    lines = judged(pipeline, config, adopt=True).differences.lines
 
     assert {
         '~ stages[bake].baseOs: "bionic" -> "jammy"',
@@ -307,7 +308,7 @@ def test_one_that_was_renamed_in_spinnaker_is_an_edit_and_no_new_one_is_made() -
     change = judged(pipeline, config)
 
     assert (State.EDITED, False) == (change.state, change.written)
-    assert ('~ name: "old deploy" -> "deploy-prod"',) == change.lines
+    assert ('~ name: "old deploy" -> "deploy-prod"',) == change.differences.lines
     assert judged(pipeline, config, overwrite=True).written
     assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, (), OURS))
 
@@ -386,7 +387,7 @@ def test_a_config_that_cannot_be_worked_with_is_one_sentence(odd: dict[str, Any]
 
     change = judged(pipeline, {**told(pipeline), **odd}, adopt=True, overwrite=True)
 
-    assert (State.REFUSED, False, ()) == (change.state, change.written, change.lines)
+    assert (State.REFUSED, False, ()) == (change.state, change.written, change.differences.lines)
     assert f"the pipeline of that name {said}; rename it in Spinnaker" in change.message
 
 
@@ -442,18 +443,38 @@ def test_an_odd_time_of_an_edit_is_left_out(stamp: Any) -> None:
 def test_a_value_that_sounds_like_a_secret_is_not_shown() -> None:
     before = {"stages": [{"refId": "hook", "customHeaders": {"X-Key": "s3cret"}, "payload": {"password": "s3cret"}}]}
 
-    lines = differences(before, {"stages": []})
+    lines = differences(before, {"stages": []}).lines
 
     assert "s3cret" not in str(lines)
     assert 3 < len(lines)
 
 
-def test_many_differences_are_counted() -> None:
-    lines = differences({}, {str(number): "x" * 5000 for number in range(LINES + 50)})
+def test_many_differences_are_counted_and_a_script_gets_them_all() -> None:
+    found = differences({}, {str(number): "x" * 5000 for number in range(LINES + 50)})
 
-    assert LINES + 1 == len(lines)
-    assert "... and 50 more" == lines[-1]
-    assert max(map(len, lines)) < 150
+    assert (LINES + 1, LINES + 50) == (len(found.shown), len(found.lines))
+    assert "... and 50 more" == found.shown[-1]
+    assert max(map(len, found.lines)) < 150
+
+
+def test_what_goes_as_a_whole_comes_first_and_is_never_cut() -> None:
+    pipeline = wanted()[0]
+    stages = [{"refId": f"{number}", "type": f"kind{number}", "a": 1, "b": 2} for number in range(LINES)]
+    lost = {
+        "triggers": [{"type": "cron", "expression": str(number)} for number in range(LINES)],
+        "notifications": [{"type": "slack", "address": "#orders"}],
+        "roles": ["sre"],
+        "expectedArtifacts": [{"id": "a", "displayName": "jar"}],
+    }
+    config = {"id": "1", "application": "checkout", "name": "deploy-prod", "stages": stages, **lost}
+
+    found = judged(pipeline, config, adopt=True).differences
+
+    assert set(lost) == {re.split(r"[.\[:]", line[2:])[0] for line in found.lost}
+    assert found.lost == found.shown[: len(found.lost)]
+    assert 2 * LINES < len(found.lost)
+    assert found.shown[-1].startswith("... and ")
+    assert not any("stages" in line for line in found.lost)
 
 
 def test_nothing_that_is_null_is_written_and_none_that_is_missing_counts_as_an_edit() -> None:
