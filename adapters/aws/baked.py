@@ -2,7 +2,8 @@
 
 Looked for by who bakes, in the account and with the role of that environment, and in the fleet's own. An AMI of another
 account must be shared with the fleet's own to be launched, and its tags are seen by its owner alone (EC2 User Guide,
-"Share an AMI with specific AWS accounts": tags are not shared).
+"Share an AMI with specific AWS accounts": tags are not shared). Who it is shared with may tag it too, for itself, and
+Spinnaker does that when it shares (Clouddriver's `AllowLaunchAtomicOperation`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from adapters.aws.inventory import Place
 from adapters.aws.sessions import Sessions
 from adapters.aws.versions import PACKAGE_TAG, evidence
 from desired_state.model import Environment, Fleet, Package
+
+OWN: Mapping[str, Sequence[str]] = {"Owners": ["self"]}
+SHARED: Mapping[str, Sequence[str]] = {"ExecutableUsers": ["self"]}  # with this account by name; none that is public
 
 
 class ImageMissing(Exception):
@@ -38,13 +42,16 @@ class Images:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def find(self, fleet: Fleet, region: str) -> Baked:
-        """The AMI of the fleet's version in the region, which its own account may launch. Raises `ImageMissing`."""
+    def find(self, fleet: Fleet, region: str, *, shared_by_deploy: bool = False) -> Baked:
+        """The AMI of the fleet's version in the region. Raises `ImageMissing`.
+
+        The fleet's own account may launch it, unless the deploy itself sees to that.
+        """
         for environment in _bakers(fleet):
             image = self._best(environment, fleet, region)
             if image is None:
                 continue
-            if environment.account != fleet.environment.account:
+            if environment.account != fleet.environment.account and not shared_by_deploy:
                 self._assert_shared(image, environment, fleet, region)
             return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
         raise ImageMissing(self._why(fleet, region))
@@ -63,7 +70,7 @@ class Images:
         first = packages[0]
         wanted = _escaped(f"{first.name}-{first.version}")
         filters = ((f"tag:{PACKAGE_TAG}{first.name}", _escaped(first.version)), ("tag:appversion", f"{wanted}*"))
-        found = (self._described(place, {name: [value]}) for name, value in filters)
+        found = (self._described(place, {name: [value]}, whose) for whose in (OWN, SHARED) for name, value in filters)
         sound = ([image for image in images if _says(image, packages)] for images in found)
         return next((images for images in sound if images), [])
 
@@ -83,10 +90,12 @@ class Images:
                 for image in self._by_tags(_place(environment, other), fleet.packages):
                     yield other, image
 
-    def _described(self, place: Place, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+    def _described(
+        self, place: Place, filters: Mapping[str, Sequence[str]], whose: Mapping[str, Sequence[str]] = OWN
+    ) -> list[Mapping[str, Any]]:
         asked = [{"Name": name, "Values": list(values)} for name, values in {**filters, "state": ["available"]}.items()]
         with readable(f"the AMIs of {place}", "ec2"):
-            pages = self._ec2(place).get_paginator("describe_images").paginate(Owners=["self"], Filters=asked)
+            pages = self._ec2(place).get_paginator("describe_images").paginate(**whose, Filters=asked)
             return [image for page in pages for image in page["Images"]]
 
     def _running(self, place: Place, images: Sequence[str]) -> frozenset[str]:

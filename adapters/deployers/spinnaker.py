@@ -41,6 +41,7 @@ from adapters.gate.settings import (
     filled,
     problems_of,
     settings_of,
+    shared_by_deploy,
     unit_ids,
     waves_of,
 )
@@ -66,7 +67,8 @@ class Spinnaker:
     @staticmethod
     def images(fleet: Fleet, sessions: Sessions) -> Iterator[dict[str, str]]:
         """For `fairlead plan --images`; see `gate.lanes.looked_up`."""
-        return looked_up(fleet, settings_of(fleet), Images(sessions).find)
+        find = partial(Images(sessions).find, shared_by_deploy=shared_by_deploy(fleet))
+        return looked_up(fleet, settings_of(fleet), find)
 
     def __init__(self, *, sessions: Sessions, gates: Gates, clock: Clock, read_within: timedelta = READ_WITHIN) -> None:
         self._sessions = sessions
@@ -193,7 +195,8 @@ class Spinnaker:
     def _find(self, fleet: Fleet, region: str) -> Baked:
         """The AMI of the fleet's version, within the time that a pass has for a look at AWS."""
         what = f"the AMI of {fleet.name} in {region}"
-        return read_together({what: partial(self._images.find, fleet, region)}, self._read_within)[0]
+        find = partial(self._images.find, fleet, region, shared_by_deploy=shared_by_deploy(fleet))
+        return read_together({what: find}, self._read_within)[0]
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands by its execution and, after that, by its unit."""

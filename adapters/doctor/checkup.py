@@ -121,7 +121,8 @@ class Checkup:
             by_url[fleet.environment.spinnaker["url"].rstrip("/")].append(fleet)
         for url, called in sorted(by_url.items()):
             gate = self.gates.at(url)
-            yield GateLook(gate, called, signs_in=url in self.signing_in).check
+            every = [fleet for fleets in by_url.values() for fleet in fleets]
+            yield GateLook(gate, called, signs_in=url in self.signing_in, every=every).check
             yield partial(check_clock, f"gate {url}", url, self.clock)
 
 

@@ -13,7 +13,7 @@ from adapters.doctor.written import check_written
 from adapters.gate.client import Gate
 from adapters.gate.errors import GateRefused, GateTrouble
 from adapters.gate.settings import filled, settings_of, unit_ids
-from adapters.pipelines.building import wanted_of
+from adapters.pipelines.building import regions_to_bake, wanted_of
 from desired_state.model import Fleet
 from reconciler.work import BEFORE
 
@@ -45,12 +45,13 @@ def called_by(fleet: Fleet) -> Iterator[Called]:
 
 
 class GateLook:
-    """One Gate, and the fleets that it deploys."""
+    """One Gate, and the fleets that it deploys, out of `every` fleet that is known."""
 
-    def __init__(self, gate: Gate, fleets: Sequence[Fleet], *, signs_in: bool) -> None:
+    def __init__(self, gate: Gate, fleets: Sequence[Fleet], *, signs_in: bool, every: Sequence[Fleet] = ()) -> None:
         self._gate = gate
         self._signs_in = signs_in
-        self._wanted = [wanted for fleet in fleets for wanted in wanted_of(fleet)]
+        every = every or fleets
+        self._wanted = [wanted for fleet in fleets for wanted in wanted_of(fleet, regions_to_bake(fleet, every))]
         self._called: dict[Called, str] = {}
         for fleet in fleets:
             for called in called_by(fleet):

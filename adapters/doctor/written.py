@@ -34,5 +34,5 @@ def _findings(changes: Iterable[Change]) -> Iterator[Finding]:
 
 
 def _places(change: Change) -> str:
-    number = len(change.lines)
+    number = len(change.differences.lines)
     return f", in {number} place{'s' if number != 1 else ''}"

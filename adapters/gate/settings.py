@@ -67,6 +67,11 @@ class Image(_Closed):
         description="What is done while the first environment has baked no AMI of the version for here: "
         "`hold` waits for it, `bake` lets this environment's pipeline bake one of its own.",
     )
+    shared: Literal["required", "by_deploy"] = Field(
+        default="required",
+        description="What is asked of an AMI of another account: `required`, that this account may launch it already; "
+        "`by_deploy`, nothing, because Spinnaker's deploy stage shares it. With `generate` it is `by_deploy`.",
+    )
 
 
 class Rollback(_Closed):
@@ -117,6 +122,12 @@ class SpinnakerSettings(_Closed):
     before: BeforeSettings | None = Field(
         default=None, description="A pipeline that runs once for a version, before its first wave."
     )
+
+
+def shared_by_deploy(fleet: Fleet) -> bool:
+    """Whether the deploy stage lets the account launch an AMI of another, as Orca's does for AWS."""
+    settings = settings_of(fleet)
+    return settings.image.shared == "by_deploy" or settings.generate is not None
 
 
 def settings_of(fleet: Fleet) -> SpinnakerSettings:

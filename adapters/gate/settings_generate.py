@@ -4,7 +4,7 @@ The words of Spinnaker's JSON that each field becomes are in `adapters.pipelines
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -139,13 +139,18 @@ def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str
         yield "deploy.generate: an image of one package is baked; write the pipeline of several by hand"
     if "/" in settings.pipeline:
         yield "deploy.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
-    for ours, theirs in sorted(settings.parameters.items()):
-        if _NAME.fullmatch(theirs) is None:
-            yield f'deploy.parameters.{ours}: "{theirs}" cannot be written as an expression; use letters, digits and _'
+    yield from _name_problems("deploy.parameters", settings.parameters)
     for name in sorted(settings.constants):
         yield f'deploy.constants.{name}: a pipeline that Fairlead writes takes no "{name}"; take it out'
     if settings.rollback is not None:
         yield from _rollback_problems(settings.pipeline, settings.rollback)
+
+
+def _name_problems(path: str, parameters: Mapping[Any, str]) -> Iterator[str]:
+    """Names stand in expressions that guard a pipeline: one that is more than a name would be part of the guard."""
+    for ours, theirs in sorted(parameters.items()):
+        if _NAME.fullmatch(theirs) is None:
+            yield f'{path}.{ours}: "{theirs}" cannot be written as an expression; use letters, digits and _'
 
 
 def _rollback_problems(deploys: str, rollback: "Rollback") -> Iterator[str]:
@@ -153,6 +158,7 @@ def _rollback_problems(deploys: str, rollback: "Rollback") -> Iterator[str]:
         yield "deploy.rollback.pipeline: it is the pipeline that deploys; give it a name of its own"
     if "/" in rollback.pipeline:
         yield "deploy.rollback.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
+    yield from _name_problems("deploy.rollback.parameters", rollback.parameters)
 
 
 def _strategy_problems(generate: Generate) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """From a fleet to the pipeline configurations that its service file asks for. Pure, and the same every time."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid5
 
 from adapters.gate.settings import Rollback, SpinnakerSettings, filled, settings_of
 from adapters.gate.settings_generate import Generate
-from adapters.pipelines.contents import MARK, Mark, content_of, digest_of
+from adapters.pipelines.contents import MARK, Mark, content_of, digest_of, mark_of, without_nulls
 from adapters.pipelines.stages import Place, deploy_stages, rollback_stages
 from desired_state.model import Digest, Fleet, FleetName
 
@@ -34,6 +34,7 @@ _REQUIRED = frozenset({"version", "region", "restore", "disable"})
 class Wanted:
     """One pipeline as the service file asks for it."""
 
+    repository: str  # whose mark is written; empty: nobody says, and any will do (for looking alone)
     fleet: FleetName
     purpose: str
     gate: str
@@ -53,27 +54,57 @@ class Wanted:
 
     def config(self, config_id: str, updated: str | None = None) -> dict[str, Any]:
         """What is saved. `updated`: the `updateTs` of what it replaces."""
-        mark = Mark(fleet=self.fleet, purpose=self.purpose, digest=self.digest).as_json()
+        mark = Mark(
+            repository=self.repository, fleet=self.fleet, purpose=self.purpose, id=config_id, digest=self.digest
+        )
         stamped = {"updateTs": updated} if updated else {}
-        return {**self.content, "id": config_id, **stamped, MARK: mark}
+        return {**self.content, "id": config_id, **stamped, MARK: mark.as_json()}
+
+    def owns(self, mark: Mark) -> bool:
+        """Whether a mark is that of this pipeline, as it is now or as it was."""
+        same = (mark.fleet, mark.purpose) == (self.fleet, self.purpose)
+        return same and self.repository in {"", mark.repository}
 
     def is_in(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration is this one, marked as ours."""
-        return config.get(MARK) == self.config("")[MARK] and content_of(config) == content_of(self.content)
+        mark = mark_of(config)
+        marked = mark is not None and self.owns(mark) and mark.digest == self.digest
+        return marked and content_of(config) == content_of(self.content)
 
 
-def wanted_of(fleet: Fleet) -> tuple[Wanted, ...]:
-    """The pipelines of a fleet: none where it has no `generate`; one a purpose, or more where names hold {region}."""
+def wanted_of(fleet: Fleet, bakes_for: Iterable[str] = (), repository: str = "") -> tuple[Wanted, ...]:
+    """The pipelines of a fleet: none where it has no `generate`; one a purpose, or more where names hold {region}.
+
+    `bakes_for` are the regions of all who take what it bakes, itself included. `repository` is whose they are, where
+    they are to be written.
+    """
     if fleet.deploy_type != "spinnaker":
         return ()
     settings = settings_of(fleet)
     if settings.generate is None:
         return ()
-    found = [_deploy(place) for place in _places(fleet, settings, settings.generate, settings.pipeline)]
+    places = _places(fleet, settings, settings.generate, settings.pipeline)
+    found = [_deploy((name, replace(place, bakes_for=tuple(bakes_for)))) for name, place in places]
     if settings.rollback is not None:
         places = _places(fleet, settings, settings.generate, settings.rollback.pipeline)
         found += [_rollback(place, settings.rollback) for place in places]
-    return tuple(found)
+    return tuple(replace(each, repository=repository) for each in found)
+
+
+def regions_to_bake(fleet: Fleet, fleets: Collection[Fleet], broken: Iterable[FleetName] = ()) -> tuple[str, ...]:
+    """The regions of all of these fleets that are of its service, where it bakes for others; else none.
+
+    Of a fleet whose files are wrong the service is not known: it is taken for one of the same short name.
+    """
+    if fleet.bakes is not None or fleet.deploy_type != "spinnaker" or "ami" not in settings_of(fleet).parameters:
+        return ()
+    environments = {each.environment.name: each.environment for each in fleets}
+    near = {name.partition("/")[0] for name in broken if name.partition("/")[2] == fleet.short_name}
+    near |= {each.environment.name for each in fleets if each.service == fleet.service}
+    others = [environments[name] for name in near - {fleet.environment.name} if name in environments]
+    if not others:
+        return ()
+    return tuple(sorted({region for each in (fleet.environment, *others) for region in each.regions}))
 
 
 def _deploy(named: tuple[Name, Place]) -> Wanted:
@@ -126,7 +157,7 @@ def _parameter(word: str, name: str) -> dict[str, Any]:
         "label": name,
         "description": _DESCRIBED[word],
         "required": required,
-        "default": None if required else "",
+        **({} if required else {"default": ""}),
         "hasOptions": False,
         "options": [],
         "pinned": required,
@@ -135,10 +166,11 @@ def _parameter(word: str, name: str) -> dict[str, Any]:
 
 def _wanted(fleet: Fleet, purpose: str, content: Mapping[str, Any]) -> Wanted:
     return Wanted(
+        repository="",
         fleet=fleet.name,
         purpose=purpose,
         gate=fleet.environment.spinnaker["url"].rstrip("/"),
         application=content["application"],
         name=content["name"],
-        content=content,
+        content=without_nulls(content),
     )

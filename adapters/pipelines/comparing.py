@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 from adapters.pipelines.building import Wanted
-from adapters.pipelines.contents import Config, content_of, digest_of, last_edit, mark_of, trouble_in
-from adapters.pipelines.differences import aligned, differences
+from adapters.pipelines.contents import Config, Mark, content_of, copied_from, digest_of, last_edit, mark_of, trouble_in
+from adapters.pipelines.differences import Differences, aligned, differences
 from desired_state.model import FleetName
 
+NONE = Differences()
 NAME_AT_MOST = 100  # characters of somebody's name in a message
 
 
@@ -34,7 +35,7 @@ class Change:
     state: State
     message: str
     written: bool
-    lines: tuple[str, ...] = ()
+    differences: Differences = NONE
     found: Config | None = None
 
 
@@ -48,11 +49,12 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A pipeline that says it is ours, and that no fleet asks for."""
+    """A pipeline that says it is ours, and that no fleet asks for. A copy is whoever's made it: it is only named."""
 
     application: str
     name: str
     fleet: FleetName
+    copy: bool = False
 
 
 def compare(
@@ -75,7 +77,7 @@ def change_of(wanted: Wanted, configs: Iterable[Config], wishes: Wishes) -> Chan
     named = named or [each for each in configs if each.get("id") == wanted.id]  # one of ours that was renamed
     if not named:
         said = "there is none of that name"
-        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, lines=tuple(_all_of(wanted)))
+        return Change(wanted=wanted, state=State.CREATE, message=said, written=True, differences=_all_of(wanted))
     if len(named) > 1:
         said = f"the application has {len(named)} pipelines of that name; delete all but one in Spinnaker"
         return Change(wanted=wanted, state=State.REFUSED, message=said, written=False)
@@ -89,15 +91,19 @@ def leftovers(
     wanted: Collection[Wanted],
     found: Mapping[tuple[str, str], Sequence[Config]],
     broken: Collection[FleetName],
+    repository: str,
 ) -> Iterator[Leftover]:
-    """What says it is ours and is not wanted. A fleet whose file cannot be read may want anything."""
+    """What says it is this repository's and is not wanted. A fleet whose file cannot be read may want anything."""
     asked, ids = {_key(each) for each in wanted}, {each.id for each in wanted}
     for (gate, application), configs in sorted(found.items()):
         for config in configs:
-            mark, name = mark_of(config), str(config.get("name"))
+            copied, name = copied_from(config), str(config.get("name"))
+            mark = mark_of(config) or copied
             wished = (gate, application, _name(name)) in asked or str(config.get("id")) in ids
-            if mark is not None and mark.fleet not in broken and not wished:
-                yield Leftover(application=application, name=name[:NAME_AT_MOST], fleet=mark.fleet)
+            if mark is not None and mark.repository == repository and mark.fleet not in broken and not wished:
+                yield Leftover(
+                    application=application, name=name[:NAME_AT_MOST], fleet=mark.fleet, copy=copied is not None
+                )
 
 
 def edited(config: Config) -> bool:
@@ -111,14 +117,15 @@ def _against(wanted: Wanted, config: Config, wishes: Wishes) -> Change:
     old, new = content_of(config), content_of(wanted.content)
     if mark_of(config) is None:
         old, new = aligned(old), aligned(new)
-    lines = () if state is State.UNCHANGED else differences(old, new)
-    return Change(wanted=wanted, state=state, message=message, written=written, lines=tuple(lines), found=config)
+    lines = NONE if state is State.UNCHANGED else differences(old, new)
+    return Change(wanted=wanted, state=state, message=message, written=written, differences=lines, found=config)
 
 
-def _all_of(wanted: Wanted) -> Iterator[str]:
+def _all_of(wanted: Wanted) -> Differences:
     """A line a part: a new pipeline differs everywhere."""
-    yield f"+ parameters: {', '.join(each['name'] for each in wanted.content['parameterConfig'])}"
-    yield from (f"+ stages[{each['refId']}]: {each['type']}" for each in wanted.content["stages"])
+    parameters = f"+ parameters: {', '.join(each['name'] for each in wanted.content['parameterConfig'])}"
+    stages = (f"+ stages[{each['refId']}]: {each['type']}" for each in wanted.content["stages"])
+    return Differences(others=(parameters, *stages))
 
 
 def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str, bool]:
@@ -127,9 +134,8 @@ def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str,
         return State.UNCHANGED, "it is as the service file says", False
     if mark is None:
         return _somebodys(wanted, config, wishes)
-    if (mark.fleet, mark.purpose) != (wanted.fleet, wanted.purpose):
-        said = f"it is the {mark.purpose} pipeline of {mark.fleet}; write another name, or delete it in Spinnaker"
-        return State.REFUSED, said, False
+    if not wanted.owns(mark):
+        return State.REFUSED, _anothers(wanted, mark), False
     if edited(config) and content_of(config) != content_of(wanted.content):
         said = f"edited in Spinnaker {last_edit(config)}"
         fix = (
@@ -139,12 +145,21 @@ def _judged(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str,
     return State.CHANGE, "the service file says something else now", True
 
 
+def _anothers(wanted: Wanted, mark: Mark) -> str:
+    said = f"it is the {mark.purpose} pipeline of {mark.fleet}"
+    if wanted.repository in {"", mark.repository}:
+        return f"{said}; write another name, or delete it in Spinnaker"
+    return f"{said} in {mark.repository}; write another name, or say that --repository where it is this one"
+
+
 def _somebodys(wanted: Wanted, config: Config, wishes: Wishes) -> tuple[State, str, bool]:
     edit = last_edit(config)
     if _name(config.get("name")) != _name(wanted.name):
         said = f"somebody made the pipeline {config.get('name')!r:.100} of it ({edit})"
         return State.REFUSED, f"{said}; rename that back, or write another name", False
-    said = f"Fairlead did not write it (last edited {edit})"
+    copied = copied_from(config)
+    what = f"it is a copy of the {copied.purpose} pipeline of {copied.fleet}" if copied else "Fairlead did not write it"
+    said = f"{what} (last edited {edit})"
     if wishes.adopt:
         return State.ADOPT, f"{said}; what it holds is replaced by the lines below", True
     return State.FOREIGN, f"{said}; take it over with --adopt, or write another name", False

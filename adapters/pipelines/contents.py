@@ -1,12 +1,12 @@
 """What of a pipeline configuration is content: what is compared, what is digested, and whose it is.
 
 Front50 keeps keys that it does not know, so a configuration that Fairlead wrote says so itself, under `fairlead`: the
-fleet, the purpose, and the digest of the content as it was written. Where the content has another digest, somebody
-edited it since.
+repository, the fleet, the purpose, its own id, and the digest of the content as it was written. Where the content has
+another digest, somebody edited it since; where it has another id, somebody copied it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,22 +29,33 @@ LONGEST = 300  # characters of a part of a mark
 class Mark:
     """Whose configuration it is. `digest` is that of the content as Fairlead wrote it last."""
 
+    repository: str  # of desired state: of two that name a fleet alike, one alone wrote it
     fleet: FleetName
     purpose: str
+    id: str  # that it was written under: a copy keeps the mark, and gets another id
     digest: Digest
 
     def as_json(self) -> dict[str, str]:
         """As it stands in the configuration."""
-        return {"fleet": self.fleet, "purpose": self.purpose, "digest": self.digest}
+        return asdict(self)
 
 
 def content_of(config: Config) -> dict[str, Any]:
-    """The configuration without its mark, what servers fill in, and top-level keys that say nothing."""
+    """The configuration without its mark, what servers fill in, and keys that say nothing: null ones, and empty ones at
+    the top.
+    """
     return {
-        key: value
+        key: without_nulls(value)
         for key, value in config.items()
         if key != MARK and key not in FILLED_IN and value not in EMPTY and DEFAULTS.get(key) != value
     }
+
+
+def without_nulls(value: Any) -> Any:
+    """Without the keys, at every level, that are null: Orca drops them when it saves (`NON_NULL` of its mapper)."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def digest_of(config: Config) -> Digest:
@@ -53,13 +64,23 @@ def digest_of(config: Config) -> Digest:
 
 
 def mark_of(config: Config) -> Mark | None:
-    """Whose it is; None where nobody of us says so, or not in a way that can be read."""
+    """Whose it is; None where nobody of us says so, or not in a way that can be read, and for a copy."""
+    mark = _said_by(config)
+    return mark if mark is not None and mark.id == config.get("id") else None
+
+
+def copied_from(config: Config) -> Mark | None:
+    """The mark of the one that somebody copied; None for what is no copy."""
+    mark = _said_by(config)
+    return mark if mark is not None and mark.id != config.get("id") else None
+
+
+def _said_by(config: Config) -> Mark | None:
     said = config.get(MARK)
-    texts = [said.get(key) for key in ("fleet", "purpose", "digest")] if isinstance(said, Mapping) else [None]
-    if not all(isinstance(text, str) and len(text) <= LONGEST for text in texts):
+    texts = {each.name: said.get(each.name) for each in fields(Mark)} if isinstance(said, Mapping) else {"": None}
+    if not all(isinstance(text, str) and len(text) <= LONGEST for text in texts.values()):
         return None
-    fleet, purpose, written = map(str, texts)
-    return Mark(fleet=fleet, purpose=purpose, digest=written)
+    return Mark(**{name: str(text) for name, text in texts.items()})
 
 
 def last_edit(config: Config) -> str:

@@ -4,23 +4,46 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 WIDEST = 100  # characters of one value
-LINES = 200
+LINES = 200  # that a person is shown, beside all that go as a whole
 NAMED_BY = ("refId", "name", "type")  # what tells the parts of a list apart, best first
 _SECRET = re.compile(r"customHeaders|secret|password|token|authorization|api_?key", re.IGNORECASE)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """`+ path: value`, `- path: value` and `~ path: old -> new`, at most `LINES` of them and how many more there are.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """`+ path: value`, `- path: value` and `~ path: old -> new`. `lost`: of top-level keys that go as a whole."""
 
-    Values whose path sounds like a secret are not shown.
-    """
+    lost: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All, what is lost first."""
+        return self.lost + self.others
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """For a person: all that is lost, at most `LINES` of the others, and how many more there are."""
+        more = len(self.others) - LINES
+        return self.lost + self.others[:LINES] + ((f"... and {more} more",) if more > 0 else ())
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
+    """What becomes of one to get the other. Values whose path sounds like a secret are not shown."""
+    gone = {key: value for key, value in before.items() if key not in after}
+    stays = {key: value for key, value in before.items() if key in after}
+    return Differences(lost=tuple(_lines(gone, {})), others=tuple(_lines(stays, after)))
+
+
+def _lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     old, new = dict(_leaves("", before)), dict(_leaves("", after))
-    lines = [_line(path, old, new) for path in sorted({**old, **new}) if old.get(path, ...) != new.get(path, ...)]
-    more = len(lines) - LINES
-    return [*lines[:LINES], f"... and {more} more"] if more > 0 else lines
+    for path in sorted({**old, **new}):
+        if old.get(path, ...) != new.get(path, ...):
+            yield _line(path, old, new)
 
 
 def aligned(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Place:
     settings: SpinnakerSettings
     generate: Generate
     regions: tuple[str, ...]
+    bakes_for: tuple[str, ...] = ()  # of all who take what it bakes; empty: nobody does
 
     @property
     def account(self) -> str:
@@ -61,6 +62,11 @@ class Place:
     def told_regions(self) -> list[str]:
         """The region that an execution is told, or all where it is told none."""
         return [self.words.value("region")] if "region" in self.settings.parameters else list(self.regions)
+
+    @property
+    def baked_regions(self) -> list[str]:
+        """The regions that an image is made for."""
+        return list(self.bakes_for) or self.told_regions
 
 
 def deploy_stages(place: Place) -> list[Stage]:
@@ -158,7 +164,7 @@ def _image(place: Place) -> list[Stage]:
         }
         stages = [find]
     else:
-        tag = {"cloudProvider": "aws", "cloudProviderType": "aws", "regions": place.told_regions, "tags": tags}
+        tag = {"cloudProvider": "aws", "cloudProviderType": "aws", "regions": place.baked_regions, "tags": tags}
         stages = [_bake(place, place.generate.bake, package), _stage("tag", "upsertImageTags", "Tag the image") | tag]
     behind = "guard"
     for stage in stages:
@@ -177,7 +183,7 @@ def _bake(place: Place, bake: Bake, package: str) -> Stage:
         "baseLabel": bake.base_label,
         "vmType": "hvm",
         "storeType": "ebs",
-        "regions": place.told_regions,
+        "regions": place.baked_regions,
         "skipRegionDetection": True,
         "rebake": False,
         **({"account": bake.account} if bake.account else {}),
@@ -240,6 +246,7 @@ def _cluster(place: Place, region: str) -> dict[str, Any]:
     image = words.value("ami")
     return {
         "useSourceCapacity": True,
+        "preferSourceCapacity": True,  # without it Orca refuses the first group of a cluster
         **said,
         "account": place.account,
         "application": app,

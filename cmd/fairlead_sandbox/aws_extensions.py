@@ -6,6 +6,7 @@ Each function says what was found by trying moto 5.2.5. `install()` may be calle
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from moto import settings
@@ -19,6 +20,7 @@ from moto.ec2.exceptions import InvalidAMIIdError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.responses.amis import AmisResponse
+from moto.ec2.utils import generic_filter
 from moto.s3.models import S3BackendDict
 
 from fairlead_sandbox import aws_lifecycle, aws_messages, aws_targets
@@ -96,6 +98,8 @@ def _mend_images() -> None:
         return ActionResult({"ImageId": image.id})
 
     def describe_images(self: Any, ami_ids: list[str] | None = None, **rest: Any) -> list[Any]:
+        if rest.get("exec_users") == ["self"]:
+            return list(generic_filter(rest.get("filters") or {}, list(_shared_with(self, None).values())))
         shared = _shared_with(self, ami_ids or [])
         mine = [each for each in ami_ids or [] if each not in shared]
         unknown = [each for each in mine if each not in self.amis and each not in self.deleted_amis]
@@ -108,29 +112,23 @@ def _mend_images() -> None:
     told = replace(AmiBackend, "describe_images", describe_images)
 
 
-class _Shared:
-    """An image as another account sees it: without its tags."""
-
-    tag_set: tuple[dict[str, str], ...] = ()
-    tag_list = tags = tag_set
-
-    def __init__(self, image: Any) -> None:
-        self._image = image
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._image, name)
+def _seen_from(backend: Any, image: Any) -> Any:
+    """An image as another account sees it: with the tags that this one gave it, and not those of its owner."""
+    seen = copy(image)
+    seen.ec2_backend = backend
+    return seen
 
 
-def _shared_with(backend: Any, ids: list[str]) -> dict[str, Any]:
-    """Those of these images that are another account's and that this one may launch, by id."""
+def _shared_with(backend: Any, ids: list[str] | None) -> dict[str, Any]:
+    """Those of these images (of all, without ids) that are another account's and that this one may launch, by id."""
     found: dict[str, Any] = {}
     for account, regions in list(_entries(ec2_backends).items()):
         if account != backend.account_id and backend.region_name in regions:
             theirs = regions[backend.region_name].amis
             allowed = {"UserId": backend.account_id}
             found |= {
-                each: _Shared(theirs[each])
-                for each in ids
+                each: _seen_from(backend, theirs[each])
+                for each in (list(theirs) if ids is None else ids)
                 if each in theirs and allowed in theirs[each].launch_permissions
             }
     return found

@@ -11,6 +11,9 @@ from moto.ec2.models import ec2_backends
 from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
 from adapters.aws.inventory import InventoryReader, Place
 from adapters.aws.sessions import Sessions
+from adapters.clock import SystemClock
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.gate.client import Gates
 from desired_state.model import Environment, Fleet, Package
 from fairlead_sandbox import server_groups
 from fairlead_sandbox.aws import ACCOUNT, Aws
@@ -164,6 +167,67 @@ def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery)
     bakery.share(image)
 
     assert image == bakery.images.find(fleet(), EAST).image
+
+
+def test_an_image_that_the_deploy_will_share_need_not_be_shared_before(bakery: Bakery) -> None:
+    image = bakery.bake({TAG: "1.4.2"}, share=False)
+
+    assert Baked(image=image, name="checkout-all-0-jammy", environment="staging") == bakery.images.find(
+        fleet(), EAST, shared_by_deploy=True
+    )
+
+
+GENERATE = {"zones": {EAST: ["us-east-1a"]}, "capacity": {"min": 1, "max": 1, "desired": 1}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "state"),
+    [({}, "missing"), ({"image": {"shared": "by_deploy"}}, "found"), ({"generate": GENERATE}, "found")],
+)
+def test_the_settings_say_whether_the_deploy_shares(bakery: Bakery, settings: dict[str, Any], state: str) -> None:
+    image = bakery.bake({TAG: "1.4.2"}, share=False)
+    deploy = {
+        "application": "checkout",
+        "pipeline": "deploy",
+        "parameters": {"version": "V", "region": "R", "ami": "AMI", "fairleadKey": "KEY"},
+        "select": {"cluster": "checkout-prod"},
+        **settings,
+    }
+    promoted = fleet(deploy=deploy)
+    deployer = Spinnaker(sessions=bakery.sessions, gates=Gates({}), clock=SystemClock())
+
+    assert state == {one["region"]: one["state"] for one in Spinnaker.images(promoted, bakery.sessions)}[EAST]
+    if state == "found":
+        assert image == deployer._find(promoted, EAST).image
+    else:
+        with pytest.raises(ImageMissing):
+            deployer._find(promoted, EAST)
+
+
+@pytest.mark.parametrize("tags", [{TAG: "1.4.2"}, {"appversion": "checkout-1.4.2"}])
+def test_an_image_of_a_bakery_account_is_known_by_the_tags_of_who_it_is_shared_with(
+    bakery: Bakery, tags: Mapping[str, str]
+) -> None:
+    owner = Environment(name="bakery", account="333333333333", regions=(EAST,), role="arn:aws:iam::333333333333:role/b")
+    image = bakery.bake({TAG: "1.4.2"}, owner, share=False)
+    permission = {"Add": [{"UserId": OTHER}]}
+    bakery.ec2(owner).modify_image_attribute(ImageId=image, LaunchPermission=permission)
+    assert "has not baked" in bakery.missing(fleet())
+
+    said = [{"Key": key, "Value": value} for key, value in tags.items()]
+    bakery.ec2(STAGING).create_tags(Resources=[image], Tags=said)
+
+    assert image == bakery.images.find(fleet(), EAST, shared_by_deploy=True).image
+    assert f"{image} of staging ({OTHER}) is not shared with account {ACCOUNT}" in bakery.missing(fleet())
+
+
+def test_the_tags_of_whoever_shares_an_image_are_not_believed(bakery: Bakery) -> None:
+    stranger = Environment(name="x", account="333333333333", regions=(EAST,), role="arn:aws:iam::333333333333:role/x")
+    image = bakery.bake({TAG: "1.4.2"}, stranger, share=False)
+    permission = {"Add": [{"UserId": OTHER}, {"UserId": ACCOUNT}]}
+    bakery.ec2(stranger).modify_image_attribute(ImageId=image, LaunchPermission=permission)
+
+    assert "has not baked" in bakery.missing(fleet())
 
 
 def test_an_image_of_another_region_is_named_with_it(bakery: Bakery) -> None:

@@ -113,6 +113,18 @@ def test_a_strategy_leaves_what_it_leaves(
     assert left == shown(aws)
 
 
+def test_the_first_group_of_a_cluster_has_nobodys_size_to_take_over(gate: Gate, aws: Aws) -> None:
+    for group in server_groups.groups_of(aws, REGION, CLUSTER):
+        server_groups.delete(aws, group)
+
+    refused = run(gate, bake("1.1.0"), deploy("redblack", useSourceCapacity=True))
+    assert ("TERMINAL", []) == (refused["status"], shown(aws))
+    assert "no server group was found for the cluster 'checkout-prod'" in str(refused)
+
+    kept = run(gate, bake("1.1.0"), deploy("redblack", useSourceCapacity=True, preferSourceCapacity=True))
+    assert ("SUCCEEDED", [("v000", True, 2)]) == (kept["status"], shown(aws))
+
+
 def test_red_black_deletes_the_oldest_of_the_disabled_and_none_in_service(gate: Gate, aws: Aws) -> None:
     for version in ("1.1.0", "1.2.0", "1.3.0"):
         run(gate, bake(version), deploy("redblack", maxRemainingAsgs=2))

@@ -109,6 +109,18 @@ def test_an_image_is_baked_tagged_and_deployed_with_its_key_and_configuration(ga
     assert ("checkout", "1.1.0") == (image.package, image.version)
 
 
+@pytest.mark.parametrize("strategy", ["redblack", "rollingredblack", "highlander"])
+def test_the_first_group_of_a_cluster_has_the_size_that_the_service_file_says(
+    strategy: str, gate: Gate, aws: Aws
+) -> None:
+    for group in groups(aws):
+        server_groups.delete(aws, group)
+
+    assert "SUCCEEDED" == run(gate, f"{BAKE}\n    strategy: {strategy}")["status"]
+
+    assert [("checkout-prod-v000", 1)] == [(each.name, each.desired) for each in groups(aws)]
+
+
 def test_an_image_that_is_told_is_deployed_and_none_is_baked(gate: Gate, aws: Aws) -> None:
     other = images.register(aws, REGION, "checkout", "0.9.0", datetime(2026, 11, 1, tzinfo=UTC))
 

@@ -25,6 +25,9 @@ FOLDER = typer.Argument(None, metavar="[PATH]", help="The folder with fairlead.y
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
 ADOPT = typer.Option(False, "--adopt", help="Take over pipelines of the same name that Fairlead did not write.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Write also what was edited in Spinnaker since; the edit is lost.")
+REPOSITORY = typer.Option(
+    None, metavar="NAME", help="Whose pipelines they are; left out: by the address of the clone's remote `origin`."
+)
 YES = typer.Option(False, "--yes", help="Write without asking.")
 
 app = typer.Typer(no_args_is_help=True, help="Prepare Spinnaker deploys: the pipelines.")
@@ -55,13 +58,15 @@ class Look:
 def plan(
     scope: str | None = SCOPE,
     path: Path | None = FOLDER,
+    *,
     adopt: bool = ADOPT,
     overwrite: bool = OVERWRITE,
+    repository: str | None = REPOSITORY,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
     """Show what `apply` would write to Spinnaker, and what was edited there. Exits 1 where anything is to do."""
-    look, _ = _looked(scope, path, _wishes(adopt, overwrite), config)
+    look, _ = _looked(scope, path, _wishes(adopt, overwrite), config, repository)
     if output is Output.JSON:
         json_document(_document(look))
     else:
@@ -73,9 +78,11 @@ def plan(
 def apply(
     scope: str | None = SCOPE,
     path: Path | None = FOLDER,
+    *,
     adopt: bool = ADOPT,
     overwrite: bool = OVERWRITE,
     yes: bool = YES,
+    repository: str | None = REPOSITORY,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
@@ -83,7 +90,7 @@ def apply(
     if not yes and (output is Output.JSON or not sys.stdin.isatty()):
         raise Refused("nobody can be asked here: look with plan first, then say --yes")
     wishes = _wishes(adopt, overwrite)
-    look, writer = _looked(scope, path, wishes, config)
+    look, writer = _looked(scope, path, wishes, config, repository)
     if output is Output.TEXT:
         _say(look)
     if look.writable and not yes and not typer.confirm(f"Write {count(len(look.writable), 'pipeline')}?"):
@@ -113,20 +120,31 @@ def _wishes(adopt: bool, overwrite: bool) -> "Wishes":
 # ── looking ──
 
 
-def _looked(scope: str | None, path: Path | None, wishes: "Wishes", config: Path | None) -> tuple[Look, "Writer"]:
-    from adapters.pipelines.building import wanted_of
+def _looked(
+    scope: str | None, path: Path | None, wishes: "Wishes", config: Path | None, said: str | None
+) -> tuple[Look, "Writer"]:
+    from adapters.pipelines.building import regions_to_bake, wanted_of
     from adapters.pipelines.comparing import compare, leftovers
+    from fairlead.commands.origins import repository_of
 
     scope, folder = _meant(scope, path)
     state = _parsed(folder)
-    every = [each for name in sorted(state.fleets) for each in wanted_of(state.fleets[name])]
+    repository = repository_of(folder, said)
+    fleets = [state.fleets[name] for name in sorted(state.fleets)]
+    regions = [regions_to_bake(fleet, fleets, state.broken) for fleet in fleets]
+    every = [
+        each
+        for fleet, bakes_for in zip(fleets, regions, strict=True)
+        for each in wanted_of(fleet, bakes_for, repository)
+    ]
     chosen = _chosen(state, every, scope)
     writer = _writer(config)
     with progress("asking Spinnaker ..."), _reaching():
         found = writer.found(chosen)
     changes = [each for each in compare(every, found, wishes) if _within(each.wanted.fleet, scope)]
     broken = sorted(name for name in state.broken if _within(name, scope))
-    return Look(changes=changes, leftovers=list(leftovers(every, found, state.broken)), broken=broken), writer
+    left = list(leftovers(every, found, state.broken, repository))
+    return Look(changes=changes, leftovers=left, broken=broken), writer
 
 
 def _meant(scope: str | None, path: Path | None) -> tuple[str | None, Path]:
@@ -192,13 +210,18 @@ def _say(look: Look) -> None:
         say(
             f"{change.state}: {wanted.application}/{wanted.name} ({wanted.purpose} of {wanted.fleet}): {change.message}"
         )
-        for line in change.lines:
+        for line in change.differences.shown:
             say(f"    {line}")
     for name in look.broken:
         say(f"not looked at: {name}: its files are wrong; fairlead validate says how")
     for left in look.leftovers:
-        said = "no fleet here asks for it; delete it in Spinnaker"
-        say(f"left over: {left.application}/{left.name} (was written for {left.fleet}): {said}")
+        if left.copy:
+            say(
+                f"a copy: {left.application}/{left.name} (of a pipeline of {left.fleet}): it is left to whoever made it"
+            )
+        else:
+            said = "no fleet here asks for it; delete it in Spinnaker"
+            say(f"left over: {left.application}/{left.name} (was written for {left.fleet}): {said}")
     counts = Counter(str(each.state) for each in look.changes)
     say(", ".join(f"{number} {state}" for state, number in counts.items()) or "nothing to write")
 
@@ -207,10 +230,13 @@ def _document(look: Look) -> dict[str, Any]:
     return {
         "pipelines": [_facts(each) for each in look.changes],
         "not_looked_at": list(look.broken),
-        "left_over": [
-            {"application": each.application, "pipeline": each.name, "fleet": each.fleet} for each in look.leftovers
-        ],
+        "left_over": [_facts_left(each) for each in look.leftovers if not each.copy],
+        "copies": [_facts_left(each) for each in look.leftovers if each.copy],
     }
+
+
+def _facts_left(left: "Leftover") -> dict[str, str]:
+    return {"application": left.application, "pipeline": left.name, "fleet": left.fleet}
 
 
 def _facts(change: "Change") -> dict[str, Any]:
@@ -223,7 +249,7 @@ def _facts(change: "Change") -> dict[str, Any]:
         "state": change.state,
         "message": change.message,
         "writes": change.written,
-        "differences": list(change.lines),
+        "differences": list(change.differences.lines),
         "content": change.wanted.content,
     }
 

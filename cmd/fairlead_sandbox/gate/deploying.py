@@ -120,10 +120,20 @@ def source_of(before: Sequence[ServerGroup]) -> ServerGroup | None:
 
 
 def capacity_of(cluster: Mapping[str, Any], before: Sequence[ServerGroup]) -> tuple[int, int, int]:
-    """That of the source, if the cluster says so; else what the pipeline says."""
+    """That of the source, if the cluster says so; else what the pipeline says. Raises `StageFailed` for a new cluster.
+
+    `preferSourceCapacity` takes what it says there (Orca's `DetermineSourceServerGroupTask`).
+    """
     source = source_of(before)
     if source is not None and cluster.get("useSourceCapacity"):
         return source.minimum, source.maximum, source.desired
+    if not before and cluster.get("useSourceCapacity") and not cluster.get("preferSourceCapacity"):
+        where = f"{cluster.get('account')}/{next(iter(cluster['availabilityZones']))}"
+        raise StageFailed(
+            "Cluster is configured to copy capacity from the current server group, but no server group was found for "
+            f"the cluster '{cluster_name(cluster)}' in {where}. If this is a new cluster, you must explicitly specify "
+            "the capacity in your cluster configuration for the first deployment."
+        )
     said = cluster["capacity"]
     return said["min"], said["max"], said["desired"]
 

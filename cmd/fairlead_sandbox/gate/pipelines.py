@@ -161,6 +161,7 @@ def _cluster(cluster: str, names: Mapping[str, str], region: str) -> dict[str, A
         "availabilityZones": {region: []},
         "capacity": {"min": 2, "max": 2, "desired": 2},
         "useSourceCapacity": True,
+        "preferSourceCapacity": True,
         "amiName": f"${{parameters.{names['ami']}}}" if "ami" in names else "",
         "tags": {tag: f"${{parameters.{own}}}" for tag, own in tags.items() if own},
     }

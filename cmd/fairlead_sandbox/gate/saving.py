@@ -1,8 +1,8 @@
 """Saving, deleting and remembering pipeline configurations.
 
 Sources of the rules: Gate's and Front50's `PipelineController`, Orca's `SavePipelineTask`: a save is an upsert by id, a
-name is unique in its application without regard to case, and Gate gives a save half a minute before it
-answers 400, though Orca may still save it.
+name is unique in its application without regard to case, keys that are null are dropped at every level (Orca's mapper
+writes `NON_NULL`), and Gate gives a save half a minute before it answers 400, though Orca may still save it.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,8 @@ class Saver:
             raise Refused(400, "JSON parse error: a pipeline is an object", "HttpMessageNotReadableException")
         with self.lock:
             self._check(config, stale_check=stale_check)
-            kept = {**config, "name": config["name"].strip(), "lastModifiedBy": request.user, "updateTs": self._now()}
+            kept = _without_nulls(config)
+            kept |= {"name": config["name"].strip(), "lastModifiedBy": request.user, "updateTs": self._now()}
             for kind in (FaultKind.SAVE_TIMES_OUT, FaultKind.SAVE_SEEN_LATE):
                 late = self.faults.take(kind, pipeline=kept["name"], application=kept["application"])
                 if late is not None:
@@ -111,3 +112,9 @@ class Saver:
 
     def _now(self) -> str:
         return str(int(self.clock.now().timestamp() * 1000))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value

@@ -107,7 +107,7 @@ def rolling_red_black(step: Deploy) -> Iterator[None]:
     for; a group as a whole, which is all that is played here, is disabled with the last step.
     """
     source = source_of(step.before)
-    final = capacity_of({**step.cluster, "useSourceCapacity": True}, step.before)
+    final = capacity_of({**step.cluster, "useSourceCapacity": True, "preferSourceCapacity": True}, step.before)
     yield from step.bring_up((0, 0, 0))
     percentages = [int(each) for each in step.cluster.get("targetPercentages") or []]
     for percentage in [*percentages, *([] if percentages[-1:] == [100] else [100])]:

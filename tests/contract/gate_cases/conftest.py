@@ -56,14 +56,15 @@ class Side:
     gate: Gate
     application: str
     regions: tuple[str, ...] = (EAST,)
+    by_region: bool = False  # its pipeline is told the region, also where there are several
     meanwhile: Callable[["Side"], None] = lambda side: None  # once, as soon as something was accepted
     before_judging: Callable[["Side"], None] = lambda side: None  # once, when the first execution is complete
     steps: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cluster = f"{self.application}-prod"
-        parameters = PARAMETERS if len(self.regions) == 1 else {k: v for k, v in PARAMETERS.items() if k != "region"}
-        self.parameters = parameters
+        told = self.by_region or len(self.regions) == 1
+        self.parameters = parameters = {k: v for k, v in PARAMETERS.items() if told or k != "region"}
         self.config = self.gate.pipelines.save(
             deploy_pipeline(
                 self.application,
@@ -147,6 +148,7 @@ class Fairlead:
 
     def __init__(self, side: Side) -> None:
         self.side = side
+        self.lease = Lease()
         self.clock = SystemClock()
         self.gate_clock = ManualClock(self.clock.now())  # rests and probes pass when we say so
         gates = Gates({}, timeout=10, clock=self.gate_clock)
@@ -175,9 +177,9 @@ class Fairlead:
             identity_digest="c" * 64,
         )
 
-    def intent(self, version: str = NEW, attempt: int = 1) -> Intent:
+    def intent(self, version: str = NEW, attempt: int = 1, unit: str = "") -> Intent:
         fleet, now = self.fleet(version), self.clock.now()
-        unit = self.side.regions[0] if len(self.side.regions) == 1 else "all"
+        unit = unit or (self.side.regions[0] if len(self.side.regions) == 1 else "all")
         return Intent(
             key=f"fairlead:main:{fleet.name}:{'a' * 12}:{fleet.target_digest[:12]}:{unit}:w1:a{attempt}",
             fleet=fleet,
@@ -256,6 +258,32 @@ class Naive:
             except (requests.RequestException, ValueError, KeyError):
                 continue
         return "failed"
+
+    def verified(self, version: str = NEW) -> Ending:
+        """Deploys until the newest group is of the version; the newest is the one with the highest number."""
+        said = "failed"
+        for _ in range(TRIES):
+            said = self.said(version)
+            if said == "success" and self.newest_version() == version:
+                break
+        return self.side.ending(said)
+
+    def newest_version(self, region: str = EAST) -> str:
+        groups = server_groups.groups_of(self.side.aws, region, self.side.cluster)
+        newest = max(groups, key=lambda group: group.name)
+        return images.by_id(self.side.aws, region, server_groups.launch_image(self.side.aws, newest)).version
+
+    def save(self, name: str, tries: int = TRIES) -> str:
+        """A 400 is a failure; it tries again."""
+        config = {"application": self.side.application, "name": name, "stages": []}
+        answers = (requests.post(f"{self.side.gate.url}/pipelines", json=config, timeout=10) for _ in range(tries))
+        return "success" if any(answer.ok for answer in answers) else "failed"
+
+    def rolled_back(self, told: Mapping[str, str]) -> str:
+        """By the rollback pipeline, which it believes."""
+        where = f"{self.side.gate.url}/pipelines/{self.side.application}/rollback"
+        answer = requests.post(where, json={"parameters": dict(told)}, timeout=10)
+        return self.follow(str(answer.json()["ref"]))
 
     def started(self, version: str = NEW) -> str:
         answer = self.side.post(version, **self.trigger)

@@ -25,6 +25,7 @@ from adapters.pipelines.writing import End, Writer, Written
 from desired_state.trees import FolderTree
 from fairlead import wiring
 from fairlead.cli import app
+from fairlead.commands.origins import name_of
 from fairlead_sandbox.aws import Aws
 from fairlead_sandbox.gate import Gate, GateSettings
 
@@ -55,7 +56,8 @@ class Site:
     folder: Path
 
     def run(self, *args: str, text: str | None = None) -> Result:
-        command = ("spinnaker", "pipelines", args[0], str(self.folder), *args[1:])
+        named = () if "--repository" in args else ("--repository", "deploys")
+        command = ("spinnaker", "pipelines", args[0], str(self.folder), *args[1:], *named)
         return CliRunner().invoke(app, [*command, "--config", str(self.folder / "fairlead.toml")], input=text)
 
     def json(self, *args: str) -> Any:
@@ -141,7 +143,7 @@ def test_apply_without_a_person_and_without_yes_writes_nothing(site: Site) -> No
 @pytest.mark.parametrize(("said", "code", "saves"), [("y", 0, 1), ("n", 1, 0)])
 def test_a_person_at_a_terminal_is_asked_after_the_plan(site: Site, said: str, code: int, saves: int) -> None:
     person, terminal = pty.openpty()
-    command = [str(FAIRLEAD), "spinnaker", "pipelines", "apply", str(site.folder)]
+    command = [str(FAIRLEAD), "spinnaker", "pipelines", "apply", str(site.folder), "--repository", "deploys"]
     os.write(person, f"{said}\n".encode())
 
     done = subprocess.run(
@@ -194,11 +196,62 @@ def test_what_is_left_over_is_named_and_not_deleted(site: Site) -> None:
     assert {"deploy-staging", "ship-staging"} == {each["name"] for each in site.configs()}
 
 
+def test_of_two_repositories_with_a_fleet_of_one_name_the_second_writes_nothing(site: Site) -> None:
+    site.run("apply", "--yes")
+
+    other = site.run("apply", "--yes", "--adopt", "--overwrite", "--repository", "fraud")
+
+    assert (1, 1) == (other.exit_code, site.saves())
+    assert f"refused: checkout/deploy-staging ({SHOWN}): it is the deploy pipeline of staging/checkout in deploys" in (
+        other.stdout
+    )
+    site.write("services/checkout.yaml", SERVICE.format(name="checkout").replace("deploy-{", "ship-{"))
+    assert "left over" not in site.run("plan", "--repository", "fraud").stdout
+
+
+def test_a_copy_in_spinnaker_is_named_and_nobody_is_told_to_delete_it(site: Site) -> None:
+    site.run("apply", "--yes")
+    (config,) = site.configs()
+    site.gate.pipelines.save({**config, "id": "copied", "name": "deploy-staging copy"})
+
+    seen = site.run("plan")
+
+    assert 0 == seen.exit_code
+    assert "a copy: checkout/deploy-staging copy (of a pipeline of staging/checkout)" in seen.stdout
+    assert "delete" not in seen.stdout
+    assert ["deploy-staging copy"] == [each["pipeline"] for each in site.json("plan")["copies"]]
+
+
+@pytest.mark.parametrize(
+    ("remote", "name"),
+    [
+        ("https://alice:s3cret@Git.example.com/payments/deploys.git", "git.example.com/payments/deploys"),
+        ("git@git.example.com:payments/deploys.git", "git.example.com/payments/deploys"),
+        ("ssh://git@git.example.com:7999/payments/deploys", "git.example.com/payments/deploys"),
+    ],
+)
+def test_a_clone_has_the_name_of_where_it_came_from(site: Site, remote: str, name: str) -> None:
+    command = ("spinnaker", "pipelines", "apply", "--yes", "--config", str(site.folder / "fairlead.toml"))
+    unknown = CliRunner().invoke(app, [*command, str(site.folder)])
+    assert (2, True) == (unknown.exit_code, "say --repository NAME" in unknown.stderr)
+
+    subprocess.run(["git", "init", "-q", str(site.folder)], check=True)
+    subprocess.run(["git", "-C", str(site.folder), "remote", "add", "origin", remote], check=True)
+
+    assert 0 == CliRunner().invoke(app, [*command, str(site.folder)]).exit_code
+    assert [name] == [each["fairlead"]["repository"] for each in site.configs()]
+
+
+@pytest.mark.parametrize("url", ["", "/srv/git/deploys.git", "../deploys", "file:///srv/deploys", "host", "host:"])
+def test_a_folder_on_this_machine_is_no_name(url: str) -> None:
+    assert "" == name_of(url)
+
+
 def test_only_the_named_fleets_are_written_and_an_unknown_one_is_refused(site: Site) -> None:
     site.write("environments/staging/basket.yaml", "version: 1.4.1\n")
     site.write("services/basket.yaml", SERVICE.format(name="basket"))
     folder, config = str(site.folder), str(site.folder / "fairlead.toml")
-    command = ("spinnaker", "pipelines", "apply")
+    command = ("spinnaker", "pipelines", "apply", "--repository", "deploys")
 
     assert 0 == CliRunner().invoke(app, [*command, "staging/basket", folder, "--yes", "--config", config]).exit_code
     assert ([], 1) == (site.configs(), len(site.configs("basket")))
@@ -381,7 +434,7 @@ def test_two_people_at_once_make_one_pipeline(site: Site) -> None:
 
 def test_a_run_that_is_killed_while_it_saves_is_finished_by_the_next(site: Site) -> None:
     site.gate.faults.on("hold_after_accepting", operation="save", times=1)
-    command = [str(FAIRLEAD), "spinnaker", "pipelines", "apply", str(site.folder), "--yes"]
+    command = [str(FAIRLEAD), "spinnaker", "pipelines", "apply", str(site.folder), "--yes", "--repository", "deploys"]
     killed = subprocess.Popen(command, cwd=site.folder, env=dict(os.environ), stdout=subprocess.DEVNULL)
     try:
         assert site.gate.faults.wait_until_held(60)

@@ -41,7 +41,9 @@ def folder(gate: Gate, tmp_path: Path) -> Path:
 
 def run(folder: Path, *args: str) -> Result:
     config = str(folder / "fairlead.toml")
-    return CliRunner().invoke(app, ["spinnaker", "pipelines", *args, str(folder), "--config", config])
+    return CliRunner().invoke(
+        app, ["spinnaker", "pipelines", *args, str(folder), "--repository", "deploys", "--config", config]
+    )
 
 
 def test_the_page_shows_what_plan_says_of_a_change_and_of_an_edit(gate: Gate, folder: Path) -> None:

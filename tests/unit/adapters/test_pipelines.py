@@ -2,11 +2,12 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
 
-from adapters.pipelines.building import Wanted, wanted_of
+from adapters.pipelines.building import Wanted, regions_to_bake, wanted_of
 from adapters.pipelines.comparing import Change, State, Wishes, compare, edited, leftovers
 from adapters.pipelines.contents import DEEPEST, digest_of, last_edit
 from adapters.pipelines.differences import LINES, differences
@@ -15,6 +16,7 @@ from desired_state.trees import MemoryTree
 from fairlead import wiring
 
 GATE = "https://gate.example.com"
+OURS, THEIRS = "git.example.com/payments/deploys", "git.example.com/fraud/deploys"
 SERVICE = """\
 owner: payments
 package: checkout
@@ -51,10 +53,10 @@ def state_of(service: str = SERVICE, environments: tuple[str, ...] = ("prod",)) 
     return wiring.parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
 
 
-def wanted(service: str = SERVICE) -> tuple[Wanted, ...]:
+def wanted(service: str = SERVICE, repository: str = OURS) -> tuple[Wanted, ...]:
     state = state_of(service)
     assert [] == [str(each) for each in state.errors]
-    return wanted_of(state.fleets["prod/checkout"])
+    return wanted_of(state.fleets["prod/checkout"], repository=repository)
 
 
 def generate(more: str, service: str = SERVICE) -> str:
@@ -113,6 +115,50 @@ def test_an_image_is_baked_and_tagged_only_where_none_is_told() -> None:
     assert "checkout_${parameters.PKG_VERSION}_all" == found["bake"]["package"]
     assert {"fairlead:package/checkout": "${parameters.PKG_VERSION}"} == found["tag"]["tags"]
     assert ["parameters.AMI == ''"] * 2 == [found[ref]["stageEnabled"]["expression"] for ref in ("bake", "tag")]
+
+
+ZONES = "    zones: {us-east-1: [us-east-1a], eu-west-1: [eu-west-1a, eu-west-1b]}\n"
+PROMOTED = (
+    SERVICE.replace(ZONES, "")
+    + """\
+in:
+  staging: {deploy: {generate: {zones: {us-west-2: [us-west-2a]}}}}
+  prod: {deploy: {generate: {zones: {us-east-1: [us-east-1a], eu-west-1: [eu-west-1a]}}}}
+"""
+)
+
+
+def promoted(service: str = PROMOTED, prod: str = "version: 1.4.1\n") -> dict[str, tuple[list[str], list[str]]]:
+    """What the bakes and tags of two environments are for. Another service runs in both."""
+    files = {
+        "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n",
+        "services/checkout.yaml": service,
+        "services/cart.yaml": PROMOTED.replace("checkout", "cart"),
+        "environments/staging/environment.yaml": ENVIRONMENT.replace("us-east-1, eu-west-1", "us-west-2"),
+        "environments/staging/checkout.yaml": "version: 1.4.2\n",
+        "environments/prod/environment.yaml": ENVIRONMENT,
+        "environments/prod/checkout.yaml": prod,
+        "environments/prod/cart.yaml": "version: 1.4.1\n",
+    }
+    state = wiring.parser().parse(MemoryTree({path: text.encode() for path, text in files.items()}))
+    found = {}
+    for name, fleet in state.fleets.items():
+        regions = regions_to_bake(fleet, list(state.fleets.values()), state.broken)
+        parts = stages(wanted_of(fleet, regions)[0])
+        found[name] = (parts["bake"]["regions"], parts["tag"]["regions"])
+    return found
+
+
+def test_the_first_environment_bakes_and_tags_for_all_and_the_others_for_themselves() -> None:
+    everywhere, told_one = ["eu-west-1", "us-east-1", "us-west-2"], ["${parameters.REGION}"]
+
+    assert {
+        "staging/checkout": (everywhere, everywhere),
+        "prod/checkout": (told_one, told_one),
+        "prod/cart": (told_one, told_one),  # nobody takes what it bakes
+    } == promoted()
+    assert (everywhere, everywhere) == promoted(prod="version: [\n")["staging/checkout"]
+    assert (told_one, told_one) == promoted(PROMOTED.replace("ami: AMI, ", ""))["staging/checkout"]
 
 
 def test_without_a_bake_the_tagged_image_is_found() -> None:
@@ -180,7 +226,7 @@ def test_what_is_not_there_is_created_and_what_is_as_written_is_left_alone() -> 
 
     assert (State.CREATE, True) == (judged(pipeline).state, judged(pipeline).written)
     same = judged(pipeline, told(pipeline))
-    assert (State.UNCHANGED, False, ()) == (same.state, same.written, same.lines)
+    assert (State.UNCHANGED, False, ()) == (same.state, same.written, same.differences.lines)
 
 
 def test_another_service_file_changes_ours_and_says_what() -> None:
@@ -189,8 +235,8 @@ def test_another_service_file_changes_ours_and_says_what() -> None:
     change = judged(new, told(old))
 
     assert (State.CHANGE, True) == (change.state, change.written)
-    assert '~ stages[deploy-eu-west-1].clusters[0].instanceType: "m6i.large" -> "m7i.large"' in change.lines
-    assert 2 == len(change.lines)
+    assert '~ stages[deploy-eu-west-1].clusters[0].instanceType: "m6i.large" -> "m7i.large"' in change.differences.lines
+    assert 2 == len(change.differences.lines)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +256,7 @@ def test_an_edit_in_spinnaker_is_told_with_who_and_when_and_not_written_over(edi
 
     assert (State.EDITED, False) == (change.state, change.written)
     assert "by alice@example.com at 2025-11-26 09:30:00 UTC" in change.message
-    assert change.lines
+    assert change.differences.lines
     assert edited(config)
     assert judged(pipeline, config, overwrite=True).written
 
@@ -230,7 +276,7 @@ def test_what_is_somebodys_is_taken_over_only_when_that_is_said_and_shows_what_i
     assert (State.FOREIGN, False) == (judged(pipeline, config, overwrite=True).state, False)
     taken = judged(pipeline, config, adopt=True)
     assert (State.ADOPT, True) == (taken.state, taken.written)
-    assert '- triggers[git].type: "git"' in taken.lines
+    assert '- triggers[git].type: "git"' in taken.differences.lines
 
 
 def test_a_pipeline_to_take_over_is_compared_stage_by_stage_whatever_its_numbers() -> None:
@@ -244,7 +290,7 @@ def test_a_pipeline_to_take_over_is_compared_stage_by_stage_whatever_its_numbers
     ]
     config = {"id": "1", "application": "checkout", "name": "deploy-prod", "stages": theirs}
 
-    lines = judged(pipeline, config, adopt=True).lines
+    lines = judged(pipeline, config, adopt=True).differences.lines
 
     assert {
         '~ stages[bake].baseOs: "bionic" -> "jammy"',
@@ -262,9 +308,9 @@ def test_one_that_was_renamed_in_spinnaker_is_an_edit_and_no_new_one_is_made() -
     change = judged(pipeline, config)
 
     assert (State.EDITED, False) == (change.state, change.written)
-    assert ('~ name: "old deploy" -> "deploy-prod"',) == change.lines
+    assert ('~ name: "old deploy" -> "deploy-prod"',) == change.differences.lines
     assert judged(pipeline, config, overwrite=True).written
-    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, ()))
+    assert [] == list(leftovers([pipeline], {(GATE, "checkout"): [config]}, (), OURS))
 
 
 def test_one_that_somebody_made_his_own_under_another_name_is_left_to_him() -> None:
@@ -286,6 +332,35 @@ def test_another_fleets_pipeline_is_refused_whatever_is_said() -> None:
 
     assert (State.REFUSED, False) == (change.state, change.written)
     assert "it is the deploy pipeline of prod/basket" in change.message
+
+
+def test_another_repositorys_pipeline_is_refused_whatever_is_said_and_never_left_over() -> None:
+    pipeline, theirs = wanted()[0], wanted(repository=THEIRS)[0]
+
+    change = judged(pipeline, told(theirs), adopt=True, overwrite=True)
+
+    assert (State.REFUSED, False) == (change.state, change.written)
+    assert f"it is the deploy pipeline of prod/checkout in {THEIRS}; write another name" in change.message
+    assert [] == list(leftovers([], {(GATE, "checkout"): [told(theirs)]}, (), OURS))
+    assert State.UNCHANGED is judged(wanted(repository="")[0], told(theirs)).state  # who only looks has no name
+
+
+def test_a_copy_is_whoevers_made_it() -> None:
+    pipeline = wanted()[0]
+    copy = told(pipeline) | {"id": "copied", "name": "deploy-prod copy"}
+    found = {(GATE, "checkout"): [told(pipeline), copy]}
+
+    assert [("deploy-prod copy", True)] == [(each.name, each.copy) for each in leftovers([pipeline], found, (), OURS)]
+    assert not edited(copy)
+    change = judged(pipeline, copy | {"name": "deploy-prod"})
+    assert (State.FOREIGN, False) == (change.state, change.written)
+    assert "it is a copy of the deploy pipeline of prod/checkout" in change.message
+
+
+def test_one_that_was_taken_over_is_ours_under_its_own_id() -> None:
+    pipeline = wanted()[0]
+
+    assert State.UNCHANGED is judged(pipeline, told(pipeline, "made-by-hand")).state
 
 
 def nested(depth: int) -> Any:
@@ -312,21 +387,22 @@ def test_a_config_that_cannot_be_worked_with_is_one_sentence(odd: dict[str, Any]
 
     change = judged(pipeline, {**told(pipeline), **odd}, adopt=True, overwrite=True)
 
-    assert (State.REFUSED, False, ()) == (change.state, change.written, change.lines)
+    assert (State.REFUSED, False, ()) == (change.state, change.written, change.differences.lines)
     assert f"the pipeline of that name {said}; rename it in Spinnaker" in change.message
 
 
 def test_odd_neighbours_harm_nothing() -> None:
     pipeline = wanted()[0]
-    mark = {"fleet": "prod/basket", "purpose": "deploy", "digest": "x"}
+    mark = {"repository": OURS, "fleet": "prod/basket", "purpose": "deploy", "id": "z", "digest": "x"}
     neighbours: list[dict[str, Any]] = [
         *({}, {"name": 5}, {"name": None, "fairlead": 7}, {"name": "x", "fairlead": {"fleet": []}}),
-        {"name": "y", "fairlead": {**mark, "fleet": "f" * 1000}},
-        {"name": "z" * 1_000_000, "id": {}, "fairlead": mark},
+        {"name": "y", "id": "z", "fairlead": {**mark, "fleet": "f" * 1000}},
+        {"name": "z" * 1_000_000, "id": "z", "fairlead": mark},
+        {"name": "w", "id": {}, "fairlead": {**mark, "repository": THEIRS}},
     ]
 
     assert State.UNCHANGED is judged(pipeline, *neighbours, told(pipeline)).state
-    (left,) = leftovers([pipeline], {(GATE, "checkout"): neighbours}, ())
+    (left,) = leftovers([pipeline], {(GATE, "checkout"): neighbours}, (), OURS)
     assert ("z" * 100, "prod/basket") == (left.name, left.fleet)
 
 
@@ -352,8 +428,8 @@ def test_what_was_written_for_nobody_here_is_left_over_and_what_cannot_be_read_i
     pipeline, rollback = wanted()
     found = {(GATE, "checkout"): [told(pipeline), told(rollback)]}
 
-    assert ["rollback-prod"] == [each.name for each in leftovers([pipeline], found, ())]
-    assert [] == list(leftovers([pipeline], found, {"prod/checkout"}))
+    assert ["rollback-prod"] == [each.name for each in leftovers([pipeline], found, (), OURS)]
+    assert [] == list(leftovers([pipeline], found, {"prod/checkout"}, OURS))
 
 
 @pytest.mark.parametrize("stamp", [None, "soon", "9" * 40, -1e30])
@@ -367,18 +443,48 @@ def test_an_odd_time_of_an_edit_is_left_out(stamp: Any) -> None:
 def test_a_value_that_sounds_like_a_secret_is_not_shown() -> None:
     before = {"stages": [{"refId": "hook", "customHeaders": {"X-Key": "s3cret"}, "payload": {"password": "s3cret"}}]}
 
-    lines = differences(before, {"stages": []})
+    lines = differences(before, {"stages": []}).lines
 
     assert "s3cret" not in str(lines)
     assert 3 < len(lines)
 
 
-def test_many_differences_are_counted() -> None:
-    lines = differences({}, {str(number): "x" * 5000 for number in range(LINES + 50)})
+def test_many_differences_are_counted_and_a_script_gets_them_all() -> None:
+    found = differences({}, {str(number): "x" * 5000 for number in range(LINES + 50)})
 
-    assert LINES + 1 == len(lines)
-    assert "... and 50 more" == lines[-1]
-    assert max(map(len, lines)) < 150
+    assert (LINES + 1, LINES + 50) == (len(found.shown), len(found.lines))
+    assert "... and 50 more" == found.shown[-1]
+    assert max(map(len, found.lines)) < 150
+
+
+def test_what_goes_as_a_whole_comes_first_and_is_never_cut() -> None:
+    pipeline = wanted()[0]
+    stages = [{"refId": f"{number}", "type": f"kind{number}", "a": 1, "b": 2} for number in range(LINES)]
+    lost = {
+        "triggers": [{"type": "cron", "expression": str(number)} for number in range(LINES)],
+        "notifications": [{"type": "slack", "address": "#orders"}],
+        "roles": ["sre"],
+        "expectedArtifacts": [{"id": "a", "displayName": "jar"}],
+    }
+    config = {"id": "1", "application": "checkout", "name": "deploy-prod", "stages": stages, **lost}
+
+    found = judged(pipeline, config, adopt=True).differences
+
+    assert set(lost) == {re.split(r"[.\[:]", line[2:])[0] for line in found.lost}
+    assert found.lost == found.shown[: len(found.lost)]
+    assert 2 * LINES < len(found.lost)
+    assert found.shown[-1].startswith("... and ")
+    assert not any("stages" in line for line in found.lost)
+
+
+def test_nothing_that_is_null_is_written_and_none_that_is_missing_counts_as_an_edit() -> None:
+    service = SERVICE.replace("instanceType: m6i.large", "instanceType: m6i.large, spotPrice: null, a: [{b: null}]")
+    pipeline = wanted(service)[0]
+
+    assert "null" not in json.dumps(pipeline.config(pipeline.id))
+    assert [{}] == stages(pipeline)["deploy-us-east-1"]["clusters"][0]["a"]
+    older = {**pipeline.content, "parameterConfig": [{"name": "V", "default": None}]}
+    assert digest_of({"parameterConfig": [{"name": "V"}]}) == digest_of({"parameterConfig": older["parameterConfig"]})
 
 
 def test_the_digest_passes_over_what_servers_fill_in() -> None:
@@ -414,6 +520,13 @@ def test_the_digest_passes_over_what_servers_fill_in() -> None:
         ("version: PKG_VERSION", 'version: "pkg.version"', "cannot be written as an expression"),
         ('"deploy-{environment}"', '"deploy/{environment}"', "a pipeline with a / in its name"),
         ('"rollback-{environment}"', '"deploy-{environment}"', "it is the pipeline that deploys"),
+        (
+            "restore: RESTORE",
+            'restore: "X == null || true || parameters.RESTORE"',
+            "cannot be written as an expression",
+        ),
+        ("disable: DISABLE", "disable: DISABLE-GROUP", "cannot be written as an expression"),
+        ("DISABLE, region: REGION", "DISABLE, region: RE.GION", "cannot be written as an expression"),
         ("restore: RESTORE, ", "", '"restore" is missing; the pipeline must be told which server group that is'),
         ("package: checkout", "packages: {checkout: {}, assets: {}}", "an image of one package is baked"),
     ],

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from tests.contract.spinnaker.servers.cases import WEB, unverified
 from tests.contract.spinnaker.servers.speaking import HOLD, Server, statuses
 
 WAIT = {"type": "wait", "name": "Wait", "waitTime": 0}
@@ -69,6 +70,7 @@ def test_after_a_cancel_it_starts_another(server: Server) -> None:
         assert first != second
 
 
+@unverified(WEB)
 def test_after_a_refusal_it_starts_another(server: Server) -> None:
     same = {"correlationId": str(uuid4())}
     assert 400 == server.post(server.pipeline(WAIT, disabled=True), **same).status_code

@@ -39,6 +39,19 @@ def test_a_save_is_answered_with_200_and_nothing_and_keeps_keys_that_nobody_know
 
 
 @unverified(FRONT50)
+def test_a_save_drops_what_is_null(server: Server) -> None:
+    parameter = {"name": "VERSION", "required": True, "default": None, "options": [{"value": None}]}
+    sent = config(server, color=None, parameterConfig=[parameter])
+
+    assert 200 == server.ask("POST", "/pipelines", sent).status_code
+
+    (kept,) = listed(server, sent["name"])
+    assert [{"name": "VERSION", "required": True, "options": [{}]}] == kept["parameterConfig"]
+    assert "color" not in kept
+    forgotten(server, sent["name"])
+
+
+@unverified(FRONT50)
 def test_an_id_of_ones_own_is_kept_and_a_second_save_under_it_replaces(server: Server) -> None:
     first = config(server, id=str(uuid4()), color="blue")
     server.ask("POST", "/pipelines", first)
