@@ -27,7 +27,7 @@ from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import ABSENCE, feed_of, of_body
-from adapters.gate.foreign import FOREIGN, Looks, all_run, told
+from adapters.gate.foreign import FOREIGN, Looks, all_run, told, twins
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
@@ -45,7 +45,7 @@ from adapters.gate.settings import (
     waves_of,
 )
 from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
-from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
+from adapters.gate.starting import LOOK_BACK, call_for, end_twins, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet, Suspension
 from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
@@ -230,9 +230,10 @@ class Spinnaker:
             yield self._abort(outcome, lease)
 
     def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
-        """Nothing is kept for units to look at: a baked image runs what it was baked with."""
-        del fleet, standing, snapshots, lease
-        return ""
+        """Nothing is kept for units to look at; but what started a second time for a key is ended."""
+        del standing
+        seen = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+        return end_twins(self._gate(fleet), twins(seen.body.get(FOREIGN, ())), lease) if seen is not None else ""
 
     def _abort(self, outcome: Outcome, lease: Lease) -> Outcome:
         if outcome.phase.ended:
@@ -303,9 +304,9 @@ class Spinnaker:
         now, feed = self._clock.now(), feed_of(fleet.environment.spinnaker["url"])
         known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
         try:
-            keys = {outcome.intent.key for outcome in work}
+            tickets = {outcome.intent.key: outcome.ticket for outcome in work}
             running = all_run(work, known.body)
-            foreign = self._looks.look(self._gate(fleet), fleet, keys, running=running)
+            foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running)
         except GateRefused:
             return read
         except GateTrouble:

@@ -77,7 +77,7 @@ class Gate:
         except GateRefused as refused:
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
-            return Unknown(sentence=str(trouble))
+            return Unknown(sentence=str(trouble), sent=not trouble.untouched)
         ref = answer.get("ref") if isinstance(answer, Mapping) else None
         if not isinstance(ref, str) or not ref.strip("/"):
             return Unknown(sentence=ailing(what, "it accepted and named no execution"))

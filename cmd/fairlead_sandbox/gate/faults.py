@@ -25,6 +25,7 @@ class FaultKind(StrEnum):
     HOLD_AFTER_ACCEPTING = "hold_after_accepting"  # until released
     DELAY_AFTER_ACCEPTING = "delay_after_accepting"  # [seconds]
     ACCEPT_SLOWLY = "accept_slowly"  # [seconds] between the look for the correlation id and the storing
+    HOLD_WHILE_ACCEPTING = "hold_while_accepting"  # at the same place, until released
     # reading an execution
     EMPTY_BODY = "empty_body"  # 200 and nothing
     LATE_READS = "late_reads"  # [reads] of each new execution do not find it

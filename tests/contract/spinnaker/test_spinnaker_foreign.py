@@ -1,11 +1,15 @@
 """Executions of the fleet's pipelines that somebody else started."""
 
 from dataclasses import replace
+from time import sleep
 from typing import Any
 
 import pytest
 import requests
 
+from adapters.aws.sessions import Sessions
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.gate.client import Gates
 from reconciler.ports import Unreadable
 from reconciler.work import Outcome, Phase
 
@@ -123,3 +127,32 @@ def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(ri
     assert "" == foreign(rig, rig.fleet("1.4.1"))
     with pytest.raises(Unreadable):
         foreign(rig, rig.fleet("1.4.2"))
+
+
+def test_what_gate_stores_late_for_a_key_that_was_sent_again_is_told_and_ended(
+    rig: Any,
+) -> None:
+    intent = rig.intent()
+    rig.gate.faults.on("hold_while_accepting", times=1)
+    hasty = Spinnaker(sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=2), clock=rig.clock)
+    given_up = next(iter(hasty.start([intent], None, {}, rig.lease)))
+    followed = rig.start(replace(intent, starts=2))
+    rig.gate.faults.release()
+    while len(rig.executions) < 2:
+        sleep(0.01)
+    (twin,) = {*rig.executions} - {followed.ticket}
+
+    snapshots = rig.deployer.refresh(intent.fleet, [followed], {})
+    told = rig.deployer.observe(intent.fleet, snapshots).foreign
+    said = rig.deployer.uphold(intent.fleet, None, snapshots, rig.lease)
+
+    assert (Phase.INTENDED, Phase.RUNNING, "") == (given_up.phase, followed.phase, said)
+    assert told.startswith("a repeated request of ours started ")
+    assert twin in told
+    rig.gate.tick()
+    ended = rig.gate.executions.get(twin).body
+    assert ("CANCELED", f"fairlead: started twice for one key; {followed.ticket} goes on") == (
+        ended["status"],
+        ended["cancellationReason"],
+    )
+    assert Phase.SUCCEEDED is rig.until_ended(followed).phase
