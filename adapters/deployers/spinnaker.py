@@ -27,7 +27,7 @@ from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import ABSENCE, feed_of, of_body
-from adapters.gate.foreign import FOREIGN, Looks, all_run, told, twins
+from adapters.gate.foreign import FOREIGN, Looks, all_run, may_have_twins, told, twins
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
@@ -303,9 +303,11 @@ class Spinnaker:
         """
         now, feed = self._clock.now(), feed_of(fleet.environment.spinnaker["url"])
         known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
+        running = all_run(work, known.body)
+        if running and not may_have_twins(work):
+            return read
         try:
             tickets = {outcome.intent.key: outcome.ticket for outcome in work}
-            running = all_run(work, known.body)
             foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running)
         except GateRefused:
             return read

@@ -25,7 +25,7 @@ from reconciler.work import Outcome
 
 FOREIGN = "foreign"
 OURS = "fairlead:"  # what every key of ours begins with, and so every correlation id
-EVERY = timedelta(seconds=30)  # between two looks while an execution of ours runs
+EVERY = timedelta(seconds=30)  # between two looks for twins while an execution of ours runs
 KEPT = timedelta(minutes=5)  # the id of a pipeline's configuration
 NAMED = 60  # characters of someone else's words
 NOBODY = frozenset({"", "anonymous", "[anonymous]"})
@@ -34,7 +34,7 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class Looks:
-    """Looks for what is foreign to many fleets; of one whose own work is running, only now and then."""
+    """Looks for what is foreign to many fleets; beside one whose own work is running, only now and then."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -88,6 +88,11 @@ def all_run(work: Sequence[Outcome], bodies: Mapping[str, Any]) -> bool:
     seen = [bodies.get(outcome.intent.key, {}) for outcome in work if not outcome.phase.ended]
     executions = [of_body(body) for body in seen]
     return bool(executions) and all(one is not None and not one.complete for one in executions)
+
+
+def may_have_twins(work: Iterable[Outcome]) -> bool:
+    """Whether anything was sent to Gate a second time: that is worth a look while all of it runs, and no other is."""
+    return any(outcome.intent.starts > 1 for outcome in work)
 
 
 def twins(foreign: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,10 @@ def foreign(rig: Any, fleet: Any = None, work: tuple[Outcome, ...] = ()) -> str:
     return str(rig.deployer.observe(fleet, rig.deployer.refresh(fleet, work, {})).foreign)
 
 
+def repeated(outcome: Outcome) -> Outcome:
+    return replace(outcome, intent=replace(outcome.intent, starts=2))
+
+
 def test_nothing_is_foreign_where_nothing_runs(rig: Any) -> None:
     assert "" == foreign(rig)
     (asked,) = [each for each in rig.gate.access_log.entries() if "statuses" in each["query"]]
@@ -100,7 +104,7 @@ def test_work_on_this_very_fleet_that_nobody_here_follows_is_told(rig: Any) -> N
 
 
 def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
-    outcome = rig.start(rig.intent())
+    outcome = repeated(rig.start(rig.intent()))
     begin(rig)
 
     snapshots = rig.deployer.refresh(outcome.intent.fleet, [outcome], {})
@@ -109,12 +113,16 @@ def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
     assert Phase.RUNNING is rig.deployer.check(outcome, snapshots, rig.clock.now()).phase
 
 
-def test_while_ours_runs_others_are_looked_for_only_now_and_then(rig: Any) -> None:
+@pytest.mark.parametrize(("was_repeated", "looks"), [(False, 0), (True, 1)])
+def test_while_ours_runs_others_are_looked_for_only_where_a_start_was_repeated(
+    rig: Any, was_repeated: bool, looks: int
+) -> None:
     fleet, outcome = rig.fleet(), rig.start(rig.intent())
+    outcome = repeated(outcome) if was_repeated else outcome
     for _ in range(3):
         foreign(rig, fleet, (outcome,))
     paths = [each["path"] for each in rig.gate.access_log.entries() if "statuses" in each["query"]]
-    assert 1 == len(paths)
+    assert looks == len(paths)
 
     rig.until_ended(outcome)
     begin(rig)
