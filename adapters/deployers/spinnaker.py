@@ -26,7 +26,7 @@ from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
-from adapters.gate.executions import ABSENCE, feed_of, of_body
+from adapters.gate.executions import ABSENCE, absence_of, feed_of, of_body
 from adapters.gate.foreign import FOREIGN, Looks, all_run, may_have_twins, told, twins
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
@@ -280,9 +280,7 @@ class Spinnaker:
         trouble = self._gate(fleet).absence()
         if trouble is not None:
             feed = feed_of(fleet.environment.spinnaker["url"])
-            seconds = (trouble.retry_in or timedelta(0)).total_seconds()
-            body = {ABSENCE: {"sentence": str(trouble), "retry_in": seconds}}
-            yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
+            yield feed, Snapshot(feed=feed, body=absence_of(trouble), read_at=self._clock.now())
 
     def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
@@ -299,7 +297,8 @@ class Spinnaker:
     def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
         """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
 
-        A Gate that is away is no trouble of a fleet that asks nothing of it; one that refuses says so to the start.
+        A Gate that does not say is no trouble of a fleet that runs what it should, but nothing is started beside what
+        nobody knows: it may be about to go back. One that refuses says so to the start.
         """
         now, feed = self._clock.now(), feed_of(fleet.environment.spinnaker["url"])
         known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
@@ -311,10 +310,10 @@ class Spinnaker:
             foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running)
         except GateRefused:
             return read
-        except GateTrouble:
+        except GateTrouble as trouble:
             if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
                 raise
-            return read
+            return {**read, feed: replace(known, body={**known.body, **absence_of(trouble)})}
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:

@@ -137,6 +137,20 @@ def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(ri
         foreign(rig, rig.fleet("1.4.2"))
 
 
+def test_where_nobody_knows_what_others_run_nothing_can_be_started_even_if_the_fleet_lacks_nothing(rig: Any) -> None:
+    """It runs the version that Git says, which is bad: what it is about to do is to go back."""
+    fleet = rig.fleet("1.4.1")
+    rig.gate.faults.on("error_after_accepting", operation="bulk")
+
+    observed = rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {}))
+
+    assert "Gate failed when asked to show the executions that are not over (500); it is tried again later" == (
+        observed.out_of_reach
+    )
+    rig.gate.faults.clear()
+    assert "" == rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {})).out_of_reach
+
+
 def test_what_gate_stores_late_for_a_key_that_was_sent_again_is_told_and_ended(
     rig: Any,
 ) -> None:
