@@ -44,7 +44,7 @@ from adapters.gate.settings import (
     unit_ids,
     waves_of,
 )
-from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
+from adapters.gate.sights import body_of, groups, left_over, may_go_back, oldest_read, with_canary
 from adapters.gate.starting import LOOK_BACK, call_for, end_twins, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet, Suspension
@@ -307,7 +307,8 @@ class Spinnaker:
             return read
         try:
             tickets = {outcome.intent.key: outcome.ticket for outcome in work}
-            foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running)
+            urgent = may_go_back(fleet, work, read)
+            foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running, urgent=urgent)
         except GateRefused:
             return read
         except GateTrouble as trouble:

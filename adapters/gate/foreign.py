@@ -42,7 +42,9 @@ class Looks:
         self._last: dict[FleetName, tuple[float, list[dict[str, Any]]]] = {}
         self._ids: dict[tuple[str, str, str], tuple[float, str]] = {}  # of configurations, by Gate and names
 
-    def look(self, gate: Gate, fleet: Fleet, tickets: Tickets, *, running: bool) -> list[dict[str, Any]]:
+    def look(
+        self, gate: Gate, fleet: Fleet, tickets: Tickets, *, running: bool, urgent: bool = False
+    ) -> list[dict[str, Any]]:
         """What runs of the fleet's pipelines and is none of `tickets`, the earliest first. Raises `GateTrouble`.
 
         While our own is `running` nothing is started, so the last answer serves for a while.
@@ -52,7 +54,7 @@ class Looks:
             at, known = self._last.get(fleet.name, (-math.inf, []))
         if running and now - at < EVERY.total_seconds():
             return known
-        found = self._read(gate, fleet, tickets, now)
+        found = self._read(gate, fleet, tickets, now, urgent)
         with self._lock:
             if running:
                 self._last[fleet.name] = (now, found)
@@ -60,23 +62,23 @@ class Looks:
                 self._last.pop(fleet.name, None)
         return found
 
-    def _read(self, gate: Gate, fleet: Fleet, tickets: Tickets, now: float) -> list[dict[str, Any]]:
+    def _read(self, gate: Gate, fleet: Fleet, tickets: Tickets, now: float, urgent: bool) -> list[dict[str, Any]]:
         pairs = ((application, name) for application, names in _pipelines(fleet).items() for name in sorted(names))
-        ids = [found for pair in pairs if (found := self._id(gate, pair, now))]
-        unended = gate.unended(ids) if ids else []
+        ids = [found for pair in pairs if (found := self._id(gate, pair, now, urgent))]
+        unended = gate.unended(ids, urgent=urgent) if ids else []
         others = {str(raw["id"]): raw for raw in unended if _is_foreign(raw, fleet, tickets)}
         return sorted(
             (_body(raw, tickets) for raw in others.values()), key=lambda body: (body["began"] or 0, body["id"])
         )
 
-    def _id(self, gate: Gate, pair: tuple[str, str], now: float) -> str | None:
+    def _id(self, gate: Gate, pair: tuple[str, str], now: float, urgent: bool) -> str | None:
         """The configuration's id, asked again after a while: a pipeline that is made anew has another one."""
         key = (gate.url, *pair)
         with self._lock:
             at, known = self._ids.get(key, (-math.inf, ""))
         if now - at < KEPT.total_seconds():
             return known
-        found = gate.config_id(*pair)
+        found = gate.config_id(*pair, urgent=urgent)
         if found is not None:
             with self._lock:
                 self._ids[key] = (now, found)

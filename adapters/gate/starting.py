@@ -15,10 +15,11 @@ from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
 from adapters.gate.lanes import Lane, region_of
 from adapters.gate.settings import before_of, filled, settings_of
+from adapters.gate.sights import GOES_BACK
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Kind, Outcome, Phase
+from reconciler.work import Failure, Intent, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
 UNSENT = timedelta(seconds=30)  # before what never reached Gate is sent again
@@ -56,7 +57,7 @@ class Call:
     @property
     def is_urgent(self) -> bool:
         """What goes back does not wait behind the rest where Gate limits our pace."""
-        return self.intent.kind in {Kind.REVERT, Kind.ROLLBACK}
+        return self.intent.kind in GOES_BACK
 
 
 def _earliest_first(searches: Iterable[list[Execution]]) -> list[Execution]:

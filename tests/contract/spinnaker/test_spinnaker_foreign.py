@@ -1,6 +1,8 @@
 """Executions of the fleet's pipelines that somebody else started."""
 
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
 from time import sleep
 from typing import Any
 
@@ -149,6 +151,18 @@ def test_where_nobody_knows_what_others_run_nothing_can_be_started_even_if_the_f
     )
     rig.gate.faults.clear()
     assert "" == rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {})).out_of_reach
+
+
+def test_what_goes_back_is_looked_at_and_what_is_bad_ended_with_the_last_of_gates_rate(rig: Any) -> None:
+    outcome = rig.start(rig.intent())
+    ends = format_datetime(rig.clock.now() + timedelta(minutes=1), usegmt=True)
+    told = {"X-RateLimit-Capacity": "100", "X-RateLimit-Remaining": "10", "X-RateLimit-Reset": ends}
+    rig.deployer._gate(rig.fleet())._transport._limiter.hear(200, told)
+
+    assert foreign(rig, rig.fleet("1.4.1")).startswith("another Fairlead")
+    assert Phase.ABORTING is rig.abort(outcome).phase
+    with pytest.raises(Unreadable, match="limits our pace"):
+        foreign(rig, rig.fleet("1.4.2"))
 
 
 def test_what_gate_stores_late_for_a_key_that_was_sent_again_is_told_and_ended(
