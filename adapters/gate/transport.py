@@ -163,13 +163,23 @@ class Transport:
         if status == 429:
             raise Throttled(throttled(question.what, f"{self._clock.now() + rest:%H:%M:%S} UTC"), rest, answered=True)
         if _is_page(response, content):
-            if status >= 400:  # of the server that Gate runs in, or of a proxy; it says nothing of use
-                self._refuse(question, status, None)
-            raise NotSignedIn(not_signed_in(question.what, "it answered with a web page"))
+            self._page(question, status)
         body = self._json(question, status, content)
         if status >= 400:
             self._refuse(question, status, body)
         return body
+
+    def _page(self, question: Question, status: int) -> None:
+        """A 400 is of the server that Gate runs in; anything else says what stands before Gate, and nothing of us."""
+        if status == 404:
+            how = "404 with a web page: no Gate is behind its address"
+            raise GateAbsent(ailing(question.what, how), how)
+        if status == 400 or status >= 500:
+            self._refuse(question, status, None)
+        if status >= 400 and status != 403:
+            raise GateTrouble(ailing(question.what, f"{status} with a web page"))
+        how = f"{status} with a web page" if status >= 400 else "it answered with a web page"
+        raise NotSignedIn(not_signed_in(question.what, how))
 
     def _redirect(self, question: Question, response: requests.Response) -> None:
         """To a login, as Gate answers strangers, or elsewhere: then the URL that we have is not its own."""

@@ -381,14 +381,29 @@ def test_a_list_that_is_none_is_trouble_and_not_an_empty_list(answering: Answeri
         answering(200, body).executions(["01ABC"])
 
 
-@pytest.mark.parametrize("status", [400, 404])
-def test_a_page_that_says_no_is_no_login(answering: Answering, status: int) -> None:
-    gate = answering(status, b"<!doctype html><title>HTTP Status 400</title>", Content_Type="text/html;charset=utf-8")
+PAGE = b"<!doctype html><title>No</title>"
 
-    result = gate.trigger("checkout", "bad/slash", BODY, Lease())
+
+def test_a_page_of_gates_own_server_that_says_400_is_a_refusal(answering: Answering) -> None:
+    result = answering(400, PAGE, Content_Type="text/html").trigger("checkout", "bad/slash", BODY, Lease())
 
     assert isinstance(result, Refused)
-    assert result.sentence.startswith(f"Gate refused to start pipeline bad/slash of checkout ({status})")
+    assert result.sentence.startswith("Gate refused to start pipeline bad/slash of checkout (400)")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "Gate failed when asked to start pipeline deploy of checkout (404 with a web page: no Gate is behind"),
+        (403, "Gate did not accept our sign-in when asked to start pipeline deploy of checkout (403 with a web page)"),
+        (413, "Gate failed when asked to start pipeline deploy of checkout (413 with a web page); it is tried again"),
+    ],
+)
+def test_a_page_of_what_stands_before_gate_is_no_refusal(answering: Answering, status: int, said: str) -> None:
+    result = answering(status, PAGE, Content_Type="text/html").trigger("checkout", "deploy", BODY, Lease())
+
+    assert isinstance(result, Unknown)
+    assert result.sentence.startswith(said)
 
 
 def test_an_endless_answer_is_cut_off(answering: Answering) -> None:
