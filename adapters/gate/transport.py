@@ -36,7 +36,7 @@ from reconciler.ports import Clock, Lease
 CONNECT_TIMEOUT = 5.0  # seconds
 TOTAL = 3  # times the time-out: the longest that a whole answer may take, however it drips
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes
-ABSENT = frozenset({502, 503, 504})  # what a proxy says of a Gate that is not there, and a Gate that is going down
+ABSENT = frozenset({502, 503, 504})  # what a proxy says of a Gate that is not there, where Gate says it not itself
 LOGINS = ("login", "oauth", "saml", "sso", "auth")
 
 
@@ -154,7 +154,7 @@ class Transport:
     def _understood(self, question: Question, response: requests.Response, content: bytes) -> Any:
         status = response.status_code
         rest = self._limiter.hear(status, response.headers)
-        if status in ABSENT:
+        if status in ABSENT and not _is_gates(content):
             raise GateAbsent(ailing(question.what, str(status)), str(status))
         if 300 <= status < 400:
             self._redirect(question, response)
@@ -223,6 +223,15 @@ def _new_session(auth: GateAuth) -> requests.Session:
 def _is_page(response: requests.Response, content: bytes) -> bool:
     kind = response.headers.get("Content-Type", "")
     return "html" in kind or content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _is_gates(content: bytes) -> bool:
+    """Whether it is an error as Gate writes it (kork's `GenericErrorController`), be it Orca's for one application."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, Mapping) and bool({"timestamp", "exception"} & body.keys())
 
 
 def _how(error: requests.RequestException) -> str:

@@ -353,6 +353,18 @@ def test_a_5xx_repeats_nothing_of_gates_inside(answering: Answering) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_orcas_trouble_with_one_application_closes_no_gate(answering: Answering, status: int) -> None:
+    said = b'{"timestamp": "2026-11-26T13:51:45.094+00:00", "status": 503, "exception": "x.SpinnakerHttpException"}'
+    gate = answering(status, said, Content_Type="application/json")
+
+    for _ in range(5):
+        with pytest.raises(GateTrouble, match=rf"failed when asked to say who we are \({status}\)"):
+            gate.user()
+
+    assert gate.absence() is None
+
+
 @pytest.mark.parametrize("status", [401, 302, 307])
 def test_a_login_is_never_a_refusal_of_the_fleet(answering: Answering, status: int) -> None:
     gate = answering(status, b"", Location="https://sso.example.com/login?secret=1")

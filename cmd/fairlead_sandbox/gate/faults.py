@@ -12,7 +12,7 @@ class FaultKind(StrEnum):
     """The faults. Options are named in brackets; all take `times` and any of the conditions of `Faults.on`."""
 
     # at the door
-    UNAVAILABLE = "unavailable"  # 503 for everything
+    UNAVAILABLE = "unavailable"  # 503 for everything, by a proxy in front
     SLOW = "slow"  # [seconds]
     LOGIN_REDIRECT = "login_redirect"  # 302 to /login
     HTML = "html"  # 200 with a page
