@@ -30,6 +30,7 @@ from adapters.gate.errors import (
     without_credentials,
 )
 from adapters.gate.limiter import Limiter
+from adapters.gate.reading import TooLarge, TooSlow, body_of
 from adapters.gate.signing_in import sign_in_of
 from reconciler.ports import Clock, Lease
 
@@ -140,16 +141,12 @@ class Transport:
         return session
 
     def _content(self, question: Question, response: requests.Response) -> bytes:
-        longest = TOTAL * self._timeout[1]
-        until = self._clock.monotonic() + longest
-        content = bytearray()
-        for piece in response.iter_content(64 * 1024):
-            content += piece
-            if len(content) > LARGEST_ANSWER:
-                raise GateTrouble(ailing(question.what, f"its answer is over {LARGEST_ANSWER // 1024 // 1024} MiB"))
-            if self._clock.monotonic() > until:
-                raise GateTrouble(unreachable(question.what, f"the answer took over {longest:g} s"))
-        return bytes(content)
+        try:
+            return body_of(response, self._clock, within=TOTAL * self._timeout[1], largest=LARGEST_ANSWER)
+        except TooLarge as large:
+            raise GateTrouble(ailing(question.what, f"its answer is {large}")) from None
+        except TooSlow as slow:
+            raise GateTrouble(unreachable(question.what, f"the answer took {slow}")) from None
 
     def _understood(self, question: Question, response: requests.Response, content: bytes) -> Any:
         status = response.status_code
