@@ -137,8 +137,6 @@ def generate_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[s
 def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str]:
     if len(fleet.packages) > 1:
         yield "deploy.generate: an image of one package is baked; write the pipeline of several by hand"
-    if "/" in settings.pipeline:
-        yield "deploy.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
     for ours, theirs in sorted(settings.parameters.items()):
         if _NAME.fullmatch(theirs) is None:
             yield f'deploy.parameters.{ours}: "{theirs}" cannot be written as an expression; use letters, digits and _'
@@ -151,8 +149,6 @@ def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str
 def _rollback_problems(deploys: str, rollback: "Rollback") -> Iterator[str]:
     if rollback.pipeline == deploys:
         yield "deploy.rollback.pipeline: it is the pipeline that deploys; give it a name of its own"
-    if "/" in rollback.pipeline:
-        yield "deploy.rollback.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
 
 
 def _strategy_problems(generate: Generate) -> Iterator[str]:
