@@ -3,10 +3,11 @@
 The next wave is computed, not remembered; the same situation gives the same plan.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
+from desired_state.model import Fleet
 from reconciler.before import WAVE, is_due, noted, under_way, units_of
 from reconciler.deadline import stand_still
 from reconciler.guards import doomed, kind_of
@@ -35,6 +36,11 @@ class Pace:
     active: timedelta = timedelta(seconds=10)  # between looks at a fleet with work in flight
     settle: timedelta = timedelta(seconds=45)  # before a start of unknown fate is repeated; longer than a lease
     deadline: timedelta = timedelta(hours=2)  # of one intent
+    settle_of: Mapping[str, timedelta] = field(default_factory=dict)  # where a deploy type's own `settle` is another
+
+    def settled(self, intended_at: datetime, fleet: Fleet) -> datetime:
+        """When a start of the fleet that is written down now may be repeated."""
+        return intended_at + self.settle_of.get(fleet.deploy_type, self.settle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +132,7 @@ def repeated_starts(situation: Situation, rollout: Rollout, pace: Pace) -> tuple
     ]
     units = repeatable(situation, rollout, [intent.unit for intent in unanswered])
     return tuple(
-        replace(intent, starts=intent.starts + 1, settle_at=situation.now + pace.settle)
+        replace(intent, starts=intent.starts + 1, settle_at=pace.settled(situation.now, intent.fleet))
         for intent in unanswered
         if intent.unit in units or intent.is_before
     )
@@ -160,7 +166,7 @@ def make_intent(
         attempt=attempt,
         kind=rollout.kind,
         created_at=situation.now,
-        settle_at=situation.now + pace.settle,
+        settle_at=pace.settled(situation.now, rollout.release.fleet),
         deadline=situation.now + pace.deadline,
         starts=1,
         failed=rollout.failures.get(unit, 0) + tries_of(memory, rollout.release, unit),

@@ -60,7 +60,7 @@ def _intent(record: Record, release: Release, key: str, now: datetime, pace: Pac
         attempt=int(attempt),
         kind=Kind.DEPLOY,
         created_at=now,
-        settle_at=now + pace.settle,
+        settle_at=pace.settled(now, release.fleet),
         deadline=now + pace.deadline,
         starts=1,
     )

@@ -26,8 +26,8 @@ from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
 from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
-from adapters.gate.executions import ABSENCE, feed_of, of_body
-from adapters.gate.foreign import FOREIGN, Looks, all_run, told
+from adapters.gate.executions import ABSENCE, absence_of, feed_of, of_body
+from adapters.gate.foreign import FOREIGN, Looks, all_run, may_have_twins, told, twins
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
@@ -45,8 +45,8 @@ from adapters.gate.settings import (
     unit_ids,
     waves_of,
 )
-from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
-from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
+from adapters.gate.sights import body_of, groups, left_over, may_go_back, oldest_read, with_canary
+from adapters.gate.starting import LOOK_BACK, call_for, end_twins, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
 from desired_state.model import Fleet, Suspension
 from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
@@ -233,9 +233,10 @@ class Spinnaker:
             yield self._abort(outcome, lease)
 
     def uphold(self, fleet: Fleet, standing: Standing | None, snapshots: Snapshots, lease: Lease) -> str:
-        """Nothing is kept for units to look at: a baked image runs what it was baked with."""
-        del fleet, standing, snapshots, lease
-        return ""
+        """Nothing is kept for units to look at; but what started a second time for a key is ended."""
+        del standing
+        seen = snapshots.get(feed_of(fleet.environment.spinnaker["url"]))
+        return end_twins(self._gate(fleet), twins(seen.body.get(FOREIGN, ())), lease) if seen is not None else ""
 
     def _abort(self, outcome: Outcome, lease: Lease) -> Outcome:
         if outcome.phase.ended:
@@ -282,10 +283,7 @@ class Spinnaker:
         trouble = self._gate(fleet).absence()
         if trouble is not None:
             feed = feed_of(fleet.environment.spinnaker["url"])
-            wait = trouble.retry_in
-            known = {} if wait is None else {"retry_in": wait.total_seconds()}
-            body = {ABSENCE: {"sentence": str(trouble), **known}}
-            yield feed, Snapshot(feed=feed, body=body, read_at=self._clock.now())
+            yield feed, Snapshot(feed=feed, body=absence_of(trouble), read_at=self._clock.now())
 
     def _executions(self, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         by_url: dict[str, list[Outcome]] = {}
@@ -302,20 +300,24 @@ class Spinnaker:
     def _with_foreign(self, fleet: Fleet, work: Sequence[Outcome], read: Mapping[str, Snapshot]) -> Snapshots:
         """What was read, and what others run of the fleet's pipelines now. Raises `Unreadable`.
 
-        A Gate that is away is no trouble of a fleet that asks nothing of it; one that refuses says so to the start.
+        A Gate that does not say is no trouble of a fleet that runs what it should, but nothing is started beside what
+        nobody knows: it may be about to go back. One that refuses says so to the start.
         """
         now, feed = self._clock.now(), feed_of(fleet.environment.spinnaker["url"])
         known = read.get(feed, Snapshot(feed=feed, body={}, read_at=now))
+        running = all_run(work, known.body)
+        if running and not may_have_twins(work):
+            return read
         try:
-            keys = {outcome.intent.key for outcome in work}
-            running = all_run(work, known.body)
-            foreign = self._looks.look(self._gate(fleet), fleet, keys, running=running)
+            tickets = {outcome.intent.key: outcome.ticket for outcome in work}
+            urgent = may_go_back(fleet, work, read)
+            foreign = self._looks.look(self._gate(fleet), fleet, tickets, running=running, urgent=urgent)
         except GateRefused:
             return read
-        except GateTrouble:
+        except GateTrouble as trouble:
             if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
                 raise
-            return read
+            return {**read, feed: replace(known, body={**known.body, **absence_of(trouble)})}
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
     def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:

@@ -78,7 +78,7 @@ class Gate:
         except GateRefused as refused:
             return Refused(status=refused.status, sentence=str(refused))
         except GateTrouble as trouble:
-            return Unknown(sentence=str(trouble))
+            return Unknown(sentence=str(trouble), sent=not trouble.untouched)
         ref = answer.get("ref") if isinstance(answer, Mapping) else None
         if not isinstance(ref, str) or not ref.strip("/"):
             return Unknown(sentence=ailing(what, "it accepted and named no execution"))
@@ -198,7 +198,7 @@ class Gate:
         found = zip(self._executions(answer, what), answer, strict=True)
         return [(str(_trigger(raw).get("correlationId") or ""), one) for one, raw in found]
 
-    def unended(self, config_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    def unended(self, config_ids: Sequence[str], *, urgent: bool = False) -> list[Mapping[str, Any]]:
         """Executions of these pipelines' configurations that have not ended, as Gate shows them, whoever started them.
 
         No search by trigger: Orca on Redis reads everything in the span of such a one, and maybe without end.
@@ -210,18 +210,19 @@ class Gate:
             "expand": "false",
         }
         what = "show the executions that are not over"
-        answer = self._transport.exchange(Question(method="GET", path="/executions", what=what, params=params))
+        question = Question(method="GET", path="/executions", what=what, params=params, urgent=urgent)
+        answer = self._transport.exchange(question)
         list(self._executions(answer, what))  # an empty body is no answer
         return list(answer)
 
-    def config_id(self, application: str, pipeline: str) -> str | None:
+    def config_id(self, application: str, pipeline: str, *, urgent: bool = False) -> str | None:
         """The id of a pipeline's configuration, by its name or id; None where Gate does not show it."""
         if LOOKS_LIKE_ID.fullmatch(pipeline):
             return pipeline
         what = f"show pipeline {pipeline} of {application}"
         path = f"/applications/{quote(application, safe='')}/pipelineConfigs/{quote(pipeline, safe='')}"
         try:
-            answer = self._transport.exchange(Question(method="GET", path=path, what=what))
+            answer = self._transport.exchange(Question(method="GET", path=path, what=what, urgent=urgent))
         except GateRefused as refused:
             if refused.status == 404:
                 return None
@@ -253,6 +254,7 @@ class Gate:
             what=f"cancel execution {execution}",
             params={"reason": reason},
             lease=lease,
+            urgent=True,  # what is ended may be doing harm
         )
         try:
             self._transport.exchange(ask)

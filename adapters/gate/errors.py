@@ -29,6 +29,7 @@ class GateTrouble(Unreadable):
 
     reason = Reason.GATE_UNREACHABLE
     answered = True  # Gate itself was there, whatever it said
+    untouched = False  # nothing was done for us, without a doubt
 
 
 class GateAbsent(GateTrouble):
@@ -45,6 +46,7 @@ class GateAway(GateTrouble):
     """Gate was not asked: it has not answered for a while, and it is not this request's turn to try."""
 
     answered = False
+    untouched = True
 
     def __init__(self, sentence: str, retry_in: timedelta) -> None:
         super().__init__(sentence)
@@ -55,6 +57,7 @@ class Throttled(GateTrouble):
     """Gate limits our pace: it was not asked, or answered 429."""
 
     reason = Reason.OBSERVATION_FAILED
+    untouched = True
 
     def __init__(self, sentence: str, retry_in: timedelta, *, answered: bool) -> None:
         super().__init__(sentence)
@@ -103,9 +106,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """Nobody can tell from the answer whether something was started (or it is certain that only later helps)."""
+    """Nobody can tell from the answer whether something was started (or it is certain that only later helps).
+
+    `sent` is False where Gate certainly has nothing of it: it was not asked, or turned us away at its door.
+    """
 
     sentence: str
+    sent: bool = True
 
 
 Result = Accepted | Refused | Unknown

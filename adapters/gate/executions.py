@@ -9,13 +9,19 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.gate.errors import redacted
+from adapters.gate.errors import GateTrouble, redacted
 from adapters.gate.stages import broken_in, errors_of, failed_child, failed_names, intervals_done, waits_for
 
 COMPLETE = frozenset({"SUCCEEDED", "FAILED_CONTINUE", "TERMINAL", "CANCELED", "STOPPED", "SKIPPED"})
 INCOMPLETE = frozenset({"NOT_STARTED", "RUNNING", "PAUSED", "SUSPENDED", "REDIRECT", "BUFFERED"})
 NOT_FOUND: Mapping[str, Any] = {"found": False}
-ABSENCE = "absence"  # in place of an intent's key, in a narrow read of a Gate that is away
+ABSENCE = "absence"  # in place of an intent's key, in a narrow read of a Gate that is away or does not say all
+
+
+def absence_of(trouble: GateTrouble) -> Mapping[str, Any]:
+    """What stands in a snapshot of a Gate in such trouble."""
+    known = {} if trouble.retry_in is None else {"retry_in": trouble.retry_in.total_seconds()}
+    return {ABSENCE: {"sentence": str(trouble), **known}}
 
 
 def feed_of(url: str) -> str:

@@ -137,8 +137,6 @@ def generate_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[s
 def _fleet_problems(fleet: Fleet, settings: "SpinnakerSettings") -> Iterator[str]:
     if len(fleet.packages) > 1:
         yield "deploy.generate: an image of one package is baked; write the pipeline of several by hand"
-    if "/" in settings.pipeline:
-        yield "deploy.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
     yield from _name_problems("deploy.parameters", settings.parameters)
     for name in sorted(settings.constants):
         yield f'deploy.constants.{name}: a pipeline that Fairlead writes takes no "{name}"; take it out'
@@ -156,8 +154,6 @@ def _name_problems(path: str, parameters: Mapping[Any, str]) -> Iterator[str]:
 def _rollback_problems(deploys: str, rollback: "Rollback") -> Iterator[str]:
     if rollback.pipeline == deploys:
         yield "deploy.rollback.pipeline: it is the pipeline that deploys; give it a name of its own"
-    if "/" in rollback.pipeline:
-        yield "deploy.rollback.pipeline: Spinnaker cannot be told to start a pipeline with a / in its name; take it out"
     yield from _name_problems("deploy.rollback.parameters", rollback.parameters)
 
 

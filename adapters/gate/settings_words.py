@@ -15,6 +15,8 @@ def _segment(value: str) -> str:
     """Such a name becomes a segment of Gate's path, where `..` would lead a signed request elsewhere."""
     if value.strip() in {".", ".."} or not value.isprintable():
         raise ValueError("must be the name that Spinnaker shows")
+    if "/" in value:  # Tomcat, which Gate runs in, refuses such a path however it is written
+        raise ValueError("holds a slash, and Gate takes no such name; take it out, or use the pipeline's id")
     return value
 
 

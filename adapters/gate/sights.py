@@ -1,19 +1,21 @@
 """What of the snapshots is about a fleet of type spinnaker, or about one of its intents. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from adapters.aws.clusters import groups_in
+from adapters.aws.clusters import groups_in, is_at
 from adapters.aws.inventory import images_of, inventory_feed
 from adapters.aws.names import next_name
 from adapters.aws.standing import leftovers, standing
 from adapters.gate.lanes import region_of
-from adapters.gate.settings import WHOLE, SpinnakerSettings, clusters_in, settings_of
+from adapters.gate.settings import WHOLE, SpinnakerSettings, cluster_in, clusters_in, settings_of
 from desired_state.model import Fleet
 from reconciler.observed import Snapshot, Snapshots
-from reconciler.work import Intent
+from reconciler.work import Intent, Kind, Outcome
+
+GOES_BACK = frozenset({Kind.REVERT, Kind.ROLLBACK})
 
 
 def body_of(intent: Intent, snapshots: Snapshots) -> Mapping[str, Any] | None:
@@ -31,6 +33,19 @@ def oldest_read(intent: Intent, snapshots: Snapshots) -> datetime | None:
     if any(feed not in snapshots for feed in feeds):
         return None
     return min(snapshots[feed].read_at for feed in feeds)
+
+
+def may_go_back(fleet: Fleet, work: Sequence[Outcome], snapshots: Snapshots) -> bool:
+    """Whether the fleet is on its way back, or may begin that now: then its version stands in a server group already.
+
+    It is the one that is gone back to, beside a worse one, or the bad one itself. A new version stands nowhere.
+    """
+    settings = settings_of(fleet)
+    return any(outcome.intent.kind in GOES_BACK for outcome in work) or any(
+        is_at(fleet, body, group)
+        for region, body in _bodies(fleet, snapshots)
+        for group in groups_in(body, cluster_in(fleet, settings, region))
+    )
 
 
 def left_over(fleet: Fleet, settings: SpinnakerSettings, snapshots: Snapshots) -> tuple[str, ...]:

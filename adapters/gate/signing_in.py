@@ -4,20 +4,25 @@ Spring's form login (Gate's `BasicAuthConfig`, `LdapSsoConfig`) answers a good n
 where one wanted to go and the cookie SESSION, a bad one with a redirect to `/login?error`. Sessions end without a word.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Lock
 from typing import Any
 
 import requests
 
 from adapters.gate.auth import Fixed, GateAuth, SecretText, SignIn, Unchanged, pair
-from adapters.gate.errors import GateAbsent, NotSignedIn, unreachable, without_credentials
+from adapters.gate.errors import GateAbsent, GateAway, GateTrouble, NotSignedIn, unreachable, without_credentials
+from adapters.gate.reading import Cut, body_of
 from reconciler.ports import Clock
 
 COOKIE = "SESSION"
 EARLY = 30.0  # seconds before its end a token is fetched again, or a tenth of its life where that is less
 LEAST_LIFE = 5.0  # seconds: one that is refused sooner is not fetched again at once
+LARGEST = 1024 * 1024  # bytes of an answer
+LONGEST_PAUSE = 5.0  # seconds: after an endpoint that hung it is let be for as long as it did, so long at most
 REST = 30.0  # seconds after a refusal: directories lock accounts that try too often
 
 
@@ -41,7 +46,7 @@ class Fetched:
         self._text = ""
         self._ends: float | None = None
         self._fetched_at = 0.0
-        self._refusal = ""
+        self._trouble: GateTrouble | None = None
         self._rests_until = 0.0
 
     def headers(self) -> Mapping[str, str]:
@@ -68,31 +73,41 @@ class Fetched:
 
     def _obtain(self, now: float) -> None:
         if now < self._rests_until:
-            raise NotSignedIn(self._refusal, answered=False)
+            raise self._resting(timedelta(seconds=self._rests_until - now))
         try:
             grant = self._fetch()
         except NotSignedIn as refused:
-            self._refusal, self._rests_until = str(refused), now + REST
+            self._rest(refused, REST)
+            raise
+        except GateAbsent as absent:  # whoever waited here meanwhile is not to wait as long again, one after the other
+            self._rest(absent, min(LONGEST_PAUSE, self._clock.monotonic() - now))
             raise
         self._text, self._fetched_at = grant.text, now
         self._ends = now + grant.lasts - min(EARLY, grant.lasts / 10) if grant.lasts is not None else None
+
+    def _rest(self, trouble: GateTrouble, seconds: float) -> None:
+        self._trouble, self._rests_until = trouble, self._clock.monotonic() + seconds
+
+    def _resting(self, left: timedelta) -> GateTrouble:
+        said = str(self._trouble)
+        return GateAway(said, left) if isinstance(self._trouble, GateAbsent) else NotSignedIn(said, answered=False)
 
 
 def sign_in_of(auth: GateAuth, url: str, clock: Clock, timeout: tuple[float, float]) -> SignIn:
     """How the Gate at `url` is signed in to."""
     secret = SecretText(auth)
     if auth.mode == "oauth2":
-        return Fetched(lambda: _token(auth, secret, timeout), "Authorization", "Bearer {}", secret, clock)
+        return Fetched(lambda: _token(auth, secret, timeout, clock), "Authorization", "Bearer {}", secret, clock)
     if auth.mode == "form":
-        return Fetched(lambda: _session(auth, secret, url, timeout), "Cookie", f"{COOKIE}={{}}", secret, clock)
+        return Fetched(lambda: _session(auth, secret, url, timeout, clock), "Cookie", f"{COOKIE}={{}}", secret, clock)
     return Fixed(auth)
 
 
-def _token(auth: GateAuth, secret: SecretText, timeout: tuple[float, float]) -> Grant:
+def _token(auth: GateAuth, secret: SecretText, timeout: tuple[float, float], clock: Clock) -> Grant:
     """The client-credentials grant of RFC 6749, 4.4, the client's own credentials in a header (2.3.1)."""
     form = {"grant_type": "client_credentials", **({"scope": auth.scope} if auth.scope else {})}
     headers = {"Authorization": f"Basic {pair(auth.user, secret.read())}", "Accept": "application/json"}
-    answer = _post(auth, auth.token_url, form, headers, timeout)
+    answer = _post(auth, auth.token_url, form, headers, timeout, clock)
     if answer is None:
         raise NotSignedIn(without_credentials("its token endpoint does not answer"), answered=False)
     status, _, body = answer
@@ -103,9 +118,9 @@ def _token(auth: GateAuth, secret: SecretText, timeout: tuple[float, float]) -> 
     return Grant(text=token, lasts=float(lasts) if isinstance(lasts, int | float) and lasts > 0 else None)
 
 
-def _session(auth: GateAuth, secret: SecretText, url: str, timeout: tuple[float, float]) -> Grant:
+def _session(auth: GateAuth, secret: SecretText, url: str, timeout: tuple[float, float], clock: Clock) -> Grant:
     what = "sign us in"
-    answer = _post(auth, f"{url}/login", {"username": auth.user, "password": secret.read()}, {}, timeout)
+    answer = _post(auth, f"{url}/login", {"username": auth.user, "password": secret.read()}, {}, timeout, clock)
     if answer is None:
         raise GateAbsent(unreachable(what, "the connection failed"), "the connection failed")
     status, headers, _ = answer
@@ -118,25 +133,38 @@ def _session(auth: GateAuth, secret: SecretText, url: str, timeout: tuple[float,
 
 
 def _post(
-    auth: GateAuth, url: str, form: Mapping[str, str], headers: Mapping[str, str], timeout: tuple[float, float]
+    auth: GateAuth,
+    url: str,
+    form: Mapping[str, str],
+    headers: Mapping[str, str],
+    timeout: tuple[float, float],
+    clock: Clock,
 ) -> tuple[int, Mapping[str, str], Any] | None:
-    """Status, cookies and the `location`, and the JSON; None where nobody answers."""
+    """Status, cookies and the `location`, and the JSON; None where nobody answers, or not within the time."""
     with requests.Session() as session:
         session.auth = Unchanged()
         verify = str(auth.authority) if auth.authority is not None else True
         cert = (str(auth.certificate), str(auth.key)) if auth.certificate and auth.key else None
         try:
-            answer = session.post(
-                url, data=form, headers=headers, timeout=timeout, allow_redirects=False, verify=verify, cert=cert
-            )
-        except (requests.RequestException, OSError, ValueError):
+            with session.post(
+                url,
+                data=form,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                verify=verify,
+                cert=cert,
+                stream=True,
+            ) as answer:
+                content = body_of(answer, clock, within=timeout[1], largest=LARGEST)
+        except (requests.RequestException, Cut, OSError, ValueError):
             return None
         told = {**answer.cookies, "location": answer.headers.get("Location", "")}
-        return answer.status_code, told, _json(answer)
+        return answer.status_code, told, _json(content)
 
 
-def _json(answer: requests.Response) -> Any:
+def _json(content: bytes) -> Any:
     try:
-        return answer.json()
-    except ValueError:
+        return json.loads(content)
+    except (ValueError, RecursionError):
         return None

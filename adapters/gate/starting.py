@@ -15,12 +15,14 @@ from adapters.gate.executions import Execution
 from adapters.gate.judging import OUR_CANCEL, adopted, failed, moved
 from adapters.gate.lanes import Lane, region_of
 from adapters.gate.settings import before_of, filled, settings_of
+from adapters.gate.sights import GOES_BACK
 from adapters.gate.trigger import event_id
 from reconciler.ports import Clock, Lease
 from reconciler.reasons import Reason
-from reconciler.work import Failure, Intent, Kind, Outcome, Phase
+from reconciler.work import Failure, Intent, Outcome, Phase
 
 LOOK_BACK = timedelta(days=14)  # an earlier life's executions are looked for this long
+UNSENT = timedelta(seconds=30)  # before what never reached Gate is sent again
 CLOCKS_APART = timedelta(hours=1)  # Gate's and ours, at the very most
 
 
@@ -55,7 +57,7 @@ class Call:
     @property
     def is_urgent(self) -> bool:
         """What goes back does not wait behind the rest where Gate limits our pace."""
-        return self.intent.kind in {Kind.REVERT, Kind.ROLLBACK}
+        return self.intent.kind in GOES_BACK
 
 
 def _earliest_first(searches: Iterable[list[Execution]]) -> list[Execution]:
@@ -99,10 +101,10 @@ def look(call: Call, lease: Lease, clock: Clock) -> Outcome | None:
             found = call.found_of_an_earlier_life()
     except GateRefused as refused:
         if call.intent.starts > 1:  # an earlier start may run: nothing is concluded from a refusal to look
-            return _undecided(outcome, str(refused), clock)
+            return _unsent(outcome, str(refused), clock)
         return failed(outcome, Failure.REFUSED, Reason.DEPLOY_REFUSED, str(refused), clock.now())
     except GateTrouble as trouble:
-        return _undecided(outcome, str(trouble), clock)
+        return _unsent(outcome, str(trouble), clock)
     return _keep_earliest(call, outcome, found, lease, clock) if found else None
 
 
@@ -121,7 +123,8 @@ def send(call: Call, body: dict[str, Any], lease: Lease, clock: Clock) -> Outcom
         return _refused(outcome, result, found, clock)
     if found:
         return _keep_earliest(call, outcome, found, lease, clock)
-    return _undecided(outcome, result.sentence, clock)
+    undecided = _undecided if result.sent else _unsent
+    return undecided(outcome, result.sentence, clock)
 
 
 def _refused(outcome: Outcome, result: Refused, found: Sequence[Execution], clock: Clock) -> Outcome:
@@ -135,12 +138,23 @@ def _refused(outcome: Outcome, result: Refused, found: Sequence[Execution], cloc
 
 def _keep_earliest(call: Call, outcome: Outcome, found: Sequence[Execution], lease: Lease, clock: Clock) -> Outcome:
     """Two requests at once can both start: keep the earlier, cancel the later."""
-    for execution in found[1:]:
-        if not execution.complete:
-            call.gate.cancel(execution.id, f"{OUR_CANCEL}started twice for one key; {found[0].id} goes on", lease)
+    end_twins(call.gate, ((one.id, found[0].id) for one in found[1:] if not one.complete), lease)
     return adopted(outcome, found[0], clock.now())
+
+
+def end_twins(gate: Gate, twins: Iterable[tuple[str, str]], lease: Lease) -> str:
+    """Cancel executions that were started twice, each with the one that goes on. A sentence on what kept us from it."""
+    results = [gate.cancel(one, f"{OUR_CANCEL}started twice for one key; {kept} goes on", lease) for one, kept in twins]
+    return next((result.sentence for result in results if not isinstance(result, Accepted)), "")
 
 
 def _undecided(outcome: Outcome, sentence: str, clock: Clock) -> Outcome:
     """Still only intended: it is looked up again, and started again after its settling time."""
     return replace(outcome, message=sentence, reason=Reason.GATE_UNREACHABLE, since=clock.now())
+
+
+def _unsent(outcome: Outcome, sentence: str, clock: Clock) -> Outcome:
+    """Undecided, and Gate has nothing of this start; every one before it has settled. So it may be repeated soon."""
+    intent = outcome.intent
+    soon = min(intent.settle_at, clock.now() + UNSENT)
+    return _undecided(replace(outcome, intent=replace(intent, settle_at=soon)), sentence, clock)

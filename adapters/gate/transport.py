@@ -30,13 +30,14 @@ from adapters.gate.errors import (
     without_credentials,
 )
 from adapters.gate.limiter import Limiter
+from adapters.gate.reading import TooLarge, TooSlow, body_of
 from adapters.gate.signing_in import sign_in_of
 from reconciler.ports import Clock, Lease
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TOTAL = 3  # times the time-out: the longest that a whole answer may take, however it drips
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes
-ABSENT = frozenset({502, 503, 504})  # what a proxy says of a Gate that is not there, and a Gate that is going down
+ABSENT = frozenset({502, 503, 504})  # what a proxy says of a Gate that is not there, where Gate says it not itself
 LOGINS = ("login", "oauth", "saml", "sso", "auth")
 
 
@@ -140,21 +141,17 @@ class Transport:
         return session
 
     def _content(self, question: Question, response: requests.Response) -> bytes:
-        longest = TOTAL * self._timeout[1]
-        until = self._clock.monotonic() + longest
-        content = bytearray()
-        for piece in response.iter_content(64 * 1024):
-            content += piece
-            if len(content) > LARGEST_ANSWER:
-                raise GateTrouble(ailing(question.what, f"its answer is over {LARGEST_ANSWER // 1024 // 1024} MiB"))
-            if self._clock.monotonic() > until:
-                raise GateTrouble(unreachable(question.what, f"the answer took over {longest:g} s"))
-        return bytes(content)
+        try:
+            return body_of(response, self._clock, within=TOTAL * self._timeout[1], largest=LARGEST_ANSWER)
+        except TooLarge as large:
+            raise GateTrouble(ailing(question.what, f"its answer is {large}")) from None
+        except TooSlow as slow:
+            raise GateTrouble(unreachable(question.what, f"the answer took {slow}")) from None
 
     def _understood(self, question: Question, response: requests.Response, content: bytes) -> Any:
         status = response.status_code
         rest = self._limiter.hear(status, response.headers)
-        if status in ABSENT:
+        if status in ABSENT and not _is_gates(content):
             raise GateAbsent(ailing(question.what, str(status)), str(status))
         if 300 <= status < 400:
             self._redirect(question, response)
@@ -163,13 +160,23 @@ class Transport:
         if status == 429:
             raise Throttled(throttled(question.what, f"{self._clock.now() + rest:%H:%M:%S} UTC"), rest, answered=True)
         if _is_page(response, content):
-            if status >= 400:  # of the server that Gate runs in, or of a proxy; it says nothing of use
-                self._refuse(question, status, None)
-            raise NotSignedIn(not_signed_in(question.what, "it answered with a web page"))
+            self._page(question, status)
         body = self._json(question, status, content)
         if status >= 400:
             self._refuse(question, status, body)
         return body
+
+    def _page(self, question: Question, status: int) -> None:
+        """A 400 is of the server that Gate runs in; anything else says what stands before Gate, and nothing of us."""
+        if status == 404:
+            how = "404 with a web page: no Gate is behind its address"
+            raise GateAbsent(ailing(question.what, how), how)
+        if status == 400 or status >= 500:
+            self._refuse(question, status, None)
+        if status >= 400 and status != 403:
+            raise GateTrouble(ailing(question.what, f"{status} with a web page"))
+        how = f"{status} with a web page" if status >= 400 else "it answered with a web page"
+        raise NotSignedIn(not_signed_in(question.what, how))
 
     def _redirect(self, question: Question, response: requests.Response) -> None:
         """To a login, as Gate answers strangers, or elsewhere: then the URL that we have is not its own."""
@@ -213,6 +220,15 @@ def _new_session(auth: GateAuth) -> requests.Session:
 def _is_page(response: requests.Response, content: bytes) -> bool:
     kind = response.headers.get("Content-Type", "")
     return "html" in kind or content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _is_gates(content: bytes) -> bool:
+    """Whether it is an error as Gate writes it (kork's `GenericErrorController`), be it Orca's for one application."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, Mapping) and bool({"timestamp", "exception"} & body.keys())
 
 
 def _how(error: requests.RequestException) -> str:

@@ -192,6 +192,7 @@ class Settings(BaseSettings):
     active_interval: Duration = timedelta(seconds=10)
     lease: Duration = timedelta(seconds=30)
     request_timeout: Duration = timedelta(seconds=10)
+    gate_timeout: Duration = timedelta(minutes=2)
 
     @property
     def ledger_url(self) -> str:
@@ -202,6 +203,11 @@ class Settings(BaseSettings):
     def settle(self) -> timedelta:
         """How long a start of unknown fate rests: the lease it was made under, and a request that was on its way."""
         return self.lease + self.request_timeout + timedelta(seconds=5)
+
+    @property
+    def settle_at_gate(self) -> timedelta:
+        """The same for a start at Gate, which goes on with a request for as long as Orca may take, whoever gave up."""
+        return self.settle + self.gate_timeout
 
     @property
     def read_within(self) -> timedelta:

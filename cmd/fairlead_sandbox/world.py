@@ -26,7 +26,7 @@ from fairlead_sandbox.server_groups import ServerGroup
 from fairlead_sandbox.trigger_half import TriggerHalf
 
 REPOSITORY = "main"  # the name in fairlead.toml, and on a git server without a forge
-QUICK = {"poll_interval": "1s", "inventory_interval": "2s", "executions_interval": "1s"}
+QUICK = {"poll_interval": "1s", "inventory_interval": "2s", "executions_interval": "1s", "gate_timeout": "1s"}
 EXAMPLE_HOSTS = {"staging/matchmaker+staging/lobby": 1, "prod/matchmaker": 6, "prod/matchmaker+prod/lobby": 2}
 __all__ = ["ACCOUNT", "EXAMPLE_HOSTS", "REGIONS", "World", "WorldSettings", "seed_cluster"]
 

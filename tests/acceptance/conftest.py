@@ -33,6 +33,7 @@ QUICK_GATE = GateSettings(bake_seconds=0.05, deploy_seconds=0.1, health_seconds=
 QUICK = {
     "poll_interval": "1s",
     "request_timeout": "3s",
+    "gate_timeout": "1s",  # the sandbox's does nothing for a request that was given up, unless it is told to
     "inventory_interval": "1s",
     "executions_interval": "1s",
     "active_interval": "1s",

@@ -351,6 +351,18 @@ def test_a_5xx_repeats_nothing_of_gates_inside(answering: Answering) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_orcas_trouble_with_one_application_closes_no_gate(answering: Answering, status: int) -> None:
+    said = b'{"timestamp": "2026-11-26T13:51:45.094+00:00", "status": 503, "exception": "x.SpinnakerHttpException"}'
+    gate = answering(status, said, Content_Type="application/json")
+
+    for _ in range(5):
+        with pytest.raises(GateTrouble, match=rf"failed when asked to say who we are \({status}\)"):
+            gate.user()
+
+    assert gate.absence() is None
+
+
 @pytest.mark.parametrize("status", [401, 302, 307])
 def test_a_login_is_never_a_refusal_of_the_fleet(answering: Answering, status: int) -> None:
     gate = answering(status, b"", Location="https://sso.example.com/login?secret=1")
@@ -379,14 +391,29 @@ def test_a_list_that_is_none_is_trouble_and_not_an_empty_list(answering: Answeri
         answering(200, body).executions(["01ABC"])
 
 
-@pytest.mark.parametrize("status", [400, 404])
-def test_a_page_that_says_no_is_no_login(answering: Answering, status: int) -> None:
-    gate = answering(status, b"<!doctype html><title>HTTP Status 400</title>", Content_Type="text/html;charset=utf-8")
+PAGE = b"<!doctype html><title>No</title>"
 
-    result = gate.trigger("checkout", "bad/slash", BODY, Lease())
+
+def test_a_page_of_gates_own_server_that_says_400_is_a_refusal(answering: Answering) -> None:
+    result = answering(400, PAGE, Content_Type="text/html").trigger("checkout", "bad/slash", BODY, Lease())
 
     assert isinstance(result, Refused)
-    assert result.sentence.startswith(f"Gate refused to start pipeline bad/slash of checkout ({status})")
+    assert result.sentence.startswith("Gate refused to start pipeline bad/slash of checkout (400)")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "Gate failed when asked to start pipeline deploy of checkout (404 with a web page: no Gate is behind"),
+        (403, "Gate did not accept our sign-in when asked to start pipeline deploy of checkout (403 with a web page)"),
+        (413, "Gate failed when asked to start pipeline deploy of checkout (413 with a web page); it is tried again"),
+    ],
+)
+def test_a_page_of_what_stands_before_gate_is_no_refusal(answering: Answering, status: int, said: str) -> None:
+    result = answering(status, PAGE, Content_Type="text/html").trigger("checkout", "deploy", BODY, Lease())
+
+    assert isinstance(result, Unknown)
+    assert result.sentence.startswith(said)
 
 
 def test_an_endless_answer_is_cut_off(answering: Answering) -> None:

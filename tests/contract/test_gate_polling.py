@@ -174,6 +174,30 @@ def test_a_fleet_does_not_ask_again_what_the_feed_read_a_moment_ago(
     assert (0, 2) == (asked_so_far, len(asked(sandbox)) - before)
 
 
+def test_a_thousand_fleets_at_work_and_the_feed_stay_within_the_requests_of_a_cycle(
+    sandbox: SandboxGate, running: list[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleets = [
+        replace(
+            one.intent.fleet,
+            name=f"prod/s{number}",
+            deploy={**one.intent.fleet.deploy, "application": f"s{number}"},
+        )
+        for number, one in enumerate(running)
+    ]
+    work = [replace(one, intent=replace(one.intent, fleet=fleet)) for one, fleet in zip(running, fleets, strict=True)]
+    clock = ManualClock(NOW)
+    deployer = Spinnaker(sessions=Sessions(max_attempts=1), gates=Gates({}), clock=clock)
+    monkeypatch.setattr(deployer, "_inventories", lambda *_: ())  # what AWS is asked is counted elsewhere
+    feed = feed_of(sandbox.url)
+
+    known = {feed: Snapshot(feed=feed, body=read_work(Gate(sandbox.url), work, A_CYCLE), read_at=NOW)}
+    bodies = [deployer.refresh(fleet, [one], known)[feed].body for fleet, one in zip(fleets, work, strict=True)]
+
+    assert MANY == sum(one.intent.key in body for one, body in zip(work, bodies, strict=True))
+    assert 10 == len(asked(sandbox)) <= A_CYCLE
+
+
 # -- nested pipelines and canaries ------------------------------------------------------------------------------------
 
 

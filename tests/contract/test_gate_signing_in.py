@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -270,6 +273,86 @@ def test_a_gate_that_is_away_when_we_sign_in_is_away(guarded: Guarded, clock: Ma
 
     assert "does not answer since 02:50 UTC" in str(raised.value)
     assert Reason.GATE_UNREACHABLE is raised.value.reason
+
+
+# -- endpoints that hang ---------------------------------------------------------------------------------------------
+
+
+class Dripping:
+    """A server that answers with a good JSON text, a byte every 50 ms."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.asked, self.sent = text.encode(), 0, 0
+        self.ended = Event()
+        dripping = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                dripping.asked += 1
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(dripping.text)))
+                self.end_headers()
+                for byte in dripping.text:
+                    if dripping.ended.wait(0.05):
+                        return
+                    try:
+                        self.wfile.write(bytes([byte]))
+                        dripping.sent += 1
+                    except OSError:
+                        return
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *args: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        self.ended.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def dripping() -> Iterator[Dripping]:
+    server = Dripping('{"access_token": "t", "username": "fairlead"}' + " " * 100)
+    yield server
+    server.close()
+
+
+def test_an_answer_that_drips_is_left_in_time(dripping: Dripping) -> None:
+    with pytest.raises(GateTrouble, match=r"the answer took over 0\.9 s"):
+        Gate(dripping.url, timeout=0.3).user()
+
+    assert dripping.sent < len(dripping.text)
+
+
+def test_a_token_endpoint_that_drips_is_left_in_time_and_rests(guarded: Guarded, dripping: Dripping) -> None:
+    sandbox = guarded(authentication.OAuth2(client="fairlead", password=PASSWORD))
+    auth = GateAuth(mode="oauth2", token_url=dripping.url, user="fairlead", secret=PASSWORD)
+    gate = Gate(sandbox.url, auth, timeout=0.3)
+
+    for _ in range(2):
+        with pytest.raises(NotSignedIn, match="its token endpoint does not answer"):
+            gate.user()
+
+    assert 1 == dripping.asked
+
+
+def test_those_who_wait_for_a_login_form_that_hangs_do_not_try_it_one_after_the_other(dripping: Dripping) -> None:
+    gate = Gate(dripping.url, form(), timeout=1)
+
+    with ThreadPoolExecutor(4) as pool:
+        told = {str(future.exception()) for future in [pool.submit(gate.user) for _ in range(4)]}
+
+    assert {
+        "Gate could not be asked to sign us in: the connection failed; check its URL, the network and the proxy"
+    } == (told)
+    assert 1 == dripping.asked
 
 
 # -- other ways ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from adapters.aws.plumbing import Served, ensure
 from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
 from adapters.deployers.means import Means
+from adapters.feeds.executions import DEPLOY_TYPE as SPINNAKER
 from adapters.feeds.executions import Executions
 from adapters.feeds.inventories import Inventories
 from adapters.feeds.plumbing import Plumbing, is_kept
@@ -249,7 +250,11 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         ledger=store,
         deployers=deployers,
         clock=clock,
-        pace=Pace(active=settings.active_interval, settle=settings.settle),
+        pace=Pace(
+            active=settings.active_interval,
+            settle=settings.settle,
+            settle_of={SPINNAKER: settings.settle_at_gate},
+        ),
         observe_only=observe_only or settings.observe_only,
         public_url=settings.public_url.rstrip("/"),
     )

@@ -33,6 +33,7 @@ QUICK_GATE = GateSettings(bake_seconds=0.05, deploy_seconds=0.1, health_seconds=
 QUICK = {
     "poll_interval": "1s",
     "request_timeout": "5s",
+    "gate_timeout": "1s",
     "inventory_interval": "2s",
     "executions_interval": "1s",
     "active_interval": "1s",

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 ORCA = "http://orca.spinnaker.svc:8083"
+PROXYS_PAGE = "<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
 LOGIN_PAGE = "<!DOCTYPE html><html><body><form action='/login' method='post'>Sign in</form></body></html>"
 
 

@@ -12,7 +12,7 @@ class FaultKind(StrEnum):
     """The faults. Options are named in brackets; all take `times` and any of the conditions of `Faults.on`."""
 
     # at the door
-    UNAVAILABLE = "unavailable"  # 503 for everything
+    UNAVAILABLE = "unavailable"  # 503 for everything, by a proxy in front
     SLOW = "slow"  # [seconds]
     LOGIN_REDIRECT = "login_redirect"  # 302 to /login
     HTML = "html"  # 200 with a page
@@ -25,6 +25,7 @@ class FaultKind(StrEnum):
     HOLD_AFTER_ACCEPTING = "hold_after_accepting"  # until released
     DELAY_AFTER_ACCEPTING = "delay_after_accepting"  # [seconds]
     ACCEPT_SLOWLY = "accept_slowly"  # [seconds] between the look for the correlation id and the storing
+    HOLD_WHILE_ACCEPTING = "hold_while_accepting"  # at the same place, until released
     # reading an execution
     EMPTY_BODY = "empty_body"  # 200 and nothing
     LATE_READS = "late_reads"  # [reads] of each new execution do not find it

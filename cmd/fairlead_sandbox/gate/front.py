@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from fairlead_sandbox.gate.access_log import AccessLog
-from fairlead_sandbox.gate.answers import LOGIN_PAGE, Answer, Dropped, Refused, Request
+from fairlead_sandbox.gate.answers import LOGIN_PAGE, PROXYS_PAGE, Answer, Dropped, Refused, Request
 from fairlead_sandbox.gate.authentication import Authentication, NotSignedIn
 from fairlead_sandbox.gate.faults import FaultKind, Faults, TurnedAway
 from fairlead_sandbox.gate.routes import Routes
@@ -78,7 +78,7 @@ class Front:
         if self._strikes(FaultKind.DROP_BEFORE_ACCEPTING, operation):
             raise Dropped
         if self._strikes(FaultKind.UNAVAILABLE, operation):
-            raise Refused(503, "Service Unavailable", "ServiceUnavailableException")
+            return Answer(status=503, body=PROXYS_PAGE)
         if self._strikes(FaultKind.LOGIN_REDIRECT, operation):
             return Answer(status=302, headers={"Location": f"{self.base_url()}/login"})
         if self._strikes(FaultKind.HTML, operation):

@@ -45,6 +45,8 @@ class Launcher:
             return _accepted(running, started=False)
         facts = {"application": application, "pipeline": config["name"]}
         self._pause(FaultKind.ACCEPT_SLOWLY, facts)
+        if self.faults.take(FaultKind.HOLD_WHILE_ACCEPTING, **facts) is not None:
+            self.faults.hold()
         if self.faults.take(FaultKind.TERMINAL_AT_ONCE, **facts) is not None:
             reason = "Failed on startup: the queue refused the message"
             return _accepted(self._store_failed(config, trigger, request, reason), started=True)

@@ -1,11 +1,17 @@
 """Executions of the fleet's pipelines that somebody else started."""
 
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
+from time import sleep
 from typing import Any
 
 import pytest
 import requests
 
+from adapters.aws.sessions import Sessions
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.gate.client import Gates
 from reconciler.ports import Unreadable
 from reconciler.work import Outcome, Phase
 
@@ -22,6 +28,10 @@ def begin(rig: Any, pipeline: str = f"deploy-{EAST}", **trigger: Any) -> str:
 def foreign(rig: Any, fleet: Any = None, work: tuple[Outcome, ...] = ()) -> str:
     fleet = fleet or rig.fleet()
     return str(rig.deployer.observe(fleet, rig.deployer.refresh(fleet, work, {})).foreign)
+
+
+def repeated(outcome: Outcome) -> Outcome:
+    return replace(outcome, intent=replace(outcome.intent, starts=2))
 
 
 def test_nothing_is_foreign_where_nothing_runs(rig: Any) -> None:
@@ -96,7 +106,7 @@ def test_work_on_this_very_fleet_that_nobody_here_follows_is_told(rig: Any) -> N
 
 
 def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
-    outcome = rig.start(rig.intent())
+    outcome = repeated(rig.start(rig.intent()))
     begin(rig)
 
     snapshots = rig.deployer.refresh(outcome.intent.fleet, [outcome], {})
@@ -105,12 +115,16 @@ def test_what_is_foreign_does_not_hide_where_ours_stands(rig: Any) -> None:
     assert Phase.RUNNING is rig.deployer.check(outcome, snapshots, rig.clock.now()).phase
 
 
-def test_while_ours_runs_others_are_looked_for_only_now_and_then(rig: Any) -> None:
+@pytest.mark.parametrize(("was_repeated", "looks"), [(False, 0), (True, 1)])
+def test_while_ours_runs_others_are_looked_for_only_where_a_start_was_repeated(
+    rig: Any, was_repeated: bool, looks: int
+) -> None:
     fleet, outcome = rig.fleet(), rig.start(rig.intent())
+    outcome = repeated(outcome) if was_repeated else outcome
     for _ in range(3):
         foreign(rig, fleet, (outcome,))
     paths = [each["path"] for each in rig.gate.access_log.entries() if "statuses" in each["query"]]
-    assert 1 == len(paths)
+    assert looks == len(paths)
 
     rig.until_ended(outcome)
     begin(rig)
@@ -123,3 +137,58 @@ def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(ri
     assert "" == foreign(rig, rig.fleet("1.4.1"))
     with pytest.raises(Unreadable):
         foreign(rig, rig.fleet("1.4.2"))
+
+
+def test_where_nobody_knows_what_others_run_nothing_can_be_started_even_if_the_fleet_lacks_nothing(rig: Any) -> None:
+    """It runs the version that Git says, which is bad: what it is about to do is to go back."""
+    fleet = rig.fleet("1.4.1")
+    rig.gate.faults.on("error_after_accepting", operation="bulk")
+
+    observed = rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {}))
+
+    assert "Gate failed when asked to show the executions that are not over (500); it is tried again later" == (
+        observed.out_of_reach
+    )
+    rig.gate.faults.clear()
+    assert "" == rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {})).out_of_reach
+
+
+def test_what_goes_back_is_looked_at_and_what_is_bad_ended_with_the_last_of_gates_rate(rig: Any) -> None:
+    outcome = rig.start(rig.intent())
+    ends = format_datetime(rig.clock.now() + timedelta(minutes=1), usegmt=True)
+    told = {"X-RateLimit-Capacity": "100", "X-RateLimit-Remaining": "10", "X-RateLimit-Reset": ends}
+    rig.deployer._gate(rig.fleet())._transport._limiter.hear(200, told)
+
+    assert foreign(rig, rig.fleet("1.4.1")).startswith("another Fairlead")
+    assert Phase.ABORTING is rig.abort(outcome).phase
+    with pytest.raises(Unreadable, match="limits our pace"):
+        foreign(rig, rig.fleet("1.4.2"))
+
+
+def test_what_gate_stores_late_for_a_key_that_was_sent_again_is_told_and_ended(
+    rig: Any,
+) -> None:
+    intent = rig.intent()
+    rig.gate.faults.on("hold_while_accepting", times=1)
+    hasty = Spinnaker(sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=2), clock=rig.clock)
+    given_up = next(iter(hasty.start([intent], None, {}, rig.lease)))
+    followed = rig.start(replace(intent, starts=2))
+    rig.gate.faults.release()
+    while len(rig.executions) < 2:
+        sleep(0.01)
+    (twin,) = {*rig.executions} - {followed.ticket}
+
+    snapshots = rig.deployer.refresh(intent.fleet, [followed], {})
+    told = rig.deployer.observe(intent.fleet, snapshots).foreign
+    said = rig.deployer.uphold(intent.fleet, None, snapshots, rig.lease)
+
+    assert (Phase.INTENDED, Phase.RUNNING, "") == (given_up.phase, followed.phase, said)
+    assert told.startswith("a repeated request of ours started ")
+    assert twin in told
+    rig.gate.tick()
+    ended = rig.gate.executions.get(twin).body
+    assert ("CANCELED", f"fairlead: started twice for one key; {followed.ticket} goes on") == (
+        ended["status"],
+        ended["cancellationReason"],
+    )
+    assert Phase.SUCCEEDED is rig.until_ended(followed).phase

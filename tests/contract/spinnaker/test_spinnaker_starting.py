@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.gate.starting import UNSENT
 from fairlead_sandbox.aws import ACCOUNT
 from reconciler.drift import detect_drift
 from reconciler.observed import Unit
@@ -187,3 +188,16 @@ def test_what_an_earlier_ledger_started_is_found_by_the_fleets_keys(rig: Any) ->
 
     rig.until_ended(started)
     assert rig.deployer.running(intent.fleet, prefix) == {}
+
+
+def test_what_never_reached_gate_may_be_sent_again_soon_and_what_may_be_in_it_may_not(rig: Any) -> None:
+    intent = rig.intent(settle_at=rig.clock.now() + timedelta(minutes=3))
+    rig.gate.faults.on("unavailable", operation="search")
+    unsent = rig.start(intent)
+    rig.gate.faults.clear()
+    rig.gate.faults.on("drop_before_accepting")
+    in_doubt = rig.start(intent)
+
+    assert (Phase.INTENDED, Phase.INTENDED) == (unsent.phase, in_doubt.phase)
+    assert unsent.intent.settle_at <= rig.clock.now() + UNSENT < intent.settle_at
+    assert intent.settle_at == in_doubt.intent.settle_at

@@ -518,7 +518,7 @@ def test_the_digest_passes_over_what_servers_fill_in() -> None:
         ("bake: {base_os: jammy}", "strategy: canary", '"strategy"'),
         ("  rollback:", "  constants: {TEAM: x}\n  rollback:", 'a pipeline that Fairlead writes takes no "TEAM"'),
         ("version: PKG_VERSION", 'version: "pkg.version"', "cannot be written as an expression"),
-        ('"deploy-{environment}"', '"deploy/{environment}"', "a pipeline with a / in its name"),
+        ('"deploy-{environment}"', '"deploy/{environment}"', "holds a slash, and Gate takes no such name"),
         ('"rollback-{environment}"', '"deploy-{environment}"', "it is the pipeline that deploys"),
         (
             "restore: RESTORE",

@@ -41,6 +41,20 @@ ONLY = {"version": "V", "fairleadKey": "K"}
             'deploy.application: "application" must be the name that Spinnaker shows',
         ),
         (
+            {"pipeline": "deploy/{environment}"},
+            (
+                'deploy.pipeline: "pipeline" holds a slash, and Gate takes no such name; '
+                "take it out, or use the pipeline's id"
+            ),
+        ),
+        (
+            {"application": "shop/checkout"},
+            (
+                'deploy.application: "application" holds a slash, and Gate takes no such name; '
+                "take it out, or use the pipeline's id"
+            ),
+        ),
+        (
             {"pipeline": ".."},
             'deploy.pipeline: "pipeline" must be the name that Spinnaker shows',
         ),

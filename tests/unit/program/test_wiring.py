@@ -40,3 +40,11 @@ def test_bulk_reads_are_patient(parts: Any) -> None:
 
     assert config.read_timeout == 30
     assert config.retries == {"mode": "adaptive", "total_max_attempts": 9}
+
+
+def test_a_start_at_gate_is_repeated_only_when_gate_itself_has_given_it_up(tmp_path: Path, parts: Any) -> None:
+    pace, gate_waits = parts.world.pace, timedelta(seconds=120)
+
+    assert (pace.settle, pace.settle_of) == (timedelta(seconds=29), {"spinnaker": timedelta(seconds=149)})
+    by_default = Settings(state=tmp_path)
+    assert by_default.settle_at_gate > by_default.lease + by_default.request_timeout + gate_waits

@@ -240,3 +240,20 @@ def test_history_tells_a_rollout_before_its_work_and_its_end_after_it(rig, build
     told = list(reversed(rig.history()))[known:]
 
     assert ["rollout-started", "running", "running", "succeeded", "succeeded", "rollout-finished"] == told
+
+
+def test_a_start_of_unknown_fate_is_repeated_when_its_own_type_has_settled(rig, build):
+    pace = replace(rig.world.pace, settle_of={"memory": timedelta(minutes=3)})
+    rig.world = replace(rig.world, pace=pace)
+    rig.deployed("1.4.1")
+    rig.commit(build.fleet("1.4.2"))
+    rig.world_of_units.unreachable = "no answer"
+    rig.settle()
+
+    starts = []
+    for _ in range(2):
+        rig.wait(minutes=2)
+        rig.settle()
+        starts.append(rig.record.work[0].intent.starts)
+
+    assert [1, 2] == starts
