@@ -5,7 +5,7 @@ account must be shared with the fleet's own to be launched, and its tags are see
 "Share an AMI with specific AWS accounts": tags are not shared).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from adapters.aws.errors import code_of, readable
 from adapters.aws.groups import our_tags
 from adapters.aws.inventory import Place
+from adapters.aws.owners import place_of
 from adapters.aws.sessions import Sessions
 from adapters.aws.versions import PACKAGE_TAG, evidence
 from desired_state.model import Environment, Fleet, Package
@@ -51,7 +52,7 @@ class Images:
 
     def _best(self, environment: Environment, fleet: Fleet, region: str) -> Mapping[str, Any] | None:
         """The newest, unless an older one runs there: what was tried goes before what was only baked."""
-        place = _place(environment, region)
+        place = place_of(environment, region)
         found = self._by_tags(place, fleet.packages) or self._copies(environment, fleet, region)
         newest_first = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
         running = self._running(place, [image["ImageId"] for image in found]) if len(found) > 1 else frozenset()
@@ -73,14 +74,14 @@ class Images:
         names = sorted({image["Name"] for _, image in elsewhere if image.get("Name")})
         if not names:
             return []
-        return self._described(_place(environment, region), {"name": [_escaped(name) for name in names]})
+        return self._described(place_of(environment, region), {"name": [_escaped(name) for name in names]})
 
     def _elsewhere(
         self, environment: Environment, fleet: Fleet, region: str
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for other in dict.fromkeys((*environment.regions, *fleet.environment.regions)):
             if other != region:
-                for image in self._by_tags(_place(environment, other), fleet.packages):
+                for image in self._by_tags(place_of(environment, other), fleet.packages):
                     yield other, image
 
     def _described(self, place: Place, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
@@ -100,7 +101,7 @@ class Images:
         return frozenset(one["ImageId"] for one in found)
 
     def _assert_shared(self, image: Mapping[str, Any], owner: Environment, fleet: Fleet, region: str) -> None:
-        place, found = _place(fleet.environment, region), image["ImageId"]
+        place, found = place_of(fleet.environment, region), image["ImageId"]
         with readable(f"the AMI {found} from {place}", "ec2"):
             try:
                 shared = self._ec2(place).describe_images(ImageIds=[found])["Images"]
@@ -131,55 +132,11 @@ class Images:
         return self._sessions.client("ec2", place.region, role=place.role, account=place.account)
 
 
-class OwnersWords:
-    """What the owners of shared AMIs say of them, so that they are known where they run."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    def read(self, place: Place, images: Collection[str]) -> dict[str, dict[str, str]]:
-        """The tags of those of these images that the account owns, by id, two hundred a call. Raises `Unreadable`."""
-        told: dict[str, dict[str, str]] = {}
-        ids = sorted(images)
-        for start in range(0, len(ids), 200):
-            asked = [{"Name": "image-id", "Values": ids[start : start + 200]}]
-            with readable(f"the AMIs of {place}", "ec2"):
-                ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
-                found = ec2.describe_images(Owners=["self"], Filters=asked)["Images"]
-            told.update({image["ImageId"]: our_tags(image.get("Tags", []), also="appversion") for image in found})
-        return told
-
-
-def owner_of(fleet: Fleet, region: str) -> Place | None:
-    """Who may know more of the images that a fleet runs in a region than its own account; None: nobody."""
-    baker = fleet.bakes
-    return None if baker is None or baker.account in {"", fleet.environment.account} else _place(baker, region)
-
-
-def untold(body: Mapping[str, Any]) -> set[str]:
-    """The images of an inventory part that say nothing to the account that it was read of."""
-    return {image for image, said in body["images"].items() if not said["tags"]}
-
-
-def with_words(body: Mapping[str, Any], told: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
-    """The inventory part with the tags that owners told of its images."""
-    if not told.keys() & body["images"].keys():
-        return body
-    images = {
-        image: {**said, "tags": dict(told[image])} if image in told else said for image, said in body["images"].items()
-    }
-    return {**body, "images": images}
-
-
 def _bakers(fleet: Fleet) -> Iterable[Environment]:
     """Who may have the AMI, the one that bakes for all first; an account once."""
     known = {one.account: one for one in (fleet.environment, fleet.bakes) if one is not None and one.account}
     first = fleet.bakes.account if fleet.bakes else fleet.environment.account
     return sorted(known.values(), key=lambda one: one.account != first)
-
-
-def _place(environment: Environment, region: str) -> Place:
-    return Place(environment.account, region, environment.role)
 
 
 def _says(image: Mapping[str, Any], packages: Sequence[Package]) -> bool:

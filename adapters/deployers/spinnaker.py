@@ -17,10 +17,11 @@ from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
-from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.baked import Baked, ImageMissing, Images
 from adapters.aws.clusters import merged, unit_in
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
 from adapters.aws.objects import put_if_absent
+from adapters.aws.owners import OwnersWords, owner_of, untold, with_words
 from adapters.aws.sessions import Sessions
 from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
@@ -44,11 +45,11 @@ from adapters.gate.settings import (
     unit_ids,
     waves_of,
 )
-from adapters.gate.sights import body_of, groups, left_over, oldest_read, with_canary
+from adapters.gate.sights import body_of, groups, left_over, oldest_read, set_aside, unknown, with_canary
 from adapters.gate.starting import LOOK_BACK, call_for, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
-from desired_state.model import Fleet, Suspension
-from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
+from desired_state.model import Fleet
+from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
@@ -75,7 +76,7 @@ class Spinnaker:
         self._clock = clock
         self._reader = InventoryReader(sessions)
         self._looks = Looks(clock)
-        self._images, self._owners = Images(sessions), OwnersWords(sessions)
+        self._images, self._owners = Images(sessions), OwnersWords(sessions, clock, read_within / 2)
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -121,11 +122,11 @@ class Spinnaker:
         units = tuple(unit for region, unit in parts.items() if region in feeds)
         if unit_ids(fleet, settings) == (WHOLE,):
             units = () if lacking else (merged(WHOLE, units),)
-        aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
+        aside = tuple(set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
         return replace(
             _reach(fleet, snapshots),
             units=units,
-            missing=lacking,
+            missing=(*lacking, *unknown(fleet, settings, snapshots)),
             read_at=read_at,
             foreign=foreign,
             aside=aside,
@@ -143,7 +144,7 @@ class Spinnaker:
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
         gate = () if open_work else tuple(self._absence(fleet))
-        read = dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work)])
+        read = dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work, known)])
         read = {feed: with_canary(fleet, snapshot, known.get(feed)) for feed, snapshot in read.items()}
         return read if gate else self._with_foreign(fleet, work, read)
 
@@ -207,6 +208,8 @@ class Spinnaker:
         observed = self.observe(intent.fleet, snapshots)
         units = (*observed.units, *observed.aside)  # a region may be suspended while work is under way there
         unit = next((unit for unit in units if unit.id == intent.unit), None)
+        if unknown(intent.fleet, settings_of(intent.fleet), snapshots, intent.unit):
+            unit = None
         execution = of_body(body)
         lane, settings = Lane.of(execution.lane if execution is not None else {}), settings_of(intent.fleet)
         case = Case(
@@ -314,7 +317,7 @@ class Spinnaker:
             return read
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
 
-    def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
+    def _inventories(self, fleet: Fleet, work: Sequence[Outcome], known: Snapshots) -> Iterator[tuple[str, Snapshot]]:
         """Work in flight keeps the spec that it began with, so its clusters are read too.
 
         A region is often suspended because nothing there answers: it is read only while work is under way there, and
@@ -322,15 +325,15 @@ class Spinnaker:
         """
         specs = (fleet, *(outcome.intent.fleet for outcome in work))
         awake = [region for region in _regions(specs) if region not in fleet.asleep]
-        yield from self._read_regions(specs, awake, self._read_within)
+        yield from self._read_regions(specs, awake, self._read_within, known)
         at_work = {outcome.intent.unit for outcome in work}
         try:
-            yield from self._read_regions(specs, sorted(at_work & fleet.asleep.keys()), self._read_within / 2)
+            yield from self._read_regions(specs, sorted(at_work & fleet.asleep.keys()), self._read_within / 2, known)
         except Unreadable:
             return
 
     def _read_regions(
-        self, specs: Sequence[Fleet], regions: Sequence[str], within: timedelta
+        self, specs: Sequence[Fleet], regions: Sequence[str], within: timedelta, known: Snapshots
     ) -> list[tuple[str, Snapshot]]:
         wanted: dict[str, tuple[Place, set[str]]] = {}
         for spec, region in product(specs, regions):
@@ -339,28 +342,22 @@ class Spinnaker:
                 place = Place(spec.environment.account, region, spec.environment.role)
                 wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
         reads = {
-            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, specs[0])
+            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, specs[0], known.get(feed))
             for feed, (place, clusters) in wanted.items()
         }
         return list(zip(wanted, read_together(reads, within), strict=True))
 
-    def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet) -> Snapshot:
+    def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet, known: Snapshot | None) -> Snapshot:
         read_at = self._clock.now()  # what AWS shows is at least as young as the question
         body: Mapping[str, Any] = self._reader.read_clusters(place, clusters).part(clusters)
         owner = owner_of(fleet, place.region)
         if owner is not None and (silent := untold(body)):
-            body = with_words(body, self._owners.read(owner, silent))
+            body = with_words(body, self._owners.ask(owner, silent), known.body if known is not None else {})
         return Snapshot(feed=feed, body=body, read_at=read_at)
 
 
 def _regions(specs: Iterable[Fleet]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(region for spec in specs for region in spec.environment.regions))
-
-
-def _set_aside(region: str, unit: Unit | None, suspension: Suspension) -> Unit:
-    known = unit or Unit(id=region, components={}, healthy=False, running=False, message="not read")
-    said = "; ".join(each for each in (f"suspended: {suspension.reason}", known.message) if each)
-    return replace(known, message=said, conflict="")
 
 
 def deadline_of(intent: Intent) -> datetime:

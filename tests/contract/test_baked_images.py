@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from moto.ec2.models import ec2_backends
 
-from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.baked import Baked, ImageMissing, Images
 from adapters.aws.inventory import InventoryReader, Place
+from adapters.aws.owners import AGAIN, KEPT, OwnersWords, Words, owner_of, untold, with_words
 from adapters.aws.sessions import Sessions
+from adapters.aws.versions import UNASKED
+from adapters.clock import ManualClock
 from desired_state.model import Environment, Fleet, Package
 from fairlead_sandbox import server_groups
 from fairlead_sandbox.aws import ACCOUNT, Aws
@@ -23,6 +26,7 @@ STAGING = Environment(
 )
 PROD = Environment(name="prod", account=ACCOUNT, regions=(EAST, WEST), spinnaker={})
 TAG = "fairlead:package/checkout"
+CLOCK = ManualClock(datetime(2026, 11, 23, 9, 0, tzinfo=UTC))
 
 
 def fleet(version: str = "1.4.2", **changes: Any) -> Fleet:
@@ -220,8 +224,50 @@ def test_the_tags_of_a_shared_image_are_told_by_its_owner(bakery: Bakery) -> Non
 
     owner = owner_of(fleet(), EAST)
     assert owner is not None
-    told = OwnersWords(bakery.sessions).read(owner, untold(body))
+    told = OwnersWords(bakery.sessions, CLOCK).ask(owner, untold(body))
 
-    assert {TAG: "1.4.2"} == with_words(body, told)["images"][image]["tags"]
-    assert body is with_words(body, {})
+    assert {TAG: "1.4.2"} == with_words(body, told, {})["images"][image]["tags"]
+    assert body is with_words(body, Words(), {})
     assert [None, None] == [owner_of(fleet(bakes=baker), EAST) for baker in (None, PROD)]
+
+
+def test_an_owner_is_asked_for_an_image_once_in_a_while(bakery: Bakery) -> None:
+    first, clock, owner = bakery.bake({TAG: "1.4.2"}), ManualClock(CLOCK.now()), Place(OTHER, EAST, STAGING.role)
+    words = OwnersWords(bakery.sessions, clock)
+    assert {first: {TAG: "1.4.2"}} == words.ask(owner, [first]).told
+    bakery.aws.reset_calls()
+
+    assert {first: {TAG: "1.4.2"}} == words.ask(owner, [first]).told
+    assert 0 == bakery.aws.calls["ec2:DescribeImages"]
+
+    clock.advance(KEPT)
+    bakery.ec2(STAGING).create_tags(Resources=[first], Tags=[{"Key": TAG, "Value": "1.4.3"}])
+    assert {first: {TAG: "1.4.3"}} == words.ask(owner, [first]).told
+
+
+def test_what_an_owner_said_holds_while_it_cannot_be_asked(bakery: Bakery) -> None:
+    old, clock = bakery.bake({TAG: "1.4.2"}), ManualClock(CLOCK.now())
+    wrong = Place(OTHER, EAST, "arn:aws:iam::333333333333:role/fairlead")
+    body = {"server_groups": [], "images": {each: {"name": "", "tags": {}} for each in (old, "ami-new")}}
+    known = {"images": {old: {"name": "", "tags": {TAG: "1.4.2"}}}}
+
+    words = OwnersWords(bakery.sessions, clock).ask(wrong, untold(body))
+
+    said = with_words(body, words, known)["images"]
+    assert "reaches account 333333333333" in words.trouble
+    assert ({TAG: "1.4.2"}, {}) == (said[old]["tags"], said["ami-new"]["tags"])
+    assert (False, words.trouble) == (UNASKED in said[old], said["ami-new"][UNASKED])
+
+
+def test_an_owner_that_cannot_be_asked_is_left_alone_for_a_while(bakery: Bakery) -> None:
+    clock, image = ManualClock(CLOCK.now()), bakery.bake({TAG: "1.4.2"})
+    away = Sessions(max_attempts=1, endpoint_url="http://127.0.0.1:9")
+    words, owner = OwnersWords(away, clock), Place(OTHER, EAST, STAGING.role)
+    trouble = words.ask(owner, [image]).trouble
+    assert trouble
+
+    words._sessions = bakery.sessions
+    assert trouble == words.ask(owner, [image]).trouble
+
+    clock.advance(AGAIN)
+    assert Words(told={image: {TAG: "1.4.2"}}) == words.ask(owner, [image])
