@@ -74,7 +74,8 @@ class Images:
         names = sorted({image["Name"] for _, image in elsewhere if image.get("Name")})
         if not names:
             return []
-        return self._described(place_of(environment, region), {"name": [_escaped(name) for name in names]})
+        found = self._described(place_of(environment, region), {"name": [_escaped(name) for name in names]})
+        return [image for image in found if not _tags(image) or _says(image, fleet.packages)]
 
     def _elsewhere(
         self, environment: Environment, fleet: Fleet, region: str
@@ -139,8 +140,12 @@ def _bakers(fleet: Fleet) -> Iterable[Environment]:
     return sorted(known.values(), key=lambda one: one.account != first)
 
 
+def _tags(image: Mapping[str, Any]) -> Mapping[str, str]:
+    return our_tags(image.get("Tags", []), also="appversion")
+
+
 def _says(image: Mapping[str, Any], packages: Sequence[Package]) -> bool:
-    said = {"tags": our_tags(image.get("Tags", []), also="appversion")}
+    said = {"tags": _tags(image)}
     found = (evidence(said, image["ImageId"], each.name, each.version) for each in packages)
     return all(one.version == each.version for one, each in zip(found, packages, strict=True))
 

@@ -185,6 +185,13 @@ def test_a_copy_has_the_same_name_and_may_have_no_tags(bakery: Bakery) -> None:
     assert copy == bakery.images.find(fleet(), WEST).image
 
 
+def test_an_image_of_the_same_name_that_says_another_version_is_no_copy(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"}, name="checkout-latest")
+    bakery.bake({TAG: "1.4.1"}, region=WEST, name="checkout-latest")
+
+    assert f"not in {WEST}" in bakery.missing(fleet(), WEST)
+
+
 def test_an_image_in_the_fleets_own_account_will_do(bakery: Bakery) -> None:
     image = bakery.bake({TAG: "1.4.2"}, PROD, share=False)
 
