@@ -20,8 +20,6 @@ def making(cluster: Cluster, version: str) -> Iterator[Step]:
     Raises `LookupError` with a sentence where there is nothing that it could be made from.
     """
     source, template = _source(cluster), cluster.template
-    if not cluster.image:
-        raise LookupError("no image of it is there: it must be baked first")
     if source is None:
         raise LookupError(f"{cluster.name} has no server group in service in {cluster.region} to make one like it")
     if template is None:

@@ -24,7 +24,7 @@ def manual(fleet: str, to: str | None, folder: Path | None, config: Path | None,
     last_good = {package.name: package.version for package in good.fleet.packages} if good is not None else None
     try:
         with progress("reading what stands on AWS ..."):
-            paper = by_hand.paper(spec, to, last_good)
+            paper = by_hand.paper(spec, to, last_good, record.snapshots if record is not None else {})
     except Unreadable as trouble:
         raise Refused(str(trouble), ExitCode.UNREACHABLE) from trouble
     except (LookupError, ValueError) as trouble:
@@ -99,7 +99,11 @@ def _lines(paper: "Paper", commit: str | None) -> Iterator[str]:
     yield ""
     which = f" {commit[:7]}, which set the version," if commit else " that set the version"
     yield f"{number + 1}. When Git is there, revert the commit{which} and merge it: fairlead rollback {paper.fleet}"
-    yield "   Then remove the suspend file. Fairlead finds the fleet at the version and starts nothing."
+    behind = " and ".join(region.region for region in paper.regions if not region.reached)
+    if behind:
+        yield f"   Keep the suspend file: {behind} cannot be brought back by these lines, for the reason above."
+    else:
+        yield "   Then remove the suspend file. Fairlead finds the fleet at the version and starts nothing."
 
 
 def _indented(lines: Sequence[str], mark: str = "") -> Iterator[str]:

@@ -198,7 +198,12 @@ def test_where_there_is_nothing_it_says_so_and_goes_on_with_the_other_region(nig
 
     printed = night.prints("--to", "1.4.1")
 
-    assert "us-east-1: no server group of 1.4.1 stands, and no image of it is there: it must be baked first" in printed
+    assert (
+        "us-east-1: no server group of 1.4.1 stands; no image of it can be launched: prod baked checkout 1.4.1 in "
+        "eu-west-1, not in us-east-1 (account 123456789012)" in printed
+    )
+    assert "Keep the suspend file: us-east-1 cannot be brought back by these lines" in printed
+    assert "starts nothing" not in printed
     assert "eu-west-1: checkout-prod-v000 is 1.4.1, and stands, and is disabled" in printed
 
 
