@@ -7,17 +7,22 @@ account must be shared with the fleet's own to be launched, and its tags are see
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from adapters.aws.answers import Answers
 from adapters.aws.errors import code_of, readable
-from adapters.aws.groups import our_tags
-from adapters.aws.inventory import Place
+from adapters.aws.groups import image_batch, our_tags
+from adapters.aws.inventory import InventoryReader, Place
 from adapters.aws.owners import place_of
 from adapters.aws.sessions import Sessions
 from adapters.aws.versions import PACKAGE_TAG, evidence
 from desired_state.model import Environment, Fleet, Package
+from reconciler.ports import Clock
+
+KEPT = timedelta(minutes=1)
 
 
 class ImageMissing(Exception):
@@ -34,30 +39,74 @@ class Baked:
 
 
 class Images:
-    """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS."""
+    """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS.
 
-    def __init__(self, sessions: Sessions) -> None:
+    With a clock, what an account has and has not is asked once a minute, whoever wants to know.
+    """
+
+    def __init__(self, sessions: Sessions, clock: Clock | None = None) -> None:
         self._sessions = sessions
+        self._reader = InventoryReader(sessions)
+        self._answers: Answers[list[Mapping[str, Any]]] | None = Answers(clock, KEPT) if clock is not None else None
 
-    def find(self, fleet: Fleet, region: str) -> Baked:
-        """The AMI of the fleet's version in the region, which its own account may launch. Raises `ImageMissing`."""
-        for environment in _bakers(fleet):
-            image = self._best(environment, fleet, region)
-            if image is None:
-                continue
-            if environment.account != fleet.environment.account:
-                self._assert_shared(image, environment, fleet, region)
-            return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
-        raise ImageMissing(self._why(fleet, region))
+    def find(self, fleet: Fleet, region: str, cluster: str) -> Baked:
+        """The AMI of the fleet's version in the region, which its own account may launch. Raises `ImageMissing`.
 
-    def _best(self, environment: Environment, fleet: Fleet, region: str) -> Mapping[str, Any] | None:
+        `cluster` is where it is to serve: its architecture is that of what serves there, where there are several.
+        """
+        bakers = list(_bakers(fleet))
+        for environment in bakers:
+            if found := self._by_tags(place_of(environment, region), fleet.packages):
+                return self._chosen(found, environment, fleet, region, cluster)
+        elsewhere = list(self._elsewhere(bakers[0], fleet, region)) if bakers else []
+        if copies := self._copies(elsewhere, bakers[:1], fleet, region):
+            return self._chosen(copies, bakers[0], fleet, region, cluster)
+        raise ImageMissing(_why(fleet, region, [other for other, _ in elsewhere]))
+
+    def _chosen(
+        self, found: Sequence[Mapping[str, Any]], environment: Environment, fleet: Fleet, region: str, cluster: str
+    ) -> Baked:
+        fitting = self._fitting(found, fleet, region, cluster)
+        image = self._best(fitting, place_of(environment, region))
+        if environment.account != fleet.environment.account:
+            self._assert_shared(image, environment, fleet, region)
+        return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
+
+    def _fitting(
+        self, found: Sequence[Mapping[str, Any]], fleet: Fleet, region: str, cluster: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """Those of the one architecture that serves, where they are of several."""
+        kinds = sorted({str(image.get("Architecture", "")) for image in found})
+        if len(kinds) < 2:
+            return found
+        serving = self._architectures(place_of(fleet.environment, region), cluster)
+        fitting = [image for image in found if {image.get("Architecture", "")} == serving]
+        if not fitting:
+            what = f"{_what(fleet)} is baked for {' and '.join(kinds)} in {region}"
+            told = (
+                f"{cluster} runs {' and '.join(sorted(serving))}"
+                if serving
+                else f"nothing in service in {cluster} tells which"
+            )
+            raise ImageMissing(f"{what}, and {told}; deregister what is not meant")
+        return fitting
+
+    def _architectures(self, place: Place, cluster: str) -> set[str]:
+        """Of the AMIs that are in service in a cluster, as far as they are still there."""
+        groups = self._reader.read_clusters(place, [cluster]).part([cluster])["server_groups"]
+        enabled = [one for group in groups if group["enabled"] for one in group["instances"]]
+        images = sorted({one["image"] for one in enabled if one["lifecycle"] == "InService"})
+        with readable(f"the AMIs of {place}", "ec2"):
+            found = image_batch(self._ec2(place), images) if images else []
+        return {str(image.get("Architecture", "")) for image in found}
+
+    def _best(self, found: Sequence[Mapping[str, Any]], place: Place) -> Mapping[str, Any]:
         """The newest, unless an older one runs there: what was tried goes before what was only baked."""
-        place = place_of(environment, region)
-        found = self._by_tags(place, fleet.packages) or self._copies(environment, fleet, region)
         newest_first = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
-        running = self._running(place, [image["ImageId"] for image in found]) if len(found) > 1 else frozenset()
-        tried = [image for image in newest_first if image["ImageId"] in running]
-        return next(iter([*tried, *newest_first]), None)
+        if len(found) == 1:
+            return newest_first[0]
+        running = self._running(place, [image["ImageId"] for image in found])
+        return next((image for image in newest_first if image["ImageId"] in running), newest_first[0])
 
     def _by_tags(self, place: Place, packages: Sequence[Package]) -> list[Mapping[str, Any]]:
         """All whose tags say this version of every package: by our own tag, else by `appversion`."""
@@ -68,13 +117,18 @@ class Images:
         sound = ([image for image in images if _says(image, packages)] for images in found)
         return next((images for images in sound if images), [])
 
-    def _copies(self, environment: Environment, fleet: Fleet, region: str) -> list[Mapping[str, Any]]:
+    def _copies(
+        self,
+        elsewhere: Iterable[tuple[str, Mapping[str, Any]]],
+        bakers: Sequence[Environment],
+        fleet: Fleet,
+        region: str,
+    ) -> list[Mapping[str, Any]]:
         """Of an AMI that the tags name in another region, the one of the same name here: a copy may have no tags."""
-        elsewhere = self._elsewhere(environment, fleet, region)
         names = sorted({image["Name"] for _, image in elsewhere if image.get("Name")})
         if not names:
             return []
-        found = self._described(place_of(environment, region), {"name": [_escaped(name) for name in names]})
+        found = self._described(place_of(bakers[0], region), {"name": [_escaped(name) for name in names]})
         return [image for image in found if not _tags(image) or _says(image, fleet.packages)]
 
     def _elsewhere(
@@ -86,6 +140,12 @@ class Images:
                     yield other, image
 
     def _described(self, place: Place, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        if self._answers is None:
+            return self._asked(place, filters)
+        key = (place, tuple((name, tuple(values)) for name, values in filters.items()))
+        return self._answers.get(key, lambda: self._asked(place, filters))
+
+    def _asked(self, place: Place, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
         asked = [{"Name": name, "Values": list(values)} for name, values in {**filters, "state": ["available"]}.items()]
         with readable(f"the AMIs of {place}", "ec2"):
             pages = self._ec2(place).get_paginator("describe_images").paginate(Owners=["self"], Filters=asked)
@@ -116,21 +176,24 @@ class Images:
                 "share it when it is baked"
             )
 
-    def _why(self, fleet: Fleet, region: str) -> str:
-        baker = fleet.bakes or fleet.environment
-        what = ", ".join(f"{package.name} {package.version}" for package in fleet.packages)
-        if not baker.account:
-            return f"nobody knows where {what} is baked: mend environments/{baker.name}/environment.yaml"
-        elsewhere = next((other for other, _ in self._elsewhere(baker, fleet, region)), None)
-        if elsewhere is not None:
-            return (
-                f"{baker.name} baked {what} in {elsewhere}, not in {region} (account {baker.account}); "
-                "let it bake there, or copy the AMI"
-            )
-        return f"{baker.name} has not baked {what} in {region} (account {baker.account}) yet; deploy it there first"
-
     def _ec2(self, place: Place) -> Any:
         return self._sessions.client("ec2", place.region, role=place.role, account=place.account)
+
+
+def _why(fleet: Fleet, region: str, elsewhere: Sequence[str]) -> str:
+    baker, what = fleet.bakes or fleet.environment, _what(fleet)
+    if not baker.account:
+        return f"nobody knows where {what} is baked: mend environments/{baker.name}/environment.yaml"
+    if elsewhere:
+        return (
+            f"{baker.name} baked {what} in {elsewhere[0]}, not in {region} (account {baker.account}); "
+            "let it bake there, or copy the AMI"
+        )
+    return f"{baker.name} has not baked {what} in {region} (account {baker.account}) yet; deploy it there first"
+
+
+def _what(fleet: Fleet) -> str:
+    return ", ".join(f"{package.name} {package.version}" for package in fleet.packages)
 
 
 def _bakers(fleet: Fleet) -> Iterable[Environment]:

@@ -91,13 +91,13 @@ def described_images(ec2: Any, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     found = {}
     known = [image for image in ids if image.startswith("ami-")]
     for start in range(0, len(known), 200):
-        for image in _image_batch(ec2, known[start : start + 200]):
+        for image in image_batch(ec2, known[start : start + 200]):
             tags = our_tags(image.get("Tags", []), also="appversion")
             found[image["ImageId"]] = {"name": image.get("Name", ""), "tags": tags}
     return found
 
 
-def _image_batch(ec2: Any, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+def image_batch(ec2: Any, ids: Sequence[str]) -> list[Mapping[str, Any]]:
     """One id that was deregistered fails a call by ids; a filter, slower, passes over it."""
     try:
         return list(ec2.describe_images(ImageIds=ids)["Images"])

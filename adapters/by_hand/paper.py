@@ -134,7 +134,7 @@ def _made(fleet: Fleet, cluster: Cluster, standing: Standing, wanted: Versions, 
     none = f"no server group is known to be {version}" if unknown else f"no server group of {version} stands"
     none = "; ".join([none, *unknown])
     try:
-        image = standing.image(fleet, cluster.region, wanted)
+        image = standing.image(fleet, cluster, wanted)
         place = _place(fleet, cluster.region)
         template = standing.template(place, cluster.serving[-1]) if cluster.serving else None
         steps = tuple(making(replace(cluster, image=image, template=template), version))

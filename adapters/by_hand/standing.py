@@ -106,11 +106,11 @@ class Standing:
         )
         return Cluster(name=name, region=place.region, groups=tuple(sorted(groups, key=lambda one: one.created)))
 
-    def image(self, fleet: Fleet, region: str, wanted: Versions) -> str:
+    def image(self, fleet: Fleet, cluster: Cluster, wanted: Versions) -> str:
         """The AMI of these versions, as a deploy would find it. Raises `LookupError` with a sentence."""
         packages = tuple(Package(name=name, version=version) for name, version in wanted.items())
         try:
-            return self._images.find(replace(fleet, packages=packages), region).image
+            return self._images.find(replace(fleet, packages=packages), cluster.region, cluster.name).image
         except ImageMissing as missing:
             raise LookupError(f"no image of it can be launched: {missing}") from missing
 

@@ -76,7 +76,7 @@ class Spinnaker:
         self._clock = clock
         self._reader = InventoryReader(sessions)
         self._looks = Looks(clock)
-        self._images, self._owners = Images(sessions), OwnersWords(sessions, clock, read_within / 2)
+        self._images, self._owners = Images(sessions, clock), OwnersWords(sessions, clock, read_within / 2)
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -191,10 +191,10 @@ class Spinnaker:
             return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
         return _by_another_way(send(in_lane(call, lane), body, lease, self._clock), lane)
 
-    def _find(self, fleet: Fleet, region: str) -> Baked:
+    def _find(self, fleet: Fleet, region: str, cluster: str) -> Baked:
         """The AMI of the fleet's version, within the time that a pass has for a look at AWS."""
         what = f"the AMI of {fleet.name} in {region}"
-        return read_together({what: partial(self._images.find, fleet, region)}, self._read_within)[0]
+        return read_together({what: partial(self._images.find, fleet, region, cluster)}, self._read_within)[0]
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
         """Where it stands by its execution and, after that, by its unit."""

@@ -55,8 +55,10 @@ def region_of(intent: Intent) -> str | None:
     return regions[0] if len(regions) == 1 else None
 
 
-def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find: Callable[[Fleet, str], Baked]) -> Lane:
-    """The way of this attempt. `body` is a look at the unit's region; `find` looks the AMI up.
+def choose(
+    intent: Intent, settings: SpinnakerSettings, body: Body | None, find: Callable[[Fleet, str, str], Baked]
+) -> Lane:
+    """The way of this attempt. `body` is a look at the unit's region; `find` looks the AMI up, for a cluster.
 
     Raises `ImageMissing` and `Unreadable` where the version must be baked elsewhere first, or nobody can tell.
     """
@@ -69,7 +71,7 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
     if "ami" not in settings.parameters or not (back or intent.fleet.bakes):
         return Lane()
     try:
-        found = find(intent.fleet, region)
+        found = find(intent.fleet, region, cluster_in(intent.fleet, settings, region))
     except ImageMissing:
         if back or settings.image.missing == "bake":
             return Lane()
@@ -106,7 +108,7 @@ def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: B
 
 
 def looked_up(
-    fleet: Fleet, settings: SpinnakerSettings, find: Callable[[Fleet, str], Baked]
+    fleet: Fleet, settings: SpinnakerSettings, find: Callable[[Fleet, str, str], Baked]
 ) -> Iterator[dict[str, str]]:
     """What a deploy of the fleet would find in each region, for people: `{region, account, state, ami, message}`.
 
@@ -122,7 +124,7 @@ def looked_up(
     for region in regions:
         place = {"region": region, "account": fleet.environment.account, "ami": ""}
         try:
-            found = find(fleet, region)
+            found = find(fleet, region, cluster_in(fleet, settings, region))
             yield {
                 **place,
                 "ami": found.image,

@@ -1,8 +1,9 @@
 """The AMI of a version, looked for in the account that bakes and seen from the one that launches it (moto)."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -52,7 +53,6 @@ class Bakery:
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self.sessions = Sessions(max_attempts=1)
-        self.images = Images(self.sessions)
 
     def ec2(self, environment: Environment, region: str = EAST) -> Any:
         return self.sessions.client("ec2", region, role=environment.role, account=environment.account)
@@ -76,9 +76,13 @@ class Bakery:
     def share(self, image: str, region: str = EAST) -> None:
         self.ec2(STAGING, region).modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": ACCOUNT}]})
 
+    def find(self, wanted: Fleet, region: str) -> Baked:
+        """By nobody who remembers."""
+        return Images(self.sessions).find(wanted, region, "checkout-prod")
+
     def missing(self, wanted: Fleet, region: str = EAST) -> str:
         with pytest.raises(ImageMissing) as caught:
-            self.images.find(wanted, region)
+            self.find(wanted, region)
         return str(caught.value)
 
 
@@ -103,7 +107,7 @@ def bakery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bakery]:
 def test_an_image_is_known_by_our_tag_or_its_appversion(bakery: Bakery, tags: Mapping[str, str]) -> None:
     image = bakery.bake(tags, name="this-one")
 
-    assert Baked(image=image, name="this-one", environment="staging") == bakery.images.find(fleet(), EAST)
+    assert Baked(image=image, name="this-one", environment="staging") == bakery.find(fleet(), EAST)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_every_package_of_the_fleet_must_be_on_it(bakery: Bakery) -> None:
 
     image = bakery.bake({TAG: "1.4.2", "fairlead:package/agent": "1.4.2"})
 
-    assert image == bakery.images.find(both, EAST).image
+    assert image == bakery.find(both, EAST).image
 
 
 def test_of_several_it_is_the_newest(bakery: Bakery) -> None:
@@ -148,7 +152,7 @@ def test_of_several_it_is_the_newest(bakery: Bakery) -> None:
     for day, image in zip((20, 23, 21), images, strict=True):
         known[image].creation_date = datetime(2026, 11, day, tzinfo=UTC)
 
-    assert images[1] == bakery.images.find(fleet(), EAST).image
+    assert images[1] == bakery.find(fleet(), EAST).image
 
 
 def test_what_runs_where_it_was_baked_goes_before_what_is_newer(bakery: Bakery) -> None:
@@ -156,7 +160,35 @@ def test_what_runs_where_it_was_baked_goes_before_what_is_newer(bakery: Bakery) 
     bakery.bake({TAG: "1.4.2"})
     bakery.ec2(STAGING).run_instances(ImageId=tried, MinCount=1, MaxCount=1)
 
-    assert tried == bakery.images.find(fleet(), EAST).image
+    assert tried == bakery.find(fleet(), EAST).image
+
+
+def two_architectures(bakery: Bakery) -> dict[str, str]:
+    """AMIs of one version; the newer one is of arm64. By architecture."""
+    images = {kind: bakery.bake({TAG: "1.4.2"}) for kind in ("x86_64", "arm64")}
+    known = bakery.aws.state.backends[ec2_backends._id][OTHER][EAST].amis
+    for day, (kind, image) in enumerate(images.items(), start=20):
+        known[image].architecture, known[image].creation_date = kind, datetime(2026, 11, day, tzinfo=UTC)
+    return images
+
+
+@pytest.mark.parametrize("kind", ["x86_64", "arm64"])
+def test_of_several_architectures_it_is_that_of_the_group_in_service(bakery: Bakery, kind: str) -> None:
+    images = two_architectures(bakery)
+    runs = bakery.bake({TAG: "1.4.1"})
+    bakery.aws.state.backends[ec2_backends._id][OTHER][EAST].amis[runs].architecture = kind
+    server_groups.create(bakery.aws, EAST, "checkout-prod-v001", runs, (1, 1, 1), {})
+
+    assert images[kind] == bakery.find(fleet(), EAST).image
+
+
+def test_of_several_architectures_none_is_taken_where_nothing_serves(bakery: Bakery) -> None:
+    two_architectures(bakery)
+
+    assert bakery.missing(fleet()) == (
+        f"checkout 1.4.2 is baked for arm64 and x86_64 in {EAST}, and nothing in service in checkout-prod "
+        "tells which; deregister what is not meant"
+    )
 
 
 def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery) -> None:
@@ -167,7 +199,7 @@ def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery)
 
     bakery.share(image)
 
-    assert image == bakery.images.find(fleet(), EAST).image
+    assert image == bakery.find(fleet(), EAST).image
 
 
 def test_an_image_of_another_region_is_named_with_it(bakery: Bakery) -> None:
@@ -182,7 +214,7 @@ def test_a_copy_has_the_same_name_and_may_have_no_tags(bakery: Bakery) -> None:
     bakery.bake({TAG: "1.4.2"}, name="checkout-all-20261101093000-jammy")
     copy = bakery.bake({}, region=WEST, name="checkout-all-20261101093000-jammy")
 
-    assert copy == bakery.images.find(fleet(), WEST).image
+    assert copy == bakery.find(fleet(), WEST).image
 
 
 def test_an_image_of_the_same_name_that_says_another_version_is_no_copy(bakery: Bakery) -> None:
@@ -195,7 +227,7 @@ def test_an_image_of_the_same_name_that_says_another_version_is_no_copy(bakery: 
 def test_an_image_in_the_fleets_own_account_will_do(bakery: Bakery) -> None:
     image = bakery.bake({TAG: "1.4.2"}, PROD, share=False)
 
-    assert ("prod", image) == (bakery.images.find(fleet(), EAST).environment, bakery.images.find(fleet(), EAST).image)
+    assert ("prod", image) == (bakery.find(fleet(), EAST).environment, bakery.find(fleet(), EAST).image)
 
 
 def test_without_another_environment_only_the_fleets_own_account_is_asked(bakery: Bakery) -> None:
@@ -216,7 +248,7 @@ def test_a_role_that_does_not_reach_the_account_is_trouble_and_not_a_missing_ima
     wrong = replace(STAGING, role="arn:aws:iam::333333333333:role/fairlead")
 
     with pytest.raises(Unreadable, match="reaches account 333333333333, and the environment names 222222222222"):
-        bakery.images.find(fleet(bakes=wrong), EAST)
+        bakery.find(fleet(bakes=wrong), EAST)
 
 
 def test_the_tags_of_a_shared_image_are_told_by_its_owner(bakery: Bakery) -> None:
@@ -278,3 +310,35 @@ def test_an_owner_that_cannot_be_asked_is_left_alone_for_a_while(bakery: Bakery)
 
     clock.advance(AGAIN)
     assert Words(told={image: {TAG: "1.4.2"}}) == words.ask(owner, [image])
+
+
+def test_who_looks_for_what_is_missing_asks_once_a_minute(bakery: Bakery) -> None:
+    regions = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")
+    wide = fleet(bakes=replace(STAGING, regions=regions), environment=replace(PROD, regions=regions))
+    clock = ManualClock(CLOCK.now())
+    images = Images(bakery.sessions, clock)
+
+    def calls(region: str) -> int:
+        bakery.aws.reset_calls()
+        with pytest.raises(ImageMissing):
+            images.find(wide, region, "checkout-prod")
+        return bakery.aws.calls["ec2:DescribeImages"]
+
+    assert [12, 2, 0] == [calls(EAST), calls(WEST), calls(EAST)]
+    image = bakery.bake({TAG: "1.4.2"})
+    assert 0 == calls(EAST)
+    clock.advance(timedelta(minutes=1))
+    assert image == images.find(wide, EAST, "checkout-prod").image
+
+
+def test_many_who_ask_at_once_are_answered_by_one_call(bakery: Bakery) -> None:
+    image, images = bakery.bake({TAG: "1.4.2"}), Images(bakery.sessions, CLOCK)
+    bakery.sessions.client("ec2", EAST, role=STAGING.role, account=OTHER)
+    bakery.aws.reset_calls()
+    fleets = [fleet(name=f"prod/checkout-{number}") for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: images.find(one, EAST, "checkout-prod").image, fleets))
+
+    assert [image] * 8 == found
+    assert 1 + 8 == bakery.aws.calls["ec2:DescribeImages"]  # the AMI once, and for each whether it is shared
