@@ -56,6 +56,11 @@ def is_staffed(group: Group) -> bool:
     return bool(group["capacity"]["desired"] > 0 or _present(group))
 
 
+def is_going(group: Group) -> bool:
+    """It is being deleted: nothing can be done with it any more."""
+    return bool(group.get("status"))
+
+
 def components_of(fleet: Fleet, body: Mapping[str, Any], group: Group) -> dict[Component, Version]:
     """What one group runs and would launch, of what the fleet is to run."""
     images = {group["launch_image"], *(str(one["image"]) for one in _present(group))}

@@ -65,6 +65,8 @@ def _server_group(group: Group, region: str) -> ServerGroup:
         "launch_image": "",
         "instances": sorted(map(_instance, group["Instances"]), key=lambda instance: str(instance["id"])),
     }
+    if group.get("Status"):  # only while it is being deleted, says Auto Scaling's API reference
+        body["status"] = group["Status"]
     return ServerGroup(group["AutoScalingGroupName"], group["CreatedTime"], launch_of(group), body)
 
 

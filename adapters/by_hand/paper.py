@@ -96,7 +96,10 @@ def chosen(
         (group.created, version)
         for cluster in clusters
         for group in cluster.groups
-        if not group.enabled and (version := group.version(packages)) and version not in _served(cluster, packages)
+        if not group.enabled
+        and not group.raw.get("Status")
+        and (version := group.version(packages))
+        and version not in _served(cluster, packages)
     ]
     if others:
         return dict.fromkeys(packages, max(others)[1]), "the newest version that stands beside what runs"
@@ -125,8 +128,9 @@ def _region(fleet: Fleet, cluster: Cluster, standing: Standing, wanted: Versions
 
 
 def _by_use(cluster: Cluster) -> list[Group]:
-    """Enabled ones first, then the newest."""
-    return sorted(cluster.groups, key=lambda group: (group.enabled, group.created), reverse=True)
+    """Enabled ones first, then the newest. Of those that are being deleted nothing can be made."""
+    groups = [group for group in cluster.groups if not group.raw.get("Status")]
+    return sorted(groups, key=lambda group: (group.enabled, group.created), reverse=True)
 
 
 def _made(fleet: Fleet, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:

@@ -74,8 +74,8 @@ class Cluster:
 
     @property
     def serving(self) -> tuple[Group, ...]:
-        """The groups in service."""
-        return tuple(group for group in self.groups if group.enabled)
+        """The groups in service, but for those that are being deleted."""
+        return tuple(group for group in self.groups if group.enabled and not group.raw.get("Status"))
 
 
 def is_of(image: Mapping[str, Any], wanted: Versions) -> bool:

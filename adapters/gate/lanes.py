@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from adapters.aws.baked import Baked, ImageMissing
-from adapters.aws.clusters import Group, groups_in, illness, is_at, is_staffed
+from adapters.aws.clusters import Group, groups_in, illness, is_at, is_going, is_staffed
 from adapters.aws.names import push_of
 from adapters.gate.settings import WHOLE, SpinnakerSettings, cluster_in
 from desired_state.model import Fleet
@@ -96,7 +96,7 @@ def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: B
     """Tried once only, and only where there is another attempt for the next way."""
     if settings.rollback is None or body is None or intent.failed or not intent.fleet.policy.retries:
         return None
-    groups = groups_in(body, cluster_in(intent.fleet, settings, region))
+    groups = [one for one in groups_in(body, cluster_in(intent.fleet, settings, region)) if not is_going(one)]
     for chosen in reversed(groups):
         if not is_at(intent.fleet, body, chosen) or (is_staffed(chosen) and illness(chosen)):
             continue
@@ -151,7 +151,7 @@ def still_beside(lane: Lane, intent: Intent, settings: SpinnakerSettings, body: 
     region = region_of(intent)
     if not lane.restore or region is None or body is None:
         return ""
-    groups = groups_in(body, cluster_in(intent.fleet, settings, region))
+    groups = [one for one in groups_in(body, cluster_in(intent.fleet, settings, region)) if not is_going(one)]
     known = {one["name"]: one for one in groups}
     restored, gone = known.get(lane.restore), known.get(lane.disable)
     if restored is None or not restored["enabled"] or not is_staffed(restored) or illness(restored):

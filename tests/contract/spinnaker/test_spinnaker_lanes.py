@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def test_what_is_not_baked_yet_is_waited_for_and_goes_on_when_it_is(lanes: Lanes
 
     waits = lanes.start(intent)
     lanes.bake("1.4.2")
+    lanes.rig.clock.advance(timedelta(minutes=1))  # what is not there is not asked for before
     goes_on = lanes.start(lanes.intent(lanes.fleet("1.4.2"), Kind.DEPLOY, attempt=2))
 
     assert (Phase.FAILED, Failure.TRANSIENT, Reason.IMAGE_MISSING) == (waits.phase, waits.failure, waits.reason)
