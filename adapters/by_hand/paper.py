@@ -9,7 +9,7 @@ from adapters.aws.inventory import Place
 from adapters.aws.owners import owner_of
 from adapters.by_hand.making import making
 from adapters.by_hand.standing import Cluster, Group, Standing, Versions
-from adapters.by_hand.steps import Step, enabling
+from adapters.by_hand.steps import Step, aws, enabling
 from desired_state.layout import fleet_path
 from desired_state.model import Fleet
 from reconciler.ports import Unreadable
@@ -34,6 +34,7 @@ class Paper:
     why: str  # why this version
     regions: tuple[Region, ...]
     suspend: tuple[str, str]
+    account: Step | None  # how to see that one is in the account that the lines are for; None: there are no lines
 
 
 def write_paper(
@@ -66,7 +67,17 @@ def write_paper(
         why=why,
         regions=tuple(regions),
         suspend=(fleet_path(fleet.name, ".suspend"), suspend),
+        account=_account(fleet, regions),
     )
+
+
+def _account(fleet: Fleet, regions: Sequence[Region]) -> Step | None:
+    region = next((each.region for each in regions if each.steps), None)
+    if region is None:
+        return None
+    look = aws("sts", "get-caller-identity", region, query="Account", output="text")
+    account = fleet.environment.account
+    return Step(does=f"be in account {account} ({fleet.environment.name})", check=(look,), expect=account)
 
 
 def _read(

@@ -32,6 +32,12 @@ class Group:
     raw: Mapping[str, Any]
 
     @property
+    def follows(self) -> str:
+        """The launch template of which it always launches the newest version; empty: it does not."""
+        used = self.raw.get("LaunchTemplate") or {}
+        return str(used.get("LaunchTemplateId", "")) if used.get("Version") == "$Latest" else ""
+
+    @property
     def enabled(self) -> bool:
         """As Spinnaker itself tells it."""
         return "AddToLoadBalancer" not in self.suspended
