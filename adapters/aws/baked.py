@@ -23,6 +23,7 @@ from desired_state.model import Environment, Fleet, Package
 from reconciler.ports import Clock
 
 KEPT = timedelta(minutes=1)
+AGAIN = timedelta(seconds=5)  # the pipeline that bakes may be about to end
 
 
 class ImageMissing(Exception):
@@ -41,13 +42,15 @@ class Baked:
 class Images:
     """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS.
 
-    With a clock, what an account has and has not is asked once a minute, whoever wants to know.
+    With a clock, what an account has is asked once a minute for all; what it has not, more often at first.
     """
 
     def __init__(self, sessions: Sessions, clock: Clock | None = None) -> None:
         self._sessions = sessions
         self._reader = InventoryReader(sessions)
-        self._answers: Answers[list[Mapping[str, Any]]] | None = Answers(clock, KEPT) if clock is not None else None
+        self._answers: Answers[list[Mapping[str, Any]]] | None = (
+            Answers(clock, KEPT, AGAIN) if clock is not None else None
+        )
 
     def find(self, fleet: Fleet, region: str, cluster: str) -> Baked:
         """The AMI of the fleet's version in the region, which its own account may launch. Raises `ImageMissing`.
