@@ -6,19 +6,25 @@ account must be shared with the fleet's own to be launched, and its tags are see
 Spinnaker does that when it shares (Clouddriver's `AllowLaunchAtomicOperation`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from adapters.aws.answers import Answers
 from adapters.aws.errors import code_of, readable
-from adapters.aws.groups import our_tags
-from adapters.aws.inventory import Place
+from adapters.aws.groups import image_batch, our_tags
+from adapters.aws.inventory import InventoryReader, Place
+from adapters.aws.owners import place_of
 from adapters.aws.sessions import Sessions
 from adapters.aws.versions import PACKAGE_TAG, evidence
 from desired_state.model import Environment, Fleet, Package
+from reconciler.ports import Clock
 
+KEPT = timedelta(minutes=1)
+AGAIN = timedelta(seconds=5)  # the pipeline that bakes may be about to end
 OWN: Mapping[str, Sequence[str]] = {"Owners": ["self"]}
 SHARED: Mapping[str, Sequence[str]] = {"ExecutableUsers": ["self"]}  # with this account by name; none that is public
 
@@ -37,33 +43,83 @@ class Baked:
 
 
 class Images:
-    """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS."""
+    """Looks AMIs up. Every method raises `Unreadable` on trouble with AWS.
 
-    def __init__(self, sessions: Sessions) -> None:
+    With a clock, what an account has is asked once a minute for all; what it has not, more often at first.
+    """
+
+    def __init__(self, sessions: Sessions, clock: Clock | None = None) -> None:
         self._sessions = sessions
+        self._reader = InventoryReader(sessions)
+        self._answers: Answers[list[Mapping[str, Any]]] | None = (
+            Answers(clock, KEPT, AGAIN) if clock is not None else None
+        )
 
-    def find(self, fleet: Fleet, region: str, *, shared_by_deploy: bool = False) -> Baked:
+    def find(self, fleet: Fleet, region: str, cluster: str, *, shared_by_deploy: bool = False) -> Baked:
         """The AMI of the fleet's version in the region. Raises `ImageMissing`.
 
-        The fleet's own account may launch it, unless the deploy itself sees to that.
+        The fleet's own account may launch it, unless the deploy itself sees to that. `cluster` is where it is to serve:
+        its architecture is that of what serves there, where there are several.
         """
-        for environment in _bakers(fleet):
-            image = self._best(environment, fleet, region)
-            if image is None:
-                continue
-            if environment.account != fleet.environment.account and not shared_by_deploy:
-                self._assert_shared(image, environment, fleet, region)
-            return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
-        raise ImageMissing(self._why(fleet, region))
+        bakers = list(_bakers(fleet))
+        for environment in bakers:
+            if found := self._by_tags(place_of(environment, region), fleet.packages):
+                return self._chosen(found, environment, fleet, region, cluster, shared_by_deploy)
+        elsewhere = list(self._elsewhere(bakers[0], fleet, region)) if bakers else []
+        if copies := self._copies(elsewhere, bakers[:1], fleet, region):
+            return self._chosen(copies, bakers[0], fleet, region, cluster, shared_by_deploy)
+        raise ImageMissing(_why(fleet, region, [other for other, _ in elsewhere]))
 
-    def _best(self, environment: Environment, fleet: Fleet, region: str) -> Mapping[str, Any] | None:
+    def _chosen(
+        self,
+        found: Sequence[Mapping[str, Any]],
+        environment: Environment,
+        fleet: Fleet,
+        region: str,
+        cluster: str,
+        shared_by_deploy: bool,
+    ) -> Baked:
+        fitting = self._fitting(found, fleet, region, cluster)
+        image = self._best(fitting, place_of(environment, region))
+        if environment.account != fleet.environment.account and not shared_by_deploy:
+            self._assert_shared(image, environment, fleet, region)
+        return Baked(image=image["ImageId"], name=image.get("Name", ""), environment=environment.name)
+
+    def _fitting(
+        self, found: Sequence[Mapping[str, Any]], fleet: Fleet, region: str, cluster: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """Those of the one architecture that serves, where they are of several."""
+        kinds = sorted({str(image.get("Architecture", "")) for image in found})
+        if len(kinds) < 2:
+            return found
+        serving = self._architectures(place_of(fleet.environment, region), cluster)
+        fitting = [image for image in found if {image.get("Architecture", "")} == serving]
+        if not fitting:
+            what = f"{_what(fleet)} is baked for {' and '.join(kinds)} in {region}"
+            told = (
+                f"{cluster} runs {' and '.join(sorted(serving))}"
+                if serving
+                else f"nothing in service in {cluster} tells which"
+            )
+            raise ImageMissing(f"{what}, and {told}; deregister what is not meant")
+        return fitting
+
+    def _architectures(self, place: Place, cluster: str) -> set[str]:
+        """Of the AMIs that are in service in a cluster, as far as they are still there."""
+        groups = self._reader.read_clusters(place, [cluster]).part([cluster])["server_groups"]
+        enabled = [one for group in groups if group["enabled"] for one in group["instances"]]
+        images = sorted({one["image"] for one in enabled if one["lifecycle"] == "InService"})
+        with readable(f"the AMIs of {place}", "ec2"):
+            found = image_batch(self._ec2(place), images) if images else []
+        return {str(image.get("Architecture", "")) for image in found}
+
+    def _best(self, found: Sequence[Mapping[str, Any]], place: Place) -> Mapping[str, Any]:
         """The newest, unless an older one runs there: what was tried goes before what was only baked."""
-        place = _place(environment, region)
-        found = self._by_tags(place, fleet.packages) or self._copies(environment, fleet, region)
         newest_first = sorted(found, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]), reverse=True)
-        running = self._running(place, [image["ImageId"] for image in found]) if len(found) > 1 else frozenset()
-        tried = [image for image in newest_first if image["ImageId"] in running]
-        return next(iter([*tried, *newest_first]), None)
+        if len(found) == 1:
+            return newest_first[0]
+        running = self._running(place, [image["ImageId"] for image in found])
+        return next((image for image in newest_first if image["ImageId"] in running), newest_first[0])
 
     def _by_tags(self, place: Place, packages: Sequence[Package]) -> list[Mapping[str, Any]]:
         """All whose tags say this version of every package: by our own tag, else by `appversion`."""
@@ -74,24 +130,38 @@ class Images:
         sound = ([image for image in images if _says(image, packages)] for images in found)
         return next((images for images in sound if images), [])
 
-    def _copies(self, environment: Environment, fleet: Fleet, region: str) -> list[Mapping[str, Any]]:
+    def _copies(
+        self,
+        elsewhere: Iterable[tuple[str, Mapping[str, Any]]],
+        bakers: Sequence[Environment],
+        fleet: Fleet,
+        region: str,
+    ) -> list[Mapping[str, Any]]:
         """Of an AMI that the tags name in another region, the one of the same name here: a copy may have no tags."""
-        elsewhere = self._elsewhere(environment, fleet, region)
         names = sorted({image["Name"] for _, image in elsewhere if image.get("Name")})
         if not names:
             return []
-        return self._described(_place(environment, region), {"name": [_escaped(name) for name in names]})
+        found = self._described(place_of(bakers[0], region), {"name": [_escaped(name) for name in names]})
+        return [image for image in found if not _tags(image) or _says(image, fleet.packages)]
 
     def _elsewhere(
         self, environment: Environment, fleet: Fleet, region: str
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for other in dict.fromkeys((*environment.regions, *fleet.environment.regions)):
             if other != region:
-                for image in self._by_tags(_place(environment, other), fleet.packages):
+                for image in self._by_tags(place_of(environment, other), fleet.packages):
                     yield other, image
 
     def _described(
         self, place: Place, filters: Mapping[str, Sequence[str]], whose: Mapping[str, Sequence[str]] = OWN
+    ) -> list[Mapping[str, Any]]:
+        if self._answers is None:
+            return self._asked(place, filters, whose)
+        key = (place, tuple(whose), tuple((name, tuple(values)) for name, values in filters.items()))
+        return self._answers.get(key, lambda: self._asked(place, filters, whose))
+
+    def _asked(
+        self, place: Place, filters: Mapping[str, Sequence[str]], whose: Mapping[str, Sequence[str]]
     ) -> list[Mapping[str, Any]]:
         asked = [{"Name": name, "Values": list(values)} for name, values in {**filters, "state": ["available"]}.items()]
         with readable(f"the AMIs of {place}", "ec2"):
@@ -109,7 +179,7 @@ class Images:
         return frozenset(one["ImageId"] for one in found)
 
     def _assert_shared(self, image: Mapping[str, Any], owner: Environment, fleet: Fleet, region: str) -> None:
-        place, found = _place(fleet.environment, region), image["ImageId"]
+        place, found = place_of(fleet.environment, region), image["ImageId"]
         with readable(f"the AMI {found} from {place}", "ec2"):
             try:
                 shared = self._ec2(place).describe_images(ImageIds=[found])["Images"]
@@ -123,61 +193,24 @@ class Images:
                 "share it when it is baked"
             )
 
-    def _why(self, fleet: Fleet, region: str) -> str:
-        baker = fleet.bakes or fleet.environment
-        what = ", ".join(f"{package.name} {package.version}" for package in fleet.packages)
-        if not baker.account:
-            return f"nobody knows where {what} is baked: mend environments/{baker.name}/environment.yaml"
-        elsewhere = next((other for other, _ in self._elsewhere(baker, fleet, region)), None)
-        if elsewhere is not None:
-            return (
-                f"{baker.name} baked {what} in {elsewhere}, not in {region} (account {baker.account}); "
-                "let it bake there, or copy the AMI"
-            )
-        return f"{baker.name} has not baked {what} in {region} (account {baker.account}) yet; deploy it there first"
-
     def _ec2(self, place: Place) -> Any:
         return self._sessions.client("ec2", place.region, role=place.role, account=place.account)
 
 
-class OwnersWords:
-    """What the owners of shared AMIs say of them, so that they are known where they run."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    def read(self, place: Place, images: Collection[str]) -> dict[str, dict[str, str]]:
-        """The tags of those of these images that the account owns, by id, two hundred a call. Raises `Unreadable`."""
-        told: dict[str, dict[str, str]] = {}
-        ids = sorted(images)
-        for start in range(0, len(ids), 200):
-            asked = [{"Name": "image-id", "Values": ids[start : start + 200]}]
-            with readable(f"the AMIs of {place}", "ec2"):
-                ec2 = self._sessions.client("ec2", place.region, role=place.role, account=place.account)
-                found = ec2.describe_images(Owners=["self"], Filters=asked)["Images"]
-            told.update({image["ImageId"]: our_tags(image.get("Tags", []), also="appversion") for image in found})
-        return told
+def _why(fleet: Fleet, region: str, elsewhere: Sequence[str]) -> str:
+    baker, what = fleet.bakes or fleet.environment, _what(fleet)
+    if not baker.account:
+        return f"nobody knows where {what} is baked: mend environments/{baker.name}/environment.yaml"
+    if elsewhere:
+        return (
+            f"{baker.name} baked {what} in {elsewhere[0]}, not in {region} (account {baker.account}); "
+            "let it bake there, or copy the AMI"
+        )
+    return f"{baker.name} has not baked {what} in {region} (account {baker.account}) yet; deploy it there first"
 
 
-def owner_of(fleet: Fleet, region: str) -> Place | None:
-    """Who may know more of the images that a fleet runs in a region than its own account; None: nobody."""
-    baker = fleet.bakes
-    return None if baker is None or baker.account in {"", fleet.environment.account} else _place(baker, region)
-
-
-def untold(body: Mapping[str, Any]) -> set[str]:
-    """The images of an inventory part that say nothing to the account that it was read of."""
-    return {image for image, said in body["images"].items() if not said["tags"]}
-
-
-def with_words(body: Mapping[str, Any], told: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
-    """The inventory part with the tags that owners told of its images."""
-    if not told.keys() & body["images"].keys():
-        return body
-    images = {
-        image: {**said, "tags": dict(told[image])} if image in told else said for image, said in body["images"].items()
-    }
-    return {**body, "images": images}
+def _what(fleet: Fleet) -> str:
+    return ", ".join(f"{package.name} {package.version}" for package in fleet.packages)
 
 
 def _bakers(fleet: Fleet) -> Iterable[Environment]:
@@ -187,12 +220,12 @@ def _bakers(fleet: Fleet) -> Iterable[Environment]:
     return sorted(known.values(), key=lambda one: one.account != first)
 
 
-def _place(environment: Environment, region: str) -> Place:
-    return Place(environment.account, region, environment.role)
+def _tags(image: Mapping[str, Any]) -> Mapping[str, str]:
+    return our_tags(image.get("Tags", []), also="appversion")
 
 
 def _says(image: Mapping[str, Any], packages: Sequence[Package]) -> bool:
-    said = {"tags": our_tags(image.get("Tags", []), also="appversion")}
+    said = {"tags": _tags(image)}
     found = (evidence(said, image["ImageId"], each.name, each.version) for each in packages)
     return all(one.version == each.version for one, each in zip(found, packages, strict=True))
 

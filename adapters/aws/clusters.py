@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from adapters.aws.names import cluster_of
-from adapters.aws.versions import Evidence, evidence
+from adapters.aws.versions import UNASKED, Evidence, evidence
 from desired_state.model import Component, Fleet, Version, ZeroUnits
 from reconciler.observed import Unit, UnitId
 
@@ -36,6 +36,15 @@ def unit_in(region: str, body: Mapping[str, Any], cluster: str, fleet: Fleet) ->
     return _staffed(region, body, staffed, enabled[-1], fleet)
 
 
+def untellable(body: Mapping[str, Any], cluster: str) -> tuple[str, ...]:
+    """Of images in service whose owner never said what they are and cannot be asked now: a sentence each."""
+    enabled = [group for group in groups_in(body, cluster) if group["enabled"]]
+    staffed = [group for group in enabled if is_staffed(group)]
+    images = _images_in_service(staffed) if staffed else {str(group["launch_image"]) for group in enabled[-1:]}
+    said = ((image, body["images"].get(image, {}).get(UNASKED)) for image in sorted(images))
+    return tuple(f"the version of {image}: {why}" for image, why in said if why)
+
+
 def groups_in(body: Mapping[str, Any], cluster: str) -> list[Group]:
     """The cluster's groups, oldest first: by creation, never by their number."""
     groups = [group for group in body["server_groups"] if cluster_of(group["name"]) == cluster]
@@ -45,6 +54,11 @@ def groups_in(body: Mapping[str, Any], cluster: str) -> list[Group]:
 def is_staffed(group: Group) -> bool:
     """It has instances, or is to have some."""
     return bool(group["capacity"]["desired"] > 0 or _present(group))
+
+
+def is_going(group: Group) -> bool:
+    """It is being deleted: nothing can be done with it any more."""
+    return bool(group.get("status"))
 
 
 def components_of(fleet: Fleet, body: Mapping[str, Any], group: Group) -> dict[Component, Version]:
@@ -156,18 +170,24 @@ def _components(
         if len(versions) == 1 and None not in versions:
             components[name] = str(versions.pop())
         conflicts += [one.conflict for one in found.values() if one.conflict]
-        doubts += _doubt(name.removeprefix(PACKAGE), found)
+        doubts += _doubt(name.removeprefix(PACKAGE), found, body)
     if AMI in fleet.components and len(images) == 1:
         components[AMI] = next(iter(images))
     return components, "; ".join(sorted(conflicts)), "; ".join(doubts)
 
 
-def _doubt(package: str, found: Mapping[str, Evidence]) -> list[str]:
+def _doubt(package: str, found: Mapping[str, Evidence], body: Mapping[str, Any]) -> list[str]:
     versions = sorted({one.version for one in found.values() if one.version is not None})
     silent = sorted(image for image, one in found.items() if one.version is None and not one.conflict and image)
+    unasked = {image: why for image in silent if (why := body["images"].get(image, {}).get(UNASKED))}
+    untagged = [image for image in silent if image not in unasked]
     doubts = [f"{package} {' and '.join(versions)} at once"] if len(versions) > 1 else []
-    if silent:
-        doubts.append(f"{_some(silent)} shows no version of {package}: tag it fairlead:package/{package} or appversion")
+    if untagged:
+        doubts.append(
+            f"{_some(untagged)} shows no version of {package}: tag it fairlead:package/{package} or appversion"
+        )
+    if unasked:
+        doubts.append(f"the version of {_some(unasked)} is unknown: {next(iter(unasked.values()))}")
     return doubts
 
 

@@ -65,6 +65,8 @@ def _server_group(group: Group, region: str) -> ServerGroup:
         "launch_image": "",
         "instances": sorted(map(_instance, group["Instances"]), key=lambda instance: str(instance["id"])),
     }
+    if group.get("Status"):  # only while it is being deleted, says Auto Scaling's API reference
+        body["status"] = group["Status"]
     return ServerGroup(group["AutoScalingGroupName"], group["CreatedTime"], launch_of(group), body)
 
 
@@ -91,13 +93,13 @@ def described_images(ec2: Any, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     found = {}
     known = [image for image in ids if image.startswith("ami-")]
     for start in range(0, len(known), 200):
-        for image in _image_batch(ec2, known[start : start + 200]):
+        for image in image_batch(ec2, known[start : start + 200]):
             tags = our_tags(image.get("Tags", []), also="appversion")
             found[image["ImageId"]] = {"name": image.get("Name", ""), "tags": tags}
     return found
 
 
-def _image_batch(ec2: Any, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+def image_batch(ec2: Any, ids: Sequence[str]) -> list[Mapping[str, Any]]:
     """One id that was deregistered fails a call by ids; a filter, slower, passes over it."""
     try:
         return list(ec2.describe_images(ImageIds=ids)["Images"])

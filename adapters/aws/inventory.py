@@ -42,8 +42,9 @@ class Inventory:
     """Server groups by cluster, the images that they name, and hosts. All of it is plain JSON.
 
     A group: `{name, region, created, enabled, capacity: {min, max, desired}, tags, launch_image, instances}`, oldest
-    first; an instance: `{id, image, lifecycle, health}`; an image: `{name, tags}`, by image id. Of tags, only those
-    that are ours (`fairlead:*`) and an image's `appversion` are kept. Hosts are as `hosts` says, with all their tags.
+    first, with a `status` while it is being deleted; an instance: `{id, image, lifecycle, health}`; an image:
+    `{name, tags}`, by image id. Of tags, only those that are ours (`fairlead:*`) and an image's `appversion` are kept.
+    Hosts are as `hosts` says, with all their tags.
     """
 
     clusters: Mapping[str, tuple[Mapping[str, Any], ...]]

@@ -17,7 +17,7 @@ from adapters.aws.parsing import Parsers
 READ: Mapping[str, Mapping[str, frozenset[str]]] = {
     "autoscaling": {
         "AutoScalingGroup": frozenset(
-            {"AutoScalingGroupName", "CreatedTime", "Instances", "SuspendedProcesses", "Tags"}
+            {"AutoScalingGroupName", "CreatedTime", "Instances", "SuspendedProcesses", "Status", "Tags"}
             | {"MinSize", "MaxSize", "DesiredCapacity"}
             | {"LaunchTemplate", "MixedInstancesPolicy", "LaunchConfigurationName"}
         ),
@@ -26,7 +26,7 @@ READ: Mapping[str, Mapping[str, frozenset[str]]] = {
         "TagDescription": frozenset({"Key", "Value"}),
     },
     "ec2": {
-        "Image": frozenset({"CreationDate", "ImageId", "Name", "Tags"}),
+        "Image": frozenset({"Architecture", "CreationDate", "ImageId", "Name", "Tags"}),
         "Instance": frozenset({"InstanceId", "ImageId", "LaunchTime", "Placement", "State", "Tags"}),
         "InstanceState": frozenset({"Name"}),
         "LaunchTemplateVersion": frozenset(

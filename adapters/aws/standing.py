@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.aws.clusters import PACKAGE, Group, components_of, groups_in, is_at, is_staffed
+from adapters.aws.clusters import PACKAGE, Group, components_of, groups_in, is_at, is_going, is_staffed
 from adapters.aws.names import push_of
 from desired_state.model import Fleet
 
-CURRENT, CANARY, LEFT, OLD = "current", "canary", "left over", "old"
+CURRENT, CANARY, LEFT, OLD, GOING = "current", "canary", "left over", "old", "being deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Standing:
 
     group: Group
     version: str  # empty: nobody can tell
-    part: str  # CURRENT, CANARY, LEFT or OLD
+    part: str  # CURRENT, CANARY, LEFT, OLD or GOING
     leftover: str = ""
 
     def as_json(self, images: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,12 +64,14 @@ def leftovers(region: str, body: Mapping[str, Any], cluster: str, canary: str | 
 
 def _current(fleet: Fleet, body: Mapping[str, Any], groups: Sequence[Group]) -> Group | None:
     """The youngest that is enabled and at the version, else the youngest that is enabled."""
-    enabled = [group for group in reversed(groups) if group["enabled"]]
+    enabled = [group for group in reversed(groups) if group["enabled"] and not is_going(group)]
     return next((group for group in enabled if is_at(fleet, body, group)), next(iter(enabled), None))
 
 
 def _judged(region: str, fleet: Fleet, body: Mapping[str, Any], group: Group, current: Group | None) -> Standing:
     version = _version(fleet, body, group)
+    if is_going(group):
+        return Standing(group=group, version=version, part=GOING)
     if current is None or group["name"] == current["name"]:
         return Standing(group=group, version=version, part=OLD if current is None else CURRENT)
     why = _why_left(region, group, current, version, _version(fleet, body, current))
@@ -88,6 +90,8 @@ def _why_left(region: str, group: Group, current: Group, version: str, serves: s
 
 def _trial(region: str, fleet: Fleet, body: Mapping[str, Any], group: Group) -> Standing:
     version = _version(fleet, body, group)
+    if is_going(group):
+        return Standing(group=group, version=version, part=GOING)
     why = ""
     if is_staffed(group):
         why = f"canary {group['name']} in {region} still runs: {_instances(group)} of {version or 'an unknown version'}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PACKAGE_TAG = "fairlead:package/"
+UNASKED = "unasked"  # in an inventory part, of an image that nothing is known of: why its owner could not be asked
 _SUFFIX = r"-h\d+(?:\.\w+)?(?:~[-\w.~^]+)?|-\w+\.h\d+"  # -h<build>[.<commit>][~...], or -<commit>.h<build> of old
 _BUILD = re.compile(rf"(?:{_SUFFIX})\Z", re.ASCII)
 _ENDS_IN_BUILD = re.compile(r"(?:-h\d+(?:\.\w+)?|-\w+\.h\d+)\Z", re.ASCII)

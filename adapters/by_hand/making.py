@@ -1,6 +1,6 @@
 """The commands that make a server group of a version from its image, where none stands. Pure.
 
-It is a copy of the group that serves, launched from a copy of its launch template with the other image.
+It is like the group that serves, launched from a copy of its launch template with the other image.
 """
 
 import json
@@ -20,8 +20,6 @@ def making(cluster: Cluster, version: str) -> Iterator[Step]:
     Raises `LookupError` with a sentence where there is nothing that it could be made from.
     """
     source, template = _source(cluster), cluster.template
-    if not cluster.image:
-        raise LookupError("no image of it is there: it must be baked first")
     if source is None:
         raise LookupError(f"{cluster.name} has no server group in service in {cluster.region} to make one like it")
     if template is None:
@@ -29,6 +27,7 @@ def making(cluster: Cluster, version: str) -> Iterator[Step]:
             f"{source.name} launches from no template of its own; make a group of {cluster.image} as that one was made"
         )
     name, number = next_name(cluster), template.newest + 1
+    yield from _pinned(cluster, template)
     yield Step(
         does=f"copy version {template.used} of launch template {template.id}, with the image {cluster.image}",
         commands=(_copied(cluster, template, version),),
@@ -39,8 +38,42 @@ def making(cluster: Cluster, version: str) -> Iterator[Step]:
         does=f"make {name} from it, like {source.name}; its user data is that of {source.name}",
         commands=(_created(cluster, source, template, name, number, (low, high, desired)),),
     )
+    yield _unlike(source, name, cluster.region)
     yield healthy(name, desired, source.target_groups, cluster.region)
     yield from disabling(cluster.serving, name, cluster.region)
+
+
+def _pinned(cluster: Cluster, template: Template) -> Iterator[Step]:
+    """A new version of a template is at once that of every group that follows the newest."""
+    followers = [group.name for group in cluster.groups if group.follows == template.id and not group.raw.get("Status")]
+    version = f"LaunchTemplateId={template.id},Version={template.newest}"
+    if followers:
+        yield Step(
+            does=f"keep {' and '.join(followers)} at version {template.newest} of launch template {template.id}: "
+            "launching $Latest, they would launch the other image from the next step on. "
+            "Other clusters that launch its $Latest must be kept likewise",
+            commands=tuple(
+                aws(
+                    "autoscaling",
+                    "update-auto-scaling-group",
+                    cluster.region,
+                    auto_scaling_group_name=name,
+                    launch_template=version,
+                )
+                for name in followers
+            ),
+        )
+
+
+def _unlike(source: Group, name: str, region: str) -> Step:
+    """What a group has beside what `_created` says."""
+    looks = ("describe-policies", "describe-lifecycle-hooks", "describe-scheduled-actions")
+    return Step(
+        does=f"give {name} what the line before does not copy and you need: scaling policies, scheduled actions, "
+        "lifecycle hooks, notifications, termination policies, metrics collection, protection of instances "
+        f"from scale-in, a warm pool; {source.name} has",
+        check=tuple(aws("autoscaling", look, region, auto_scaling_group_name=source.name) for look in looks),
+    )
 
 
 def _source(cluster: Cluster) -> Group | None:

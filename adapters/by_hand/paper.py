@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from adapters.aws.inventory import Place
+from adapters.aws.owners import owner_of
 from adapters.by_hand.making import making
 from adapters.by_hand.standing import Cluster, Group, Standing, Versions
-from adapters.by_hand.steps import Step, enabling
+from adapters.by_hand.steps import Step, aws, enabling
 from desired_state.layout import fleet_path
 from desired_state.model import Fleet
 from reconciler.ports import Unreadable
@@ -20,6 +22,7 @@ class Region:
     region: str
     note: str
     steps: tuple[Step, ...] = ()
+    reached: bool = True  # after the steps it is at the version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +34,32 @@ class Paper:
     why: str  # why this version
     regions: tuple[Region, ...]
     suspend: tuple[str, str]
+    account: Step | None  # how to see that one is in the account that the lines are for; None: there are no lines
 
 
 def write_paper(
-    fleet: Fleet, clusters: Mapping[str, str], standing: Standing, to: str | None, last_good: Versions | None
+    fleet: Fleet,
+    clusters: Mapping[str, str],
+    standing: Standing,
+    to: str | None,
+    last_good: Versions | None,
+    known: Mapping[str, Mapping[str, Any]],
 ) -> Paper:
     """The paper for the fleet, whose `clusters` are named by region. A region that cannot be read says so.
+
+    `known` is what Fairlead last read of the regions, as inventory parts.
 
     Raises `LookupError` with a sentence where there is nothing to go back to, and `Unreadable` where nothing can be
     read.
     """
-    read, unread = _read(fleet, clusters, standing)
+    read, unread = _read(fleet, clusters, standing, known)
     packages = [package.name for package in fleet.packages]
     wanted, why = chosen(list(read.values()), packages, to, last_good)
     version = " ".join(dict.fromkeys(wanted.values()))
-    regions = [_region(_place(fleet, name), cluster, standing, wanted, version) for name, cluster in read.items()]
-    regions += [Region(region=name, note=f"nothing is known of it: {said}") for name, said in unread.items()]
+    regions = [_region(fleet, cluster, standing, wanted, version) for name, cluster in read.items()]
+    regions += [
+        Region(region=name, note=f"nothing is known of it: {said}", reached=False) for name, said in unread.items()
+    ]
     suspend = f"reason: {json.dumps(f'rolled back by hand to {version}')}\n"
     return Paper(
         fleet=fleet.name,
@@ -54,15 +67,27 @@ def write_paper(
         why=why,
         regions=tuple(regions),
         suspend=(fleet_path(fleet.name, ".suspend"), suspend),
+        account=_account(fleet, regions),
     )
 
 
-def _read(fleet: Fleet, clusters: Mapping[str, str], standing: Standing) -> tuple[dict[str, Cluster], dict[str, str]]:
+def _account(fleet: Fleet, regions: Sequence[Region]) -> Step | None:
+    region = next((each.region for each in regions if each.steps), None)
+    if region is None:
+        return None
+    look = aws("sts", "get-caller-identity", region, query="Account", output="text")
+    account = fleet.environment.account
+    return Step(does=f"be in account {account} ({fleet.environment.name})", check=(look,), expect=account)
+
+
+def _read(
+    fleet: Fleet, clusters: Mapping[str, str], standing: Standing, known: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Cluster], dict[str, str]]:
     read: dict[str, Cluster] = {}
     unread: dict[str, str] = {}
     for region, name in clusters.items():
         try:
-            read[region] = standing.cluster(_place(fleet, region), name)
+            read[region] = standing.cluster(_place(fleet, region), name, owner_of(fleet, region), known.get(region, {}))
         except Unreadable as trouble:
             unread[region] = str(trouble)
     if not read:
@@ -82,7 +107,10 @@ def chosen(
         (group.created, version)
         for cluster in clusters
         for group in cluster.groups
-        if not group.enabled and (version := group.version(packages)) and version not in _served(cluster, packages)
+        if not group.enabled
+        and not group.raw.get("Status")
+        and (version := group.version(packages))
+        and version not in _served(cluster, packages)
     ]
     if others:
         return dict.fromkeys(packages, max(others)[1]), "the newest version that stands beside what runs"
@@ -97,12 +125,12 @@ def _served(cluster: Cluster, packages: Sequence[str]) -> set[str]:
     return {group.version(packages) for group in cluster.serving}
 
 
-def _region(place: Place, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
+def _region(fleet: Fleet, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
     """The steps that enable what stands, else those that make it."""
     good = next((group for group in _by_use(cluster) if group.runs(wanted)), None)
     bad = [group for group in cluster.serving if not group.runs(wanted)]
     if good is None:
-        return _made(place, cluster, standing, wanted, version)
+        return _made(fleet, cluster, standing, wanted, version)
     if good.enabled and not bad and good.healthy >= max(good.sizes[2], 1):
         return Region(region=cluster.region, note=f"{good.name} serves {version} already; there is nothing to do")
     stands = "is in service" if good.enabled else "stands, and is disabled"
@@ -111,18 +139,23 @@ def _region(place: Place, cluster: Cluster, standing: Standing, wanted: Versions
 
 
 def _by_use(cluster: Cluster) -> list[Group]:
-    """Enabled ones first, then the newest."""
-    return sorted(cluster.groups, key=lambda group: (group.enabled, group.created), reverse=True)
+    """Enabled ones first, then the newest. Of those that are being deleted nothing can be made."""
+    groups = [group for group in cluster.groups if not group.raw.get("Status")]
+    return sorted(groups, key=lambda group: (group.enabled, group.created), reverse=True)
 
 
-def _made(place: Place, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
+def _made(fleet: Fleet, cluster: Cluster, standing: Standing, wanted: Versions, version: str) -> Region:
+    unknown = [said for group in cluster.groups if (said := group.unknown(list(wanted)))]
+    none = f"no server group is known to be {version}" if unknown else f"no server group of {version} stands"
+    none = "; ".join([none, *unknown])
     try:
-        image = standing.image(place, wanted)
+        image = standing.image(fleet, cluster, wanted)
+        place = _place(fleet, cluster.region)
         template = standing.template(place, cluster.serving[-1]) if cluster.serving else None
         steps = tuple(making(replace(cluster, image=image, template=template), version))
     except (LookupError, Unreadable) as trouble:
-        return Region(region=cluster.region, note=f"no server group of {version} stands, and {trouble}")
-    return Region(region=cluster.region, note=f"no server group of {version} stands; one is made", steps=steps)
+        return Region(region=cluster.region, note=f"{none}; {trouble}", reached=False)
+    return Region(region=cluster.region, note=f"{none}; one is made", steps=steps)
 
 
 def _place(fleet: Fleet, region: str) -> Place:

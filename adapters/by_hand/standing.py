@@ -1,16 +1,17 @@
 """What stands of a cluster in one region, read with everything that the commands of a person need."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from adapters.aws.baked import ImageMissing, Images
 from adapters.aws.errors import readable
-from adapters.aws.groups import our_tags
 from adapters.aws.inventory import InventoryReader, Place
+from adapters.aws.owners import OwnersWords, untold, with_words
 from adapters.aws.sessions import Sessions
-from adapters.aws.versions import PACKAGE_TAG, evidence
-from desired_state.model import Version
+from adapters.aws.versions import UNASKED, evidence
+from desired_state.model import Fleet, Package, Version
 
 Versions = Mapping[str, Version]  # by package
 
@@ -31,9 +32,21 @@ class Group:
     raw: Mapping[str, Any]
 
     @property
+    def follows(self) -> str:
+        """The launch template of which it always launches the newest version; empty: it does not."""
+        used = self.raw.get("LaunchTemplate") or {}
+        return str(used.get("LaunchTemplateId", "")) if used.get("Version") == "$Latest" else ""
+
+    @property
     def enabled(self) -> bool:
         """As Spinnaker itself tells it."""
         return "AddToLoadBalancer" not in self.suspended
+
+    def unknown(self, packages: Sequence[str]) -> str:
+        """A sentence where its images say nothing of one of these packages; else nothing."""
+        silent = [image for image in self.images if any(_said(image, package) is None for package in packages)]
+        why = next((f": {image[UNASKED]}" for image in silent if UNASKED in image), "")
+        return f"{self.name} stands, and its version is unknown{why}" if silent else ""
 
     def runs(self, wanted: Versions) -> bool:
         """Every image of it is of these versions."""
@@ -62,13 +75,13 @@ class Cluster:
     name: str
     region: str
     groups: tuple[Group, ...]
-    image: str = ""  # the newest of the wanted version; empty: there is none
+    image: str = ""  # of the wanted version, to make one from
     template: Template | None = None  # of the newest enabled group; None: it launches from none by itself
 
     @property
     def serving(self) -> tuple[Group, ...]:
-        """The groups in service."""
-        return tuple(group for group in self.groups if group.enabled)
+        """The groups in service, but for those that are being deleted."""
+        return tuple(group for group in self.groups if group.enabled and not group.raw.get("Status"))
 
 
 def is_of(image: Mapping[str, Any], wanted: Versions) -> bool:
@@ -79,13 +92,17 @@ def is_of(image: Mapping[str, Any], wanted: Versions) -> bool:
 class Standing:
     """Reads clusters. Every method raises `Unreadable`. `sessions` must give whole answers."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, owners: OwnersWords) -> None:
         self._sessions = sessions
         self._reader = InventoryReader(sessions)
+        self._owners = owners
+        self._images = Images(sessions)
 
-    def cluster(self, place: Place, name: str) -> Cluster:
-        """The cluster's groups."""
-        part = self._reader.read_clusters(place, [name]).part([name])
+    def cluster(self, place: Place, name: str, owner: Place | None, known: Mapping[str, Any]) -> Cluster:
+        """The cluster's groups. `owner` is who else may know what they run; `known` the inventory part of before."""
+        part: Mapping[str, Any] = self._reader.read_clusters(place, [name]).part([name])
+        if owner is not None and (silent := untold(part)):
+            part = with_words(part, self._owners.ask(owner, silent), known)
         names = [group["name"] for group in part["server_groups"]]
         with readable(f"the Auto Scaling groups of {place}", "autoscaling"):
             raws = list(_described(self._client("autoscaling", place), names)) if names else []
@@ -95,11 +112,13 @@ class Standing:
         )
         return Cluster(name=name, region=place.region, groups=tuple(sorted(groups, key=lambda one: one.created)))
 
-    def image(self, place: Place, wanted: Versions) -> str:
-        """The newest image of these versions that the account sees in the region; empty: there is none."""
-        found = {image["id"]: image for image in self._tagged(place, wanted) if is_of(image, wanted)}
-        newest = max(found.values(), key=lambda image: (image["created"], image["id"]), default=None)
-        return str(newest["id"]) if newest is not None else ""
+    def image(self, fleet: Fleet, cluster: Cluster, wanted: Versions) -> str:
+        """The AMI of these versions, as a deploy would find it. Raises `LookupError` with a sentence."""
+        packages = tuple(Package(name=name, version=version) for name, version in wanted.items())
+        try:
+            return self._images.find(replace(fleet, packages=packages), cluster.region, cluster.name).image
+        except ImageMissing as missing:
+            raise LookupError(f"no image of it can be launched: {missing}") from missing
 
     def template(self, place: Place, group: Group) -> Template | None:
         """What the group launches from, where that is a template alone."""
@@ -113,16 +132,6 @@ class Standing:
             )
         newest = max((each["VersionNumber"] for each in answer["LaunchTemplateVersions"]), default=0)
         return Template(id=used["LaunchTemplateId"], used=str(used.get("Version") or "$Default"), newest=newest)
-
-    def _tagged(self, place: Place, wanted: Versions) -> Iterator[Mapping[str, Any]]:
-        package, version = next(iter(wanted.items()))
-        for tag, value in ((PACKAGE_TAG + package, version), ("appversion", f"{package}-{version}*")):
-            with readable(f"the images of {place}", "ec2"):
-                ec2 = self._client("ec2", place)
-                answer = ec2.describe_images(Filters=[{"Name": f"tag:{tag}", "Values": [value]}])
-            for image in answer["Images"]:
-                tags = our_tags(image.get("Tags", []), also="appversion")
-                yield {"id": image["ImageId"], "tags": tags, "created": image.get("CreationDate", "")}
 
     def _client(self, service: str, place: Place) -> Any:
         return self._sessions.client(service, place.region, role=place.role, account=place.account)

@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import product
 from typing import Any, Self
 
 from adapters.agent_protocol.config_text import render
-from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.baked import Baked, ImageMissing, Images
 from adapters.aws.clusters import merged, unit_in
-from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
+from adapters.aws.inventory import Inventory, inventory_feed
 from adapters.aws.objects import put_if_absent
 from adapters.aws.sessions import Sessions
 from adapters.aws.together import read_together
@@ -28,6 +27,7 @@ from adapters.gate.client import Gate, Gates
 from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import ABSENCE, absence_of, feed_of, of_body
 from adapters.gate.foreign import FOREIGN, Looks, all_run, may_have_twins, told, twins
+from adapters.gate.fresh_groups import FreshGroups
 from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
@@ -45,11 +45,20 @@ from adapters.gate.settings import (
     unit_ids,
     waves_of,
 )
-from adapters.gate.sights import body_of, groups, left_over, may_go_back, oldest_read, with_canary
+from adapters.gate.sights import (
+    body_of,
+    groups,
+    left_over,
+    may_go_back,
+    oldest_read,
+    set_aside,
+    unknown,
+    with_canary,
+)
 from adapters.gate.starting import LOOK_BACK, call_for, end_twins, in_lane, look, send
 from adapters.gate.trigger import config_address, holds_expression, trigger_body
-from desired_state.model import Fleet, Suspension
-from reconciler.observed import Observed, Snapshot, Snapshots, Unit, Wave
+from desired_state.model import Fleet
+from reconciler.observed import Observed, Snapshot, Snapshots, Wave
 from reconciler.ports import Clock, Lease, Unreadable
 from reconciler.reasons import Reason
 from reconciler.work import Before, Failure, Intent, Outcome, Phase, Standing
@@ -75,9 +84,8 @@ class Spinnaker:
         self._read_within = read_within
         self._gates = gates
         self._clock = clock
-        self._reader = InventoryReader(sessions)
         self._looks = Looks(clock)
-        self._images, self._owners = Images(sessions), OwnersWords(sessions)
+        self._images, self._groups = Images(sessions, clock), FreshGroups(sessions, clock, read_within)
 
     @classmethod
     def of(cls, means: Means) -> Self:
@@ -123,11 +131,11 @@ class Spinnaker:
         units = tuple(unit for region, unit in parts.items() if region in feeds)
         if unit_ids(fleet, settings) == (WHOLE,):
             units = () if lacking else (merged(WHOLE, units),)
-        aside = tuple(_set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
+        aside = tuple(set_aside(region, parts.get(region), why) for region, why in sorted(fleet.asleep.items()))
         return replace(
             _reach(fleet, snapshots),
             units=units,
-            missing=lacking,
+            missing=(*lacking, *unknown(fleet, settings, snapshots)),
             read_at=read_at,
             foreign=foreign,
             aside=aside,
@@ -145,7 +153,7 @@ class Spinnaker:
         """
         open_work = [outcome for outcome in work if not outcome.phase.ended]
         gate = () if open_work else tuple(self._absence(fleet))
-        read = dict([*self._executions(open_work, known), *gate, *self._inventories(fleet, open_work)])
+        read = dict([*self._executions(open_work, known), *gate, *self._groups.read(fleet, open_work, known)])
         read = {feed: with_canary(fleet, snapshot, known.get(feed)) for feed, snapshot in read.items()}
         return read if gate else self._with_foreign(fleet, work, read)
 
@@ -192,10 +200,10 @@ class Spinnaker:
             return failed(outcome, Failure.TRANSIENT, Reason.DEPLOY_REFUSED, str(trouble), self._clock.now())
         return _by_another_way(send(in_lane(call, lane), body, lease, self._clock), lane)
 
-    def _find(self, fleet: Fleet, region: str) -> Baked:
+    def _find(self, fleet: Fleet, region: str, cluster: str) -> Baked:
         """The AMI of the fleet's version, within the time that a pass has for a look at AWS."""
         what = f"the AMI of {fleet.name} in {region}"
-        find = partial(self._images.find, fleet, region, shared_by_deploy=shared_by_deploy(fleet))
+        find = partial(self._images.find, fleet, region, cluster, shared_by_deploy=shared_by_deploy(fleet))
         return read_together({what: find}, self._read_within)[0]
 
     def check(self, outcome: Outcome, snapshots: Snapshots, now: datetime) -> Outcome:
@@ -210,6 +218,8 @@ class Spinnaker:
         observed = self.observe(intent.fleet, snapshots)
         units = (*observed.units, *observed.aside)  # a region may be suspended while work is under way there
         unit = next((unit for unit in units if unit.id == intent.unit), None)
+        if unknown(intent.fleet, settings_of(intent.fleet), snapshots, intent.unit):
+            unit = None
         execution = of_body(body)
         lane, settings = Lane.of(execution.lane if execution is not None else {}), settings_of(intent.fleet)
         case = Case(
@@ -319,54 +329,6 @@ class Spinnaker:
                 raise
             return {**read, feed: replace(known, body={**known.body, **absence_of(trouble)})}
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}
-
-    def _inventories(self, fleet: Fleet, work: Sequence[Outcome]) -> Iterator[tuple[str, Snapshot]]:
-        """Work in flight keeps the spec that it began with, so its clusters are read too.
-
-        A region is often suspended because nothing there answers: it is read only while work is under way there, and
-        keeps nobody waiting.
-        """
-        specs = (fleet, *(outcome.intent.fleet for outcome in work))
-        awake = [region for region in _regions(specs) if region not in fleet.asleep]
-        yield from self._read_regions(specs, awake, self._read_within)
-        at_work = {outcome.intent.unit for outcome in work}
-        try:
-            yield from self._read_regions(specs, sorted(at_work & fleet.asleep.keys()), self._read_within / 2)
-        except Unreadable:
-            return
-
-    def _read_regions(
-        self, specs: Sequence[Fleet], regions: Sequence[str], within: timedelta
-    ) -> list[tuple[str, Snapshot]]:
-        wanted: dict[str, tuple[Place, set[str]]] = {}
-        for spec, region in product(specs, regions):
-            if region in spec.environment.regions:
-                feed = inventory_feed(spec.environment.account, region)
-                place = Place(spec.environment.account, region, spec.environment.role)
-                wanted.setdefault(feed, (place, set()))[1].add(cluster_in(spec, settings_of(spec), region))
-        reads = {
-            f"the server groups of {place}": partial(self._narrow, feed, place, clusters, specs[0])
-            for feed, (place, clusters) in wanted.items()
-        }
-        return list(zip(wanted, read_together(reads, within), strict=True))
-
-    def _narrow(self, feed: str, place: Place, clusters: set[str], fleet: Fleet) -> Snapshot:
-        read_at = self._clock.now()  # what AWS shows is at least as young as the question
-        body: Mapping[str, Any] = self._reader.read_clusters(place, clusters).part(clusters)
-        owner = owner_of(fleet, place.region)
-        if owner is not None and (silent := untold(body)):
-            body = with_words(body, self._owners.read(owner, silent))
-        return Snapshot(feed=feed, body=body, read_at=read_at)
-
-
-def _regions(specs: Iterable[Fleet]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(region for spec in specs for region in spec.environment.regions))
-
-
-def _set_aside(region: str, unit: Unit | None, suspension: Suspension) -> Unit:
-    known = unit or Unit(id=region, components={}, healthy=False, running=False, message="not read")
-    said = "; ".join(each for each in (f"suspended: {suspension.reason}", known.message) if each)
-    return replace(known, message=said, conflict="")
 
 
 def deadline_of(intent: Intent) -> datetime:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-from adapters.aws.baked import OwnersWords, owner_of, untold, with_words
 from adapters.aws.instances import Instances
 from adapters.aws.inventory import Inventory, InventoryReader, Place, inventory_feed
+from adapters.aws.owners import OwnersWords, owner_of, untold, with_words
 from adapters.aws.sessions import Sessions
 from adapters.feeds.pacing import Pacing
 from desired_state.model import Fleet, FleetName
@@ -44,7 +44,7 @@ class Inventories:
     ) -> None:
         self._ledger = ledger
         self._reader = InventoryReader(sessions)
-        self._owners = OwnersWords(sessions)
+        self._owners = OwnersWords(sessions, clock)
         self._deployers = {kind: one for kind, one in deployers.items() if isinstance(one, Inventoried)}
         self._clock = clock
         self._known: dict[Place, Instances] = defaultdict(partial(Instances, clock))
@@ -80,7 +80,7 @@ class Inventories:
                 parts.update(self._read(Place(account, region, role), fleets))
             except Unreadable as trouble:
                 troubles.append(str(trouble))
-        troubles += self._hear_owners(region, [fleet for fleets in by_role.values() for fleet in fleets], parts)
+        self._hear_owners(region, feed, [fleet for fleets in by_role.values() for fleet in fleets], parts)
         if parts:  # before the trouble: storing parts clears it
             self._changed[name] = self._ledger.record_snapshots(lease, feed, parts, read_at)
         if not troubles:
@@ -95,23 +95,22 @@ class Inventories:
             yield fleet.name, self._deployers[fleet.deploy_type].part(fleet, place.region, inventory)
 
     def _hear_owners(
-        self, region: str, fleets: Sequence[Fleet], parts: dict[FleetName, Mapping[str, Any]]
-    ) -> list[str]:
+        self, region: str, feed: str, fleets: Sequence[Fleet], parts: dict[FleetName, Mapping[str, Any]]
+    ) -> None:
         """Put what owners say of shared images into the parts, with a call for two hundred of an account's images.
 
-        Where an owner cannot be asked the parts that hang on it are left out: nobody knows what runs there.
+        While an owner cannot be asked, what the last part knew of an image is still so.
         """
-        troubles = []
         for owner, names in _silent(region, fleets, parts).items():
-            try:
-                told = self._owners.read(owner, {image for images in names.values() for image in images})
-            except Unreadable as trouble:
-                troubles.append(str(trouble))
-                for name in names:
-                    del parts[name]
-                continue
-            parts.update({name: with_words(parts[name], told) for name in names})
-        return troubles
+            words = self._owners.ask(owner, {image for images in names.values() for image in images})
+            for name, images in names.items():
+                known = self._last(name, feed) if words.trouble and images - words.told.keys() else {}
+                parts[name] = with_words(parts[name], words, known)
+
+    def _last(self, name: FleetName, feed: str) -> Mapping[str, Any]:
+        record = self._ledger.load(name)
+        snapshot = record.snapshots.get(feed) if record is not None else None
+        return snapshot.body if snapshot is not None else {}
 
     def _by_role(self, account: str, region: str) -> dict[str | None, list[Fleet]]:
         found: dict[str | None, list[Fleet]] = defaultdict(list)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from adapters.aws.baked import Baked, ImageMissing
-from adapters.aws.clusters import Group, groups_in, illness, is_at, is_staffed
+from adapters.aws.clusters import Group, groups_in, illness, is_at, is_going, is_staffed
 from adapters.aws.names import push_of
 from adapters.gate.settings import WHOLE, SpinnakerSettings, cluster_in
 from desired_state.model import Fleet
@@ -55,8 +55,10 @@ def region_of(intent: Intent) -> str | None:
     return regions[0] if len(regions) == 1 else None
 
 
-def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find: Callable[[Fleet, str], Baked]) -> Lane:
-    """The way of this attempt. `body` is a look at the unit's region; `find` looks the AMI up.
+def choose(
+    intent: Intent, settings: SpinnakerSettings, body: Body | None, find: Callable[[Fleet, str, str], Baked]
+) -> Lane:
+    """The way of this attempt. `body` is a look at the unit's region; `find` looks the AMI up, for a cluster.
 
     Raises `ImageMissing` and `Unreadable` where the version must be baked elsewhere first, or nobody can tell. The step
     before a version is not begun either until every region that is awake has its AMI: it may not be undone.
@@ -71,7 +73,7 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
     if "ami" not in settings.parameters or not (back or intent.fleet.bakes):
         return Lane()
     try:
-        found = find(intent.fleet, region)
+        found = find(intent.fleet, region, cluster_in(intent.fleet, settings, region))
     except ImageMissing:
         if back or settings.image.missing == "bake":
             return Lane()
@@ -83,14 +85,14 @@ def choose(intent: Intent, settings: SpinnakerSettings, body: Body | None, find:
     return Lane(image=found.image, environment=_baked_elsewhere(found, intent.fleet, settings))
 
 
-def _look_ahead(intent: Intent, settings: SpinnakerSettings, find: Callable[[Fleet, str], Baked]) -> None:
+def _look_ahead(intent: Intent, settings: SpinnakerSettings, find: Callable[[Fleet, str, str], Baked]) -> None:
     """Raises as `choose` does."""
     fleet = intent.fleet
     if not intent.is_before or settings.image.missing == "bake" or not _asks_for_images(fleet, settings):
         return
     for region in fleet.environment.regions:
         if region not in fleet.asleep:
-            find(fleet, region)
+            find(fleet, region, cluster_in(fleet, settings, region))
 
 
 def _baked_elsewhere(found: Baked, fleet: Fleet, settings: SpinnakerSettings) -> str:
@@ -106,7 +108,7 @@ def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: B
     """Tried once only, and only where there is another attempt for the next way."""
     if settings.rollback is None or body is None or intent.failed or not intent.fleet.policy.retries:
         return None
-    groups = groups_in(body, cluster_in(intent.fleet, settings, region))
+    groups = [one for one in groups_in(body, cluster_in(intent.fleet, settings, region)) if not is_going(one)]
     for chosen in reversed(groups):
         if not is_at(intent.fleet, body, chosen) or (is_staffed(chosen) and illness(chosen)):
             continue
@@ -118,7 +120,7 @@ def _restoring(intent: Intent, settings: SpinnakerSettings, region: str, body: B
 
 
 def looked_up(
-    fleet: Fleet, settings: SpinnakerSettings, find: Callable[[Fleet, str], Baked]
+    fleet: Fleet, settings: SpinnakerSettings, find: Callable[[Fleet, str, str], Baked]
 ) -> Iterator[dict[str, str]]:
     """What a deploy of the fleet would find in each region, for people: `{region, account, state, ami, message}`.
 
@@ -129,7 +131,7 @@ def looked_up(
     for region in fleet.environment.regions:
         place = {"region": region, "account": fleet.environment.account, "ami": ""}
         try:
-            found = find(fleet, region)
+            found = find(fleet, region, cluster_in(fleet, settings, region))
             yield {
                 **place,
                 "ami": found.image,
@@ -162,7 +164,7 @@ def still_beside(lane: Lane, intent: Intent, settings: SpinnakerSettings, body: 
     region = region_of(intent)
     if not lane.restore or region is None or body is None:
         return ""
-    groups = groups_in(body, cluster_in(intent.fleet, settings, region))
+    groups = [one for one in groups_in(body, cluster_in(intent.fleet, settings, region)) if not is_going(one)]
     known = {one["name"]: one for one in groups}
     restored, gone = known.get(lane.restore), known.get(lane.disable)
     if restored is None or not restored["enabled"] or not is_staffed(restored) or illness(restored):

@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from adapters.aws.clusters import groups_in, is_at
+from adapters.aws.clusters import groups_in, is_at, untellable
 from adapters.aws.inventory import images_of, inventory_feed
 from adapters.aws.names import next_name
 from adapters.aws.standing import leftovers, standing
 from adapters.gate.lanes import region_of
 from adapters.gate.settings import WHOLE, SpinnakerSettings, cluster_in, clusters_in, settings_of
-from desired_state.model import Fleet
-from reconciler.observed import Snapshot, Snapshots
+from desired_state.model import Fleet, Suspension
+from reconciler.observed import Snapshot, Snapshots, Unit
 from reconciler.work import Intent, Kind, Outcome
 
 GOES_BACK = frozenset({Kind.REVERT, Kind.ROLLBACK})
@@ -46,6 +46,26 @@ def may_go_back(fleet: Fleet, work: Sequence[Outcome], snapshots: Snapshots) -> 
         for region, body in _bodies(fleet, snapshots)
         for group in groups_in(body, cluster_in(fleet, settings, region))
     )
+
+
+def unknown(fleet: Fleet, settings: SpinnakerSettings, snapshots: Snapshots, unit: str = WHOLE) -> tuple[str, ...]:
+    """What serves and nobody can tell the version of, as a sentence each; of one unit, or of all that is awake.
+
+    It is no other version: nothing may be concluded from it, as from a region that was not read.
+    """
+    return tuple(
+        sentence
+        for region, body in _bodies(fleet, snapshots)
+        if unit == region or (unit == WHOLE and region not in fleet.asleep)
+        for sentence in untellable(body, _clusters(fleet, settings, region)[0])
+    )
+
+
+def set_aside(region: str, unit: Unit | None, suspension: Suspension) -> Unit:
+    """The unit of a suspended region: shown, and otherwise left alone."""
+    known = unit or Unit(id=region, components={}, healthy=False, running=False, message="not read")
+    said = "; ".join(each for each in (f"suspended: {suspension.reason}", known.message) if each)
+    return replace(known, message=said, conflict="")
 
 
 def left_over(fleet: Fleet, settings: SpinnakerSettings, snapshots: Snapshots) -> tuple[str, ...]:

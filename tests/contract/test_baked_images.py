@@ -1,17 +1,20 @@
 """The AMI of a version, looked for in the account that bakes and seen from the one that launches it (moto)."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from moto.ec2.models import ec2_backends
 
-from adapters.aws.baked import Baked, ImageMissing, Images, OwnersWords, owner_of, untold, with_words
+from adapters.aws.baked import Baked, ImageMissing, Images
 from adapters.aws.inventory import InventoryReader, Place
+from adapters.aws.owners import AGAIN, KEPT, OwnersWords, Words, owner_of, untold, with_words
 from adapters.aws.sessions import Sessions
-from adapters.clock import SystemClock
+from adapters.aws.versions import UNASKED
+from adapters.clock import ManualClock, SystemClock
 from adapters.deployers.spinnaker import Spinnaker
 from adapters.gate.client import Gates
 from desired_state.model import Environment, Fleet, Package
@@ -26,6 +29,7 @@ STAGING = Environment(
 )
 PROD = Environment(name="prod", account=ACCOUNT, regions=(EAST, WEST), spinnaker={})
 TAG = "fairlead:package/checkout"
+CLOCK = ManualClock(datetime(2026, 11, 23, 9, 0, tzinfo=UTC))
 
 
 def fleet(version: str = "1.4.2", **changes: Any) -> Fleet:
@@ -51,7 +55,6 @@ class Bakery:
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self.sessions = Sessions(max_attempts=1)
-        self.images = Images(self.sessions)
 
     def ec2(self, environment: Environment, region: str = EAST) -> Any:
         return self.sessions.client("ec2", region, role=environment.role, account=environment.account)
@@ -75,9 +78,13 @@ class Bakery:
     def share(self, image: str, region: str = EAST) -> None:
         self.ec2(STAGING, region).modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"UserId": ACCOUNT}]})
 
+    def find(self, wanted: Fleet, region: str) -> Baked:
+        """By nobody who remembers."""
+        return Images(self.sessions).find(wanted, region, "checkout-prod")
+
     def missing(self, wanted: Fleet, region: str = EAST) -> str:
         with pytest.raises(ImageMissing) as caught:
-            self.images.find(wanted, region)
+            self.find(wanted, region)
         return str(caught.value)
 
 
@@ -102,7 +109,7 @@ def bakery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bakery]:
 def test_an_image_is_known_by_our_tag_or_its_appversion(bakery: Bakery, tags: Mapping[str, str]) -> None:
     image = bakery.bake(tags, name="this-one")
 
-    assert Baked(image=image, name="this-one", environment="staging") == bakery.images.find(fleet(), EAST)
+    assert Baked(image=image, name="this-one", environment="staging") == bakery.find(fleet(), EAST)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_every_package_of_the_fleet_must_be_on_it(bakery: Bakery) -> None:
 
     image = bakery.bake({TAG: "1.4.2", "fairlead:package/agent": "1.4.2"})
 
-    assert image == bakery.images.find(both, EAST).image
+    assert image == bakery.find(both, EAST).image
 
 
 def test_of_several_it_is_the_newest(bakery: Bakery) -> None:
@@ -147,7 +154,7 @@ def test_of_several_it_is_the_newest(bakery: Bakery) -> None:
     for day, image in zip((20, 23, 21), images, strict=True):
         known[image].creation_date = datetime(2026, 11, day, tzinfo=UTC)
 
-    assert images[1] == bakery.images.find(fleet(), EAST).image
+    assert images[1] == bakery.find(fleet(), EAST).image
 
 
 def test_what_runs_where_it_was_baked_goes_before_what_is_newer(bakery: Bakery) -> None:
@@ -155,7 +162,35 @@ def test_what_runs_where_it_was_baked_goes_before_what_is_newer(bakery: Bakery) 
     bakery.bake({TAG: "1.4.2"})
     bakery.ec2(STAGING).run_instances(ImageId=tried, MinCount=1, MaxCount=1)
 
-    assert tried == bakery.images.find(fleet(), EAST).image
+    assert tried == bakery.find(fleet(), EAST).image
+
+
+def two_architectures(bakery: Bakery) -> dict[str, str]:
+    """AMIs of one version; the newer one is of arm64. By architecture."""
+    images = {kind: bakery.bake({TAG: "1.4.2"}) for kind in ("x86_64", "arm64")}
+    known = bakery.aws.state.backends[ec2_backends._id][OTHER][EAST].amis
+    for day, (kind, image) in enumerate(images.items(), start=20):
+        known[image].architecture, known[image].creation_date = kind, datetime(2026, 11, day, tzinfo=UTC)
+    return images
+
+
+@pytest.mark.parametrize("kind", ["x86_64", "arm64"])
+def test_of_several_architectures_it_is_that_of_the_group_in_service(bakery: Bakery, kind: str) -> None:
+    images = two_architectures(bakery)
+    runs = bakery.bake({TAG: "1.4.1"})
+    bakery.aws.state.backends[ec2_backends._id][OTHER][EAST].amis[runs].architecture = kind
+    server_groups.create(bakery.aws, EAST, "checkout-prod-v001", runs, (1, 1, 1), {})
+
+    assert images[kind] == bakery.find(fleet(), EAST).image
+
+
+def test_of_several_architectures_none_is_taken_where_nothing_serves(bakery: Bakery) -> None:
+    two_architectures(bakery)
+
+    assert bakery.missing(fleet()) == (
+        f"checkout 1.4.2 is baked for arm64 and x86_64 in {EAST}, and nothing in service in checkout-prod "
+        "tells which; deregister what is not meant"
+    )
 
 
 def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery) -> None:
@@ -166,14 +201,14 @@ def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery)
 
     bakery.share(image)
 
-    assert image == bakery.images.find(fleet(), EAST).image
+    assert image == bakery.find(fleet(), EAST).image
 
 
 def test_an_image_that_the_deploy_will_share_need_not_be_shared_before(bakery: Bakery) -> None:
     image = bakery.bake({TAG: "1.4.2"}, share=False)
 
     assert Baked(image=image, name="checkout-all-0-jammy", environment="staging") == bakery.images.find(
-        fleet(), EAST, shared_by_deploy=True
+        fleet(), EAST, "checkout-prod", shared_by_deploy=True
     )
 
 
@@ -198,10 +233,10 @@ def test_the_settings_say_whether_the_deploy_shares(bakery: Bakery, settings: di
 
     assert state == {one["region"]: one["state"] for one in Spinnaker.images(promoted, bakery.sessions)}[EAST]
     if state == "found":
-        assert image == deployer._find(promoted, EAST).image
+        assert image == deployer._find(promoted, EAST, "checkout-prod").image
     else:
         with pytest.raises(ImageMissing):
-            deployer._find(promoted, EAST)
+            deployer._find(promoted, EAST, "checkout-prod")
 
 
 @pytest.mark.parametrize("tags", [{TAG: "1.4.2"}, {"appversion": "checkout-1.4.2"}])
@@ -217,7 +252,7 @@ def test_an_image_of_a_bakery_account_is_known_by_the_tags_of_who_it_is_shared_w
     said = [{"Key": key, "Value": value} for key, value in tags.items()]
     bakery.ec2(STAGING).create_tags(Resources=[image], Tags=said)
 
-    assert image == bakery.images.find(fleet(), EAST, shared_by_deploy=True).image
+    assert image == bakery.images.find(fleet(), EAST, "checkout-prod", shared_by_deploy=True).image
     assert f"{image} of staging ({OTHER}) is not shared with account {ACCOUNT}" in bakery.missing(fleet())
 
 
@@ -242,13 +277,20 @@ def test_a_copy_has_the_same_name_and_may_have_no_tags(bakery: Bakery) -> None:
     bakery.bake({TAG: "1.4.2"}, name="checkout-all-20261101093000-jammy")
     copy = bakery.bake({}, region=WEST, name="checkout-all-20261101093000-jammy")
 
-    assert copy == bakery.images.find(fleet(), WEST).image
+    assert copy == bakery.find(fleet(), WEST).image
+
+
+def test_an_image_of_the_same_name_that_says_another_version_is_no_copy(bakery: Bakery) -> None:
+    bakery.bake({TAG: "1.4.2"}, name="checkout-latest")
+    bakery.bake({TAG: "1.4.1"}, region=WEST, name="checkout-latest")
+
+    assert f"not in {WEST}" in bakery.missing(fleet(), WEST)
 
 
 def test_an_image_in_the_fleets_own_account_will_do(bakery: Bakery) -> None:
     image = bakery.bake({TAG: "1.4.2"}, PROD, share=False)
 
-    assert ("prod", image) == (bakery.images.find(fleet(), EAST).environment, bakery.images.find(fleet(), EAST).image)
+    assert ("prod", image) == (bakery.find(fleet(), EAST).environment, bakery.find(fleet(), EAST).image)
 
 
 def test_without_another_environment_only_the_fleets_own_account_is_asked(bakery: Bakery) -> None:
@@ -269,7 +311,7 @@ def test_a_role_that_does_not_reach_the_account_is_trouble_and_not_a_missing_ima
     wrong = replace(STAGING, role="arn:aws:iam::333333333333:role/fairlead")
 
     with pytest.raises(Unreadable, match="reaches account 333333333333, and the environment names 222222222222"):
-        bakery.images.find(fleet(bakes=wrong), EAST)
+        bakery.find(fleet(bakes=wrong), EAST)
 
 
 def test_the_tags_of_a_shared_image_are_told_by_its_owner(bakery: Bakery) -> None:
@@ -284,8 +326,83 @@ def test_the_tags_of_a_shared_image_are_told_by_its_owner(bakery: Bakery) -> Non
 
     owner = owner_of(fleet(), EAST)
     assert owner is not None
-    told = OwnersWords(bakery.sessions).read(owner, untold(body))
+    told = OwnersWords(bakery.sessions, CLOCK).ask(owner, untold(body))
 
-    assert {TAG: "1.4.2"} == with_words(body, told)["images"][image]["tags"]
-    assert body is with_words(body, {})
+    assert {TAG: "1.4.2"} == with_words(body, told, {})["images"][image]["tags"]
+    assert body is with_words(body, Words(), {})
     assert [None, None] == [owner_of(fleet(bakes=baker), EAST) for baker in (None, PROD)]
+
+
+def test_an_owner_is_asked_for_an_image_once_in_a_while(bakery: Bakery) -> None:
+    first, clock, owner = bakery.bake({TAG: "1.4.2"}), ManualClock(CLOCK.now()), Place(OTHER, EAST, STAGING.role)
+    words = OwnersWords(bakery.sessions, clock)
+    assert {first: {TAG: "1.4.2"}} == words.ask(owner, [first]).told
+    bakery.aws.reset_calls()
+
+    assert {first: {TAG: "1.4.2"}} == words.ask(owner, [first]).told
+    assert 0 == bakery.aws.calls["ec2:DescribeImages"]
+
+    clock.advance(KEPT)
+    bakery.ec2(STAGING).create_tags(Resources=[first], Tags=[{"Key": TAG, "Value": "1.4.3"}])
+    assert {first: {TAG: "1.4.3"}} == words.ask(owner, [first]).told
+
+
+def test_what_an_owner_said_holds_while_it_cannot_be_asked(bakery: Bakery) -> None:
+    old, clock = bakery.bake({TAG: "1.4.2"}), ManualClock(CLOCK.now())
+    wrong = Place(OTHER, EAST, "arn:aws:iam::333333333333:role/fairlead")
+    body = {"server_groups": [], "images": {each: {"name": "", "tags": {}} for each in (old, "ami-new")}}
+    known = {"images": {old: {"name": "", "tags": {TAG: "1.4.2"}}}}
+
+    words = OwnersWords(bakery.sessions, clock).ask(wrong, untold(body))
+
+    said = with_words(body, words, known)["images"]
+    assert "reaches account 333333333333" in words.trouble
+    assert ({TAG: "1.4.2"}, {}) == (said[old]["tags"], said["ami-new"]["tags"])
+    assert (False, words.trouble) == (UNASKED in said[old], said["ami-new"][UNASKED])
+
+
+def test_an_owner_that_cannot_be_asked_is_left_alone_for_a_while(bakery: Bakery) -> None:
+    clock, image = ManualClock(CLOCK.now()), bakery.bake({TAG: "1.4.2"})
+    away = Sessions(max_attempts=1, endpoint_url="http://127.0.0.1:9")
+    words, owner = OwnersWords(away, clock), Place(OTHER, EAST, STAGING.role)
+    trouble = words.ask(owner, [image]).trouble
+    assert trouble
+
+    words._sessions = bakery.sessions
+    assert trouble == words.ask(owner, [image]).trouble
+
+    clock.advance(AGAIN)
+    assert Words(told={image: {TAG: "1.4.2"}}) == words.ask(owner, [image])
+
+
+def test_who_looks_for_what_is_missing_asks_for_all(bakery: Bakery) -> None:
+    regions = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")
+    wide = fleet(bakes=replace(STAGING, regions=regions), environment=replace(PROD, regions=regions))
+    clock = ManualClock(CLOCK.now())
+    images = Images(bakery.sessions, clock)
+
+    def calls(region: str) -> int:
+        bakery.aws.reset_calls()
+        with pytest.raises(ImageMissing):
+            images.find(wide, region, "checkout-prod")
+        return bakery.aws.calls["ec2:DescribeImages"]
+
+    assert [12, 2, 0] == [calls(EAST), calls(WEST), calls(EAST)]
+    asked = [calls(EAST) > 0 for _ in range(300) if clock.advance(timedelta(seconds=1)) is None]
+    assert [5, 10, 20, 40, 80, 140, 200, 260] == [second for second, did in enumerate(asked, start=1) if did]
+    image = bakery.bake({TAG: "1.4.2"})
+    clock.advance(timedelta(minutes=1))
+    assert image == images.find(wide, EAST, "checkout-prod").image
+
+
+def test_many_who_ask_at_once_are_answered_by_one_call(bakery: Bakery) -> None:
+    image, images = bakery.bake({TAG: "1.4.2"}), Images(bakery.sessions, CLOCK)
+    bakery.sessions.client("ec2", EAST, role=STAGING.role, account=OTHER)
+    bakery.aws.reset_calls()
+    fleets = [fleet(name=f"prod/checkout-{number}") for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: images.find(one, EAST, "checkout-prod").image, fleets))
+
+    assert [image] * 8 == found
+    assert 1 + 8 == bakery.aws.calls["ec2:DescribeImages"]  # the AMI once, and for each whether it is shared

@@ -188,7 +188,7 @@ def test_a_thousand_fleets_at_work_and_the_feed_stay_within_the_requests_of_a_cy
     work = [replace(one, intent=replace(one.intent, fleet=fleet)) for one, fleet in zip(running, fleets, strict=True)]
     clock = ManualClock(NOW)
     deployer = Spinnaker(sessions=Sessions(max_attempts=1), gates=Gates({}), clock=clock)
-    monkeypatch.setattr(deployer, "_inventories", lambda *_: ())  # what AWS is asked is counted elsewhere
+    monkeypatch.setattr(deployer._groups, "read", lambda *_: ())  # what AWS is asked is counted elsewhere
     feed = feed_of(sandbox.url)
 
     known = {feed: Snapshot(feed=feed, body=read_work(Gate(sandbox.url), work, A_CYCLE), read_at=NOW)}

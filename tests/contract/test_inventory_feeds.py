@@ -1,5 +1,6 @@
 """The feeds of inventories and executions, from a real AWS API and the sandbox's Gate into a real ledger."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -359,14 +360,38 @@ def test_owners_are_asked_once_for_all_fleets(rig: Rig) -> None:
     assert 2 == rig.aws.calls["ec2:DescribeImages"]  # of the region, and of who owns the images
 
 
-def test_an_owner_that_cannot_be_asked_harms_the_fleets_that_run_its_images(rig: Rig) -> None:
+def test_while_an_owner_cannot_be_asked_what_it_said_before_is_so(rig: Rig) -> None:
+    (shared,) = run_what_staging_baked(rig, "lobby")
+    rig.declare(shared)
+    rig.inventories.run(HERE, rig.lease("inventory:one"))
+    unreached = replace(shared, bakes=replace(BAKER, role="arn:aws:iam::333333333333:role/fairlead"))
+    rig.clock.advance(timedelta(hours=3))  # the leases that were taken above run out
+    rig.declare(unreached)
+    fresh = Rig(rig.aws, rig.gate, rig.ledger, rig.clock)  # another process, which was told nothing yet
+
+    fresh.inventories.run(HERE, rig.lease("inventory:again"))
+
+    record = rig.record("prod/lobby")
+    for snapshots in (record.snapshots, fresh.deployer.refresh(unreached, (), record.snapshots)):
+        observed = fresh.deployer.observe(unreached, snapshots)
+        assert [{"package/lobby": "1.4.2"}] == [unit.components for unit in observed.units]
+        assert () == observed.missing
+    assert {} == record.trouble
+
+
+def test_an_image_whose_owner_never_said_anything_is_unknown_and_nothing_is_concluded_from_it(rig: Rig) -> None:
     (shared,) = run_what_staging_baked(rig, "lobby")
     seed_cluster(rig.aws, "checkout-prod", EAST, "checkout", "1.4.2")
     unreached = replace(BAKER, role="arn:aws:iam::333333333333:role/fairlead")
-    own = replace(rig.fleet(), bakes=unreached)
-    rig.declare(replace(shared, bakes=unreached), own)
+    lobby, own = replace(shared, bakes=unreached), replace(rig.fleet(), bakes=unreached)
+    rig.declare(lobby, own)
 
     rig.inventories.run(HERE, rig.lease("inventory:one"))
 
-    assert ({FEED}, set()) == (set(rig.record().snapshots), set(rig.record("prod/lobby").snapshots))
-    assert "reaches account 333333333333" in rig.record("prod/lobby").trouble[FEED]
+    assert () == rig.deployer.observe(own, rig.record().snapshots).missing
+    for snapshots in (rig.record("prod/lobby").snapshots, rig.deployer.refresh(lobby, (), {})):
+        observed = rig.deployer.observe(lobby, snapshots)
+        (unit,) = observed.units
+        assert {} == unit.components
+        assert re.search("the version of ami-.* is unknown: .* reaches account 333333333333", unit.message)
+        assert re.search("the version of ami-.* reaches account 333333333333", *observed.missing)

@@ -13,6 +13,7 @@ from reconciler.record import Record
 
 if TYPE_CHECKING:
     from adapters.by_hand.paper import Paper, Region
+    from adapters.by_hand.steps import Step
 
 
 def manual(fleet: str, to: str | None, folder: Path | None, config: Path | None, output: Output) -> None:
@@ -24,7 +25,7 @@ def manual(fleet: str, to: str | None, folder: Path | None, config: Path | None,
     last_good = {package.name: package.version for package in good.fleet.packages} if good is not None else None
     try:
         with progress("reading what stands on AWS ..."):
-            paper = by_hand.paper(spec, to, last_good)
+            paper = by_hand.paper(spec, to, last_good, record.snapshots if record is not None else {})
     except Unreadable as trouble:
         raise Refused(str(trouble), ExitCode.UNREACHABLE) from trouble
     except (LookupError, ValueError) as trouble:
@@ -66,17 +67,18 @@ def _facts(paper: "Paper", commit: str | None) -> dict[str, Any]:
         "version": paper.version,
         "why": paper.why,
         "suspend": {"file": paper.suspend[0], "text": paper.suspend[1]},
+        "account": _step_facts(paper.account) if paper.account is not None else None,
         "regions": [_region_facts(region) for region in paper.regions],
         "revert": commit,
     }
 
 
 def _region_facts(region: "Region") -> dict[str, Any]:
-    steps = [
-        {"does": step.does, "commands": step.commands, "check": step.check, "expect": step.expect}
-        for step in region.steps
-    ]
-    return {"region": region.region, "note": region.note, "steps": steps}
+    return {"region": region.region, "note": region.note, "steps": [_step_facts(step) for step in region.steps]}
+
+
+def _step_facts(step: "Step") -> dict[str, Any]:
+    return {"does": step.does, "commands": step.commands, "check": step.check, "expect": step.expect}
 
 
 def _lines(paper: "Paper", commit: str | None) -> Iterator[str]:
@@ -87,19 +89,30 @@ def _lines(paper: "Paper", commit: str | None) -> Iterator[str]:
     yield f"   # {path}"
     yield from (f"   {line}" for line in text.splitlines())
     number = 1
+    if paper.account is not None:
+        number += 1
+        yield from _numbered(number, paper.account)
     for region in paper.regions:
         yield ""
         yield f"{region.region}: {region.note}"
         for step in region.steps:
             number += 1
-            yield f"{number}. {step.does[0].upper()}{step.does[1:]}."
-            yield from _indented(step.commands)
-            yield from _indented(step.check, "look: ")
-            yield from _indented([step.expect] if step.expect else [], "expect: ")
+            yield from _numbered(number, step)
     yield ""
     which = f" {commit[:7]}, which set the version," if commit else " that set the version"
     yield f"{number + 1}. When Git is there, revert the commit{which} and merge it: fairlead rollback {paper.fleet}"
-    yield "   Then remove the suspend file. Fairlead finds the fleet at the version and starts nothing."
+    behind = " and ".join(region.region for region in paper.regions if not region.reached)
+    if behind:
+        yield f"   Keep the suspend file: {behind} cannot be brought back by these lines, for the reason above."
+    else:
+        yield "   Then remove the suspend file. Fairlead finds the fleet at the version and starts nothing."
+
+
+def _numbered(number: int, step: "Step") -> Iterator[str]:
+    yield f"{number}. {step.does[0].upper()}{step.does[1:]}."
+    yield from _indented(step.commands)
+    yield from _indented(step.check, "look: ")
+    yield from _indented([step.expect] if step.expect else [], "expect: ")
 
 
 def _indented(lines: Sequence[str], mark: str = "") -> Iterator[str]:

@@ -190,6 +190,42 @@ def test_where_none_stands_one_is_made_from_the_image_and_the_others_like(night:
     assert night.instances(made.name) == night.served()
 
 
+def test_what_launches_the_newest_version_of_the_template_keeps_its_image(night: Night) -> None:
+    night.autoscaling().delete_auto_scaling_group(AutoScalingGroupName="checkout-prod-v000", ForceDelete=True)
+    serves = night.autoscaling().describe_auto_scaling_groups(AutoScalingGroupNames=["checkout-prod-v001"])
+    template = serves["AutoScalingGroups"][0]["LaunchTemplate"]["LaunchTemplateId"]
+    night.autoscaling().update_auto_scaling_group(
+        AutoScalingGroupName="checkout-prod-v001",
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
+    )
+
+    printed = night.prints("--to", "1.4.1")
+    night.runs(printed)
+
+    assert f"Keep checkout-prod-v001 at version 1 of launch template {template}: launching $Latest" in printed
+    after = night.autoscaling().describe_auto_scaling_groups(AutoScalingGroupNames=["checkout-prod-v001"])
+    assert "1" == after["AutoScalingGroups"][0]["LaunchTemplate"]["Version"]
+    assert {EAST: ("1.4.1", True), WEST: ("1.4.1", True)} == night.units()
+
+
+def test_what_is_not_copied_is_said_and_shown(night: Night) -> None:
+    night.autoscaling().delete_auto_scaling_group(AutoScalingGroupName="checkout-prod-v000", ForceDelete=True)
+
+    printed = night.prints("--to", "1.4.1")
+
+    assert "scaling policies, scheduled actions, lifecycle hooks" in printed
+    assert "look: aws autoscaling describe-lifecycle-hooks --region us-east-1 --auto-scaling-group-name " in printed
+    assert night.looks(printed)
+
+
+def test_the_account_that_the_lines_are_for_is_to_be_looked_at_first(night: Night) -> None:
+    lines = [line.strip() for line in night.prints().splitlines()]
+
+    first = next(number for number, line in enumerate(lines) if "aws " in line)
+    assert ("2. Be in account 123456789012 (prod).", "expect: 123456789012") == (lines[first - 1], lines[first + 1])
+    assert {"123456789012"} == {run_line(night.aws.client, lines[first].removeprefix("look: "))["Account"]}
+
+
 def test_where_there_is_nothing_it_says_so_and_goes_on_with_the_other_region(night: Night) -> None:
     night.autoscaling().delete_auto_scaling_group(AutoScalingGroupName="checkout-prod-v000", ForceDelete=True)
     for image in night.aws.client("ec2").describe_images(Owners=["self"])["Images"]:
@@ -198,7 +234,12 @@ def test_where_there_is_nothing_it_says_so_and_goes_on_with_the_other_region(nig
 
     printed = night.prints("--to", "1.4.1")
 
-    assert "us-east-1: no server group of 1.4.1 stands, and no image of it is there: it must be baked first" in printed
+    assert (
+        "us-east-1: no server group of 1.4.1 stands; no image of it can be launched: prod baked checkout 1.4.1 in "
+        "eu-west-1, not in us-east-1 (account 123456789012)" in printed
+    )
+    assert "Keep the suspend file: us-east-1 cannot be brought back by these lines" in printed
+    assert "starts nothing" not in printed
     assert "eu-west-1: checkout-prod-v000 is 1.4.1, and stands, and is disabled" in printed
 
 
@@ -213,7 +254,7 @@ def test_it_says_how_to_suspend_and_what_to_do_in_git_afterwards(night: Night) -
     assert "rolled back by hand to 1.4.1" == fleet.suspension.reason  # type: ignore[union-attr]
     assert "fairlead rollback prod/checkout" in printed
     said = json.loads(night.prints("-o", "json"))
-    assert {"fleet", "version", "why", "suspend", "regions", "revert"} == set(said)
+    assert {"fleet", "version", "why", "suspend", "account", "regions", "revert"} == set(said)
     assert ["us-east-1", "eu-west-1"] == [region["region"] for region in said["regions"]]
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from adapters.aws.sessions import Sessions
+from adapters.deployers.spinnaker import Spinnaker
+from adapters.gate.client import Gates
 from desired_state.model import Environment, Fleet, Policy, Suspension
 from fairlead_sandbox import images, server_groups
 from fairlead_sandbox.aws import ACCOUNT
@@ -123,6 +126,9 @@ def test_what_is_not_baked_yet_is_waited_for_and_goes_on_when_it_is(lanes: Lanes
 
     waits = lanes.start(intent)
     lanes.bake("1.4.2")
+    lanes.rig.deployer = Spinnaker(  # which has not just asked
+        sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=5), clock=lanes.rig.clock
+    )
     goes_on = lanes.start(lanes.intent(lanes.fleet("1.4.2"), Kind.DEPLOY, attempt=2))
 
     assert (Phase.FAILED, Failure.TRANSIENT, Reason.IMAGE_MISSING) == (waits.phase, waits.failure, waits.reason)

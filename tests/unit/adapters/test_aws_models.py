@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
@@ -12,6 +13,7 @@ import pytest
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.utils import parse_timestamp
 
+from adapters.aws.groups import server_groups
 from adapters.aws.models import READ, lean_session, models
 from adapters.aws.parsing import Parsers, timestamp
 
@@ -38,7 +40,7 @@ GROUPS = """<DescribeAutoScalingGroupsResponse xmlns="http://autoscaling.amazona
 <Version>$Latest</Version></LaunchTemplateSpecification></LaunchTemplate></MixedInstancesPolicy>
 <Tags><member><Key>k</Key><Value>v</Value><PropagateAtLaunch>true</PropagateAtLaunch></member></Tags>
 <SuspendedProcesses><member><ProcessName>AddToLoadBalancer</ProcessName></member></SuspendedProcesses>
-</member></AutoScalingGroups></DescribeAutoScalingGroupsResult>
+<Status>Delete in progress</Status></member></AutoScalingGroups></DescribeAutoScalingGroupsResult>
 <ResponseMetadata><RequestId>r-2</RequestId></ResponseMetadata></DescribeAutoScalingGroupsResponse>"""
 DENIED = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
 ANSWERS = [
@@ -77,6 +79,15 @@ def test_what_is_read_is_what_botocore_reads(service: str, protocol: str, operat
 
     assert found.pop("ResponseMetadata") == metadata
     assert found == of_read_members(service, shape, whole)
+
+
+def test_a_group_that_is_being_deleted_says_so() -> None:
+    answer = lean("autoscaling", "query", "DescribeAutoScalingGroups", answered(GROUPS))
+    autoscaling = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [answer]))
+
+    (group,) = server_groups(autoscaling, "us-east-1")
+
+    assert "Delete in progress" == group.body["status"]
 
 
 def test_what_nobody_reads_is_not_looked_at() -> None:

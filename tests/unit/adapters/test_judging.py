@@ -107,6 +107,16 @@ def test_succeeded_without_the_version_waits(made: SimpleNamespace) -> None:
     assert outcome.message == "execution 01ABC SUCCEEDED but us-east-1 is not at it: package/checkout is 1.4.1"
 
 
+def test_succeeded_is_not_judged_while_nobody_can_tell_what_serves(made: SimpleNamespace) -> None:
+    part = made.running("1.4.2")
+    part["images"]["ami-1.4.2"] = {"name": "", "tags": {}, "unasked": "cannot read the AMIs of account 222222222222"}
+
+    outcome = check(made, found(made, "SUCCEEDED"), part=part, after=timedelta(hours=1))
+
+    assert outcome.phase is Phase.RUNNING
+    assert outcome.message == "execution 01ABC SUCCEEDED; waiting for a fresh read of its server groups"
+
+
 def test_succeeded_that_never_gets_there_is_unhealthy(made: SimpleNamespace) -> None:
     outcome = check(made, found(made, "SUCCEEDED"), runs="1.4.1", after=11 * MINUTE)
 

@@ -67,6 +67,14 @@ def test_a_canary_that_still_runs_is_left_over_and_an_empty_one_is_not(made: Sim
     assert () == left(made, good, alive, canary=None)
 
 
+def test_a_group_that_is_being_deleted_is_shown_as_that(made: SimpleNamespace) -> None:
+    good = made.group(3, made.instance(1, "ami-1.4.2"), desired=1)
+    going = made.group(4, made.instance(2, "ami-1.5.0"), desired=1, status="Delete in progress")
+
+    assert {"v003": "current", "v004": "being deleted"} == parts(made, good, going)
+    assert () == left(made, good, going)
+
+
 def test_where_all_is_disabled_nothing_is_current(made: SimpleNamespace) -> None:
     assert {"v003": "old"} == parts(made, made.group(3, made.instance(1, "ami-1.4.2"), desired=1, enabled=False))
 
