@@ -24,7 +24,7 @@ LONGEST = 16 * 1024 * 1024  # characters of one value; far above anything sound
 class Codec(Generic[T]):
     """Writes and reads one kind of value.
 
-    `younger` are fields that came later: left out while they are None, so that what says the same has the same text
+    `younger` are fields that came later: left out while there is nothing in them, so that what says the same has the same text
     as an older version gave it.
     """
 
@@ -38,7 +38,7 @@ class Codec(Generic[T]):
     def encode(self, value: T) -> str:
         """The JSON text. Raises `LedgerError` for a value that is not of the kind, or is too big."""
         try:
-            unsaid = {field for field in self._younger if getattr(value, field, None) is None}
+            unsaid = {field for field in self._younger if not getattr(value, field, None)}
             text = self._adapter.dump_json(value, warnings="error", exclude=unsaid or None).decode()
         except PydanticSerializationError as error:
             raise LedgerError(f"{self._name} cannot be written to the ledger: {error}") from error
@@ -54,7 +54,7 @@ class Codec(Generic[T]):
             raise LedgerError(f"{self._name} in the ledger cannot be read: {where}: {found['msg']}") from error
 
 
-FLEET: Codec[Fleet] = Codec(Fleet, "a fleet's spec", frozenset({"bakes"}))
+FLEET: Codec[Fleet] = Codec(Fleet, "a fleet's spec", frozenset({"bakes", "regional"}))
 SETTING: Codec[Setting] = Codec(Setting, "a fleet's setting commit")
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...], "a fleet's problems")
 MEMORY: Codec[Memory] = Codec(Memory, "a fleet's memory")
