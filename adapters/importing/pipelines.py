@@ -51,7 +51,7 @@ def choose(pipelines: Sequence[Pipeline], application: str, cluster: str, region
             *asked,
         ]
     return Choice(
-        pipeline=str(best["name"]),
+        pipeline=str(("/" in best["name"] and best.get("id")) or best["name"]),  # Gate starts no name with a slash
         parameters=parameters,
         account=next((str(one.get("account") or "") for one in _targets(best) if _is_of(one, cluster, wanted)), ""),
         packages=tuple(_baked(best)),

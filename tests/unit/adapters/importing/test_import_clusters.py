@@ -205,3 +205,9 @@ def test_two_clusters_that_would_be_one_fleet_are_both_left_out(made: Any) -> No
         made.group(name, made.baked("shop", "1.0.0"))
 
     assert ["2 of these would be prod/shop: tell them apart with --map"] * 2 == why(made, environments={"live": "prod"})
+
+
+def test_a_pipeline_whose_name_holds_a_slash_is_named_by_its_id(shop: Any) -> None:
+    shop.pipelines["shop"][0].update(name="deploy/prod", id="0a1b2c3d-0000-4000-8000-000000000001")
+
+    assert "pipeline: 0a1b2c3d-0000-4000-8000-000000000001\n" in service(shop)
