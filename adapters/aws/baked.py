@@ -121,12 +121,14 @@ class Images:
         running = self._running(place, [image["ImageId"] for image in found])
         return next((image for image in newest_first if image["ImageId"] in running), newest_first[0])
 
-    def _by_tags(self, place: Place, packages: Sequence[Package]) -> list[Mapping[str, Any]]:
+    def _by_tags(
+        self, place: Place, packages: Sequence[Package], asked: Sequence[Mapping[str, Sequence[str]]] = (OWN, SHARED)
+    ) -> list[Mapping[str, Any]]:
         """All whose tags say this version of every package: by our own tag, else by `appversion`."""
         first = packages[0]
         wanted = _escaped(f"{first.name}-{first.version}")
         filters = ((f"tag:{PACKAGE_TAG}{first.name}", _escaped(first.version)), ("tag:appversion", f"{wanted}*"))
-        found = (self._described(place, {name: [value]}, whose) for whose in (OWN, SHARED) for name, value in filters)
+        found = (self._described(place, {name: [value]}, whose) for whose in asked for name, value in filters)
         sound = ([image for image in images if _says(image, packages)] for images in found)
         return next((images for images in sound if images), [])
 
@@ -149,7 +151,7 @@ class Images:
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for other in dict.fromkeys((*environment.regions, *fleet.environment.regions)):
             if other != region:
-                for image in self._by_tags(place_of(environment, other), fleet.packages):
+                for image in self._by_tags(place_of(environment, other), fleet.packages, (OWN,)):
                     yield other, image
 
     def _described(

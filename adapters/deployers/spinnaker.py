@@ -28,7 +28,7 @@ from adapters.gate.errors import Accepted, GateRefused, GateTrouble
 from adapters.gate.executions import ABSENCE, absence_of, feed_of, of_body
 from adapters.gate.foreign import FOREIGN, Looks, all_run, may_have_twins, told, twins
 from adapters.gate.fresh_groups import FreshGroups
-from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, missing, moved, overdue
+from adapters.gate.judging import OUR_CANCEL, Case, Seen, adopted, failed, judge, moved, overdue
 from adapters.gate.lanes import Lane, choose, looked_up, still_beside
 from adapters.gate.polling import read_work, still_told
 from adapters.gate.preparing import judge_step
@@ -325,7 +325,7 @@ class Spinnaker:
         except GateRefused:
             return read
         except GateTrouble as trouble:
-            if any(missing(unit, fleet.components) for unit in self.observe(fleet, read).units) or work:
+            if work:
                 raise
             return {**read, feed: replace(known, body={**known.body, **absence_of(trouble)})}
         return {**read, feed: replace(known, body={**known.body, FOREIGN: foreign})}

@@ -207,7 +207,7 @@ def test_an_image_that_is_not_shared_is_named_with_both_accounts(bakery: Bakery)
 def test_an_image_that_the_deploy_will_share_need_not_be_shared_before(bakery: Bakery) -> None:
     image = bakery.bake({TAG: "1.4.2"}, share=False)
 
-    assert Baked(image=image, name="checkout-all-0-jammy", environment="staging") == bakery.images.find(
+    assert Baked(image=image, name="checkout-all-0-jammy", environment="staging") == Images(bakery.sessions).find(
         fleet(), EAST, "checkout-prod", shared_by_deploy=True
     )
 
@@ -252,7 +252,7 @@ def test_an_image_of_a_bakery_account_is_known_by_the_tags_of_who_it_is_shared_w
     said = [{"Key": key, "Value": value} for key, value in tags.items()]
     bakery.ec2(STAGING).create_tags(Resources=[image], Tags=said)
 
-    assert image == bakery.images.find(fleet(), EAST, "checkout-prod", shared_by_deploy=True).image
+    assert image == Images(bakery.sessions).find(fleet(), EAST, "checkout-prod", shared_by_deploy=True).image
     assert f"{image} of staging ({OTHER}) is not shared with account {ACCOUNT}" in bakery.missing(fleet())
 
 
@@ -387,7 +387,7 @@ def test_who_looks_for_what_is_missing_asks_for_all(bakery: Bakery) -> None:
             images.find(wide, region, "checkout-prod")
         return bakery.aws.calls["ec2:DescribeImages"]
 
-    assert [12, 2, 0] == [calls(EAST), calls(WEST), calls(EAST)]
+    assert [16, 6, 0] == [calls(EAST), calls(WEST), calls(EAST)]
     asked = [calls(EAST) > 0 for _ in range(300) if clock.advance(timedelta(seconds=1)) is None]
     assert [5, 10, 20, 40, 80, 140, 200, 260] == [second for second, did in enumerate(asked, start=1) if did]
     image = bakery.bake({TAG: "1.4.2"})
