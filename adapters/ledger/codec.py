@@ -24,8 +24,8 @@ LONGEST = 16 * 1024 * 1024  # characters of one value; far above anything sound
 class Codec(Generic[T]):
     """Writes and reads one kind of value.
 
-    `younger` are fields that came later: left out while there is nothing in them, so that what says the same has the same text
-    as an older version gave it.
+    `younger` are fields that came later: left out while there is nothing in them, so that what says the same has the
+    same text as an older version gave it.
     """
 
     def __init__(self, kind: Any, name: str, younger: frozenset[str] = frozenset()) -> None:

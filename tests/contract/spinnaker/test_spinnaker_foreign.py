@@ -12,7 +12,6 @@ import requests
 from adapters.aws.sessions import Sessions
 from adapters.deployers.spinnaker import Spinnaker
 from adapters.gate.client import Gates
-from reconciler.ports import Unreadable
 from reconciler.work import Outcome, Phase
 
 EAST, WEST = "us-east-1", "eu-west-1"
@@ -131,12 +130,15 @@ def test_while_ours_runs_others_are_looked_for_only_where_a_start_was_repeated(
     assert "a.person@example.com" in foreign(rig, fleet)
 
 
-def test_a_gate_that_is_away_is_no_trouble_of_a_fleet_that_asks_nothing_of_it(rig: Any) -> None:
+def test_a_gate_that_is_away_keeps_nobody_from_looking_only_from_starting(rig: Any) -> None:
     rig.gate.faults.on("unavailable")
+    fleet = rig.fleet("1.4.2")
 
-    assert "" == foreign(rig, rig.fleet("1.4.1"))
-    with pytest.raises(Unreadable):
-        foreign(rig, rig.fleet("1.4.2"))
+    observed = rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {}))
+
+    assert [EAST, WEST] == sorted((unit.id for unit in observed.units), reverse=True)
+    assert observed.out_of_reach
+    assert "" == observed.foreign
 
 
 def test_where_nobody_knows_what_others_run_nothing_can_be_started_even_if_the_fleet_lacks_nothing(rig: Any) -> None:
@@ -161,8 +163,8 @@ def test_what_goes_back_is_looked_at_and_what_is_bad_ended_with_the_last_of_gate
 
     assert foreign(rig, rig.fleet("1.4.1")).startswith("another Fairlead")
     assert Phase.ABORTING is rig.abort(outcome).phase
-    with pytest.raises(Unreadable, match="limits our pace"):
-        foreign(rig, rig.fleet("1.4.2"))
+    fleet = rig.fleet("1.4.2")
+    assert "limits our pace" in rig.deployer.observe(fleet, rig.deployer.refresh(fleet, (), {})).out_of_reach
 
 
 def test_what_gate_stores_late_for_a_key_that_was_sent_again_is_told_and_ended(

@@ -45,6 +45,12 @@ class Lanes:
         intent: Intent = self.rig.intent(fleet or self.fleet(), attempt=attempt, kind=kind, **changes)
         return intent
 
+    def forget(self) -> None:
+        """What was not there is not asked for at every turn: a deployer that has not just asked."""
+        self.rig.deployer = Spinnaker(
+            sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=5), clock=self.rig.clock
+        )
+
     def start(self, intent: Intent) -> Outcome:
         """With a fresh look at the world, as a pass starts."""
         deployer, fleet = self.rig.deployer, intent.fleet
@@ -126,9 +132,7 @@ def test_what_is_not_baked_yet_is_waited_for_and_goes_on_when_it_is(lanes: Lanes
 
     waits = lanes.start(intent)
     lanes.bake("1.4.2")
-    lanes.rig.deployer = Spinnaker(  # which has not just asked
-        sessions=Sessions(max_attempts=1), gates=Gates({}, timeout=5), clock=lanes.rig.clock
-    )
+    lanes.forget()
     goes_on = lanes.start(lanes.intent(lanes.fleet("1.4.2"), Kind.DEPLOY, attempt=2))
 
     assert (Phase.FAILED, Failure.TRANSIENT, Reason.IMAGE_MISSING) == (waits.phase, waits.failure, waits.reason)
@@ -158,6 +162,7 @@ def test_the_step_before_a_version_waits_until_every_region_that_is_awake_has_it
 
     waits = lanes.start(intent)
     lanes.bake("1.4.2", WEST)
+    lanes.forget()
     goes_on = lanes.start(replace(intent, key=f"{intent.key}2"))
 
     assert (Phase.FAILED, Failure.TRANSIENT, Reason.IMAGE_MISSING) == (waits.phase, waits.failure, waits.reason)
