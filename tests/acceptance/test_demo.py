@@ -307,7 +307,7 @@ def test_a_controller_that_dies_is_missed(tmp_path: Path) -> None:
 
         assert 1 == running.end()
         assert "0 of 5 stories happened" in running.output
-        assert "  expected  Spinnaker: pipeline in us-east-1, first wave\n" in running.output
+        assert "  expected  Spinnaker: staging bakes it, for all regions\n" in running.output
         assert "  given up  the controller ended by signal 9\n" in running.output
         assert f"the last lines of {running.world / 'controller.log'}" in running.output
         assert "info    pass  family=" in running.output
