@@ -40,9 +40,22 @@ class State(StrEnum):
     ERROR = "error"
 
 
+class Medium(StrEnum):
+    """In what form a word is shown."""
+
+    STATUS = "status"  # on a commit, under a context
+    COMMENT = "comment"  # the one comment of ours on a pull request: `commit` is `pull/7`, `body` is Markdown
+    DEPLOYMENT = "deployment"  # a forge's own record of deploys: `context` is `prod/checkout`
+    NOTICE = "notice"  # to people: `repository` is `notify-<channel>`
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitStatus:
-    """What is said on a commit under one context. The description fits 140 characters."""
+    """What is said on a commit under one context. The description fits 140 characters.
+
+    `project` names another repository at the same forge (`acme/checkout`); there `commit` may be a tag, as
+    `refs/tags/v1.4.2`, until it is delivered.
+    """
 
     repository: str
     commit: Sha
@@ -51,6 +64,9 @@ class CommitStatus:
     description: str
     target_url: str = ""
     at: datetime | None = None
+    medium: Medium = Medium.STATUS
+    project: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
