@@ -2,22 +2,30 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from desired_state.model import Sha
-from reconciler.ports import Delivery, Forge, Lease, Ledger, Undelivered
-from reconciler.record import State
+from reconciler.ports import Delivery, Forge, Lease, LeaseLost, Ledger, Undelivered
+from reconciler.record import CommitStatus, Medium, State
 
 BATCH = 200
 FLEETS_A_COMMIT = 20  # above that only failures are told one by one; the roll-up speaks for the rest (DESIGN 5)
 LOUD = frozenset({State.FAILURE, State.ERROR})
+LEFT_TO_ROLL_UP = "left to the roll-up"
+LEFT_TO_HEAD = "said on the head of its pull request"
+HOMELESS = timedelta(minutes=5)  # until the settings are looked at again: another replica may have others
 
 
 class Outbox:
-    """The family of names that delivers: `statuses:<repository>`."""
+    """The family of names that delivers: `statuses:<repository>`.
 
-    def __init__(self, ledger: Ledger, forges: Mapping[str, Forge]) -> None:
+    `on_heads_alone`: the repositories where a commit that came from a pull request is told about on its head only.
+    """
+
+    def __init__(self, ledger: Ledger, forges: Mapping[str, Forge], on_heads_alone: Collection[str] = ()) -> None:
         self._ledger, self._forges = ledger, forges
+        self._on_heads_alone = frozenset(on_heads_alone)
 
     def run(self, repository: str, lease: Lease) -> datetime | None:
         """Deliver what is due; gives the time of the next try where something is left. All times are the ledger's."""
@@ -30,26 +38,40 @@ class Outbox:
         quiet = self._left_out(repository, waiting)
         told = [item for item in waiting if item.id not in quiet]
         results = [
-            Delivery(id=item.id, sequence=item.sequence, delivered=False, message="left to the roll-up")
+            Delivery(id=item.id, sequence=item.sequence, delivered=False, message=quiet[item.id])
             for item in waiting
             if item.id in quiet
         ]
         now = self._ledger.take_up(lease, told)
-        if told:
-            results += self._forges[repository].deliver(lease, told, now)
+        if told and repository in self._forges:
+            results += self._told(self._forges[repository], lease, told, now)
+        else:
+            results += [_homeless(item, now) for item in told]
         self._ledger.settle(lease, results)
 
-    def _left_out(self, repository: str, waiting: Sequence[Undelivered]) -> frozenset[int]:
-        commits = {item.status.commit for item in waiting}
-        crowded = self._crowded(repository, commits)
-        return frozenset(
-            item.id
-            for item in waiting
-            if is_fleets(item.status.context)
-            and item.status.commit in crowded
-            and item.status.state not in LOUD
-            and not item.said_before
-        )
+    def _told(self, forge: Forge, lease: Lease, told: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
+        """Told in their order; a pending word for which there is no room does not keep final ones from theirs."""
+        results = {each.id: each for each in forge.deliver(lease, told, now)}
+        behind = _behind_a_pending_one(told, results)
+        if behind:
+            with suppress(LeaseLost):  # what was told before must reach the ledger, which finds out by itself
+                results |= {each.id: each for each in forge.deliver(lease, behind, now)}
+        return list(results.values())
+
+    def _left_out(self, repository: str, waiting: Sequence[Undelivered]) -> Mapping[int, str]:
+        """What is not told, and why: never what the forge shows an earlier word of."""
+        new = [item for item in waiting if not item.said_before and _is_status(item.status)]
+        crowded = self._crowded(repository, {_speaker(item) for item in new})
+        silent = {
+            item.id: LEFT_TO_ROLL_UP
+            for item in new
+            if is_fleets(item.status.context) and _speaker(item) in crowded and item.status.state not in LOUD
+        }
+        if repository not in self._on_heads_alone:
+            return silent
+        own = [item for item in new if not item.said_for]
+        headed = self._ledger.heads_of(repository, {item.status.commit for item in own})
+        return {item.id: LEFT_TO_HEAD for item in own if item.status.commit in headed} | silent
 
     def _crowded(self, repository: str, commits: Collection[Sha]) -> frozenset[Sha]:
         """The commits of very many fleets: known before the first of them speaks, and when some have moved on."""
@@ -57,6 +79,29 @@ class Outbox:
         spoken = Counter(status.commit for status in said if is_fleets(status.context))
         fleets = self._ledger.set_by(repository, commits)
         return frozenset(commit for commit in commits if max(spoken[commit], fleets.get(commit, 0)) > FLEETS_A_COMMIT)
+
+
+def _speaker(item: Undelivered) -> Sha:
+    """The commit that says it, here or on its head."""
+    return item.said_for or item.status.commit
+
+
+def _is_status(status: CommitStatus) -> bool:
+    return status.medium is Medium.STATUS and not status.project
+
+
+def _homeless(item: Undelivered, now: datetime) -> Delivery:
+    why = f"the settings name nothing called {item.status.repository}: its words wait"
+    retry_at = now + HOMELESS
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=retry_at, message=why, tried=False)
+
+
+def _behind_a_pending_one(told: Sequence[Undelivered], results: Mapping[int, Delivery]) -> Sequence[Undelivered]:
+    """The final words that were not tried because a pending one before them had no room."""
+    untried = [item for item in told if item.id in results and not results[item.id].tried]
+    if not untried or untried[0].status.state is not State.PENDING:
+        return ()
+    return [item for item in untried if item.status.state is not State.PENDING]
 
 
 def is_fleets(context: str) -> bool:
