@@ -13,6 +13,9 @@ BATCH = 200
 FLEETS_A_COMMIT = 20  # above that only failures are told one by one; the roll-up speaks for the rest (DESIGN 5)
 LOUD = frozenset({State.FAILURE, State.ERROR})
 LEFT_TO_ROLL_UP = "left to the roll-up"
+LEFT_BEHIND = "the roll-up names it first"
+FIRST_OF_A_CROWD = 5  # words of single fleets that are told before the roll-up can name them, of a commit of very many
+GIVING_WAY = timedelta(seconds=1)  # of the others: longer than a roll-up takes
 LEFT_TO_HEAD = "said on the head of its pull request"
 HOMELESS = timedelta(minutes=5)  # until the settings are looked at again: another replica may have others
 
@@ -35,18 +38,19 @@ class Outbox:
         return self._ledger.next_telling(repository)
 
     def _deliver(self, repository: str, lease: Lease, waiting: Sequence[Undelivered]) -> None:
-        quiet = self._left_out(repository, waiting)
-        told = [item for item in waiting if item.id not in quiet]
-        results = [
-            Delivery(id=item.id, sequence=item.sequence, delivered=False, message=quiet[item.id])
-            for item in waiting
-            if item.id in quiet
-        ]
+        new = [item for item in waiting if not item.said_before and _is_status(item.status)]
+        crowd = self._crowd(repository, new)
+        quiet = self._left_out(repository, new, crowd)
+        waits = [item for item in crowd if item.id not in quiet and not item.put_off][FIRST_OF_A_CROWD:]
+        late = {item.id for item in waits}
+        told = [item for item in waiting if item.id not in quiet and item.id not in late]
+        results = [_refused(item, quiet[item.id]) for item in waiting if item.id in quiet]
         now = self._ledger.take_up(lease, told)
+        results += [_later(item, now + GIVING_WAY, LEFT_BEHIND) for item in waits]
         if told and repository in self._forges:
             results += self._told(self._forges[repository], lease, told, now)
         else:
-            results += [_homeless(item, now) for item in told]
+            results += [_later(item, now + HOMELESS, f"the settings name no {repository}") for item in told]
         self._ledger.settle(lease, results)
 
     def _told(self, forge: Forge, lease: Lease, told: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
@@ -58,20 +62,20 @@ class Outbox:
                 results |= {each.id: each for each in forge.deliver(lease, behind, now)}
         return list(results.values())
 
-    def _left_out(self, repository: str, waiting: Sequence[Undelivered]) -> Mapping[int, str]:
-        """What is not told, and why: never what the forge shows an earlier word of."""
-        new = [item for item in waiting if not item.said_before and _is_status(item.status)]
-        crowded = self._crowded(repository, {_speaker(item) for item in new})
-        silent = {
-            item.id: LEFT_TO_ROLL_UP
-            for item in new
-            if is_fleets(item.status.context) and _speaker(item) in crowded and item.status.state not in LOUD
-        }
+    def _left_out(self, repository: str, new: Sequence[Undelivered], crowd: Sequence[Undelivered]) -> Mapping[int, str]:
+        """What is not told, and why, by id: never what the forge shows an earlier word of."""
+        silent = {item.id: LEFT_TO_ROLL_UP for item in crowd if item.status.state not in LOUD}
         if repository not in self._on_heads_alone:
             return silent
         own = [item for item in new if not item.said_for]
         headed = self._ledger.heads_of(repository, {item.status.commit for item in own})
         return {item.id: LEFT_TO_HEAD for item in own if item.status.commit in headed} | silent
+
+    def _crowd(self, repository: str, new: Sequence[Undelivered]) -> Sequence[Undelivered]:
+        """The words of single fleets on commits of very many."""
+        of_fleets = [item for item in new if is_fleets(item.status.context)]
+        crowded = self._crowded(repository, {_speaker(item) for item in of_fleets})
+        return [item for item in of_fleets if _speaker(item) in crowded]
 
     def _crowded(self, repository: str, commits: Collection[Sha]) -> frozenset[Sha]:
         """The commits of very many fleets: known before the first of them speaks, and when some have moved on."""
@@ -90,10 +94,12 @@ def _is_status(status: CommitStatus) -> bool:
     return status.medium is Medium.STATUS and not status.project
 
 
-def _homeless(item: Undelivered, now: datetime) -> Delivery:
-    why = f"the settings name nothing called {item.status.repository}: its words wait"
-    retry_at = now + HOMELESS
-    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=retry_at, message=why, tried=False)
+def _refused(item: Undelivered, why: str) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, message=why)
+
+
+def _later(item: Undelivered, at: datetime, why: str) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=at, message=why, tried=False)
 
 
 def _behind_a_pending_one(told: Sequence[Undelivered], results: Mapping[int, Delivery]) -> Sequence[Undelivered]:

@@ -309,6 +309,7 @@ class Undelivered:
     attempts: int
     said_before: bool = False  # the forge shows an earlier word of it, or may
     said_for: Sha = ""  # the commit whose word this repeats on its pull request's head; empty: a commit's own
+    put_off: bool = False  # it was looked at before, and waits for a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

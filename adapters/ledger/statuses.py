@@ -304,4 +304,5 @@ def _waiting(row: Row[Any]) -> Undelivered:
         attempts=row.attempts,
         said_before=row.delivered_sequence > 0 or row.sent_at is not None or row.doubtful_until is not None,
         said_for=row.said_for,
+        put_off=row.waits_for is not None,
     )
