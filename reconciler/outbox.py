@@ -2,22 +2,33 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from desired_state.model import Sha
-from reconciler.ports import Delivery, Forge, Lease, Ledger, Undelivered
-from reconciler.record import State
+from reconciler.ports import Delivery, Forge, Lease, LeaseLost, Ledger, Undelivered
+from reconciler.record import CommitStatus, Medium, State
 
 BATCH = 200
 FLEETS_A_COMMIT = 20  # above that only failures are told one by one; the roll-up speaks for the rest (DESIGN 5)
 LOUD = frozenset({State.FAILURE, State.ERROR})
+LEFT_TO_ROLL_UP = "left to the roll-up"
+LEFT_BEHIND = "the roll-up names it first"
+FIRST_OF_A_CROWD = 5  # words of single fleets that are told before the roll-up can name them, of a commit of very many
+GIVING_WAY = timedelta(seconds=1)  # of the others: longer than a roll-up takes
+LEFT_TO_HEAD = "said on the head of its pull request"
+HOMELESS = timedelta(minutes=5)  # until the settings are looked at again: another replica may have others
 
 
 class Outbox:
-    """The family of names that delivers: `statuses:<repository>`."""
+    """The family of names that delivers: `statuses:<repository>`.
 
-    def __init__(self, ledger: Ledger, forges: Mapping[str, Forge]) -> None:
+    `on_heads_alone`: the repositories where a commit that came from a pull request is told about on its head only.
+    """
+
+    def __init__(self, ledger: Ledger, forges: Mapping[str, Forge], on_heads_alone: Collection[str] = ()) -> None:
         self._ledger, self._forges = ledger, forges
+        self._on_heads_alone = frozenset(on_heads_alone)
 
     def run(self, repository: str, lease: Lease) -> datetime | None:
         """Deliver what is due; gives the time of the next try where something is left. All times are the ledger's."""
@@ -27,29 +38,44 @@ class Outbox:
         return self._ledger.next_telling(repository)
 
     def _deliver(self, repository: str, lease: Lease, waiting: Sequence[Undelivered]) -> None:
-        quiet = self._left_out(repository, waiting)
-        told = [item for item in waiting if item.id not in quiet]
-        results = [
-            Delivery(id=item.id, sequence=item.sequence, delivered=False, message="left to the roll-up")
-            for item in waiting
-            if item.id in quiet
-        ]
+        new = [item for item in waiting if not item.said_before and _is_status(item.status)]
+        crowd = self._crowd(repository, new)
+        quiet = self._left_out(repository, new, crowd)
+        waits = [item for item in crowd if item.id not in quiet and not item.put_off][FIRST_OF_A_CROWD:]
+        late = {item.id for item in waits}
+        told = [item for item in waiting if item.id not in quiet and item.id not in late]
+        results = [_refused(item, quiet[item.id]) for item in waiting if item.id in quiet]
         now = self._ledger.take_up(lease, told)
-        if told:
-            results += self._forges[repository].deliver(lease, told, now)
+        results += [_later(item, now + GIVING_WAY, LEFT_BEHIND) for item in waits]
+        if told and repository in self._forges:
+            results += self._told(self._forges[repository], lease, told, now)
+        else:
+            results += [_later(item, now + HOMELESS, f"the settings name no {repository}") for item in told]
         self._ledger.settle(lease, results)
 
-    def _left_out(self, repository: str, waiting: Sequence[Undelivered]) -> frozenset[int]:
-        commits = {item.status.commit for item in waiting}
-        crowded = self._crowded(repository, commits)
-        return frozenset(
-            item.id
-            for item in waiting
-            if is_fleets(item.status.context)
-            and item.status.commit in crowded
-            and item.status.state not in LOUD
-            and not item.said_before
-        )
+    def _told(self, forge: Forge, lease: Lease, told: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
+        """Told in their order; a pending word for which there is no room does not keep final ones from theirs."""
+        results = {each.id: each for each in forge.deliver(lease, told, now)}
+        behind = _behind_a_pending_one(told, results)
+        if behind:
+            with suppress(LeaseLost):  # what was told before must reach the ledger, which finds out by itself
+                results |= {each.id: each for each in forge.deliver(lease, behind, now)}
+        return list(results.values())
+
+    def _left_out(self, repository: str, new: Sequence[Undelivered], crowd: Sequence[Undelivered]) -> Mapping[int, str]:
+        """What is not told, and why, by id: never what the forge shows an earlier word of."""
+        silent = {item.id: LEFT_TO_ROLL_UP for item in crowd if item.status.state not in LOUD}
+        if repository not in self._on_heads_alone:
+            return silent
+        own = [item for item in new if not item.said_for]
+        headed = self._ledger.heads_of(repository, {item.status.commit for item in own})
+        return {item.id: LEFT_TO_HEAD for item in own if item.status.commit in headed} | silent
+
+    def _crowd(self, repository: str, new: Sequence[Undelivered]) -> Sequence[Undelivered]:
+        """The words of single fleets on commits of very many."""
+        of_fleets = [item for item in new if is_fleets(item.status.context)]
+        crowded = self._crowded(repository, {_speaker(item) for item in of_fleets})
+        return [item for item in of_fleets if _speaker(item) in crowded]
 
     def _crowded(self, repository: str, commits: Collection[Sha]) -> frozenset[Sha]:
         """The commits of very many fleets: known before the first of them speaks, and when some have moved on."""
@@ -57,6 +83,31 @@ class Outbox:
         spoken = Counter(status.commit for status in said if is_fleets(status.context))
         fleets = self._ledger.set_by(repository, commits)
         return frozenset(commit for commit in commits if max(spoken[commit], fleets.get(commit, 0)) > FLEETS_A_COMMIT)
+
+
+def _speaker(item: Undelivered) -> Sha:
+    """The commit that says it, here or on its head."""
+    return item.said_for or item.status.commit
+
+
+def _is_status(status: CommitStatus) -> bool:
+    return status.medium is Medium.STATUS and not status.project
+
+
+def _refused(item: Undelivered, why: str) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, message=why)
+
+
+def _later(item: Undelivered, at: datetime, why: str) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=at, message=why, tried=False)
+
+
+def _behind_a_pending_one(told: Sequence[Undelivered], results: Mapping[int, Delivery]) -> Sequence[Undelivered]:
+    """The final words that were not tried because a pending one before them had no room."""
+    untried = [item for item in told if item.id in results and not results[item.id].tried]
+    if not untried or untried[0].status.state is not State.PENDING:
+        return ()
+    return [item for item in untried if item.status.state is not State.PENDING]
 
 
 def is_fleets(context: str) -> bool:

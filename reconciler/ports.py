@@ -1,7 +1,7 @@
 """What the reconciler asks of the world. Adapters implement these; the contract suites in tests/contract check them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -243,6 +243,14 @@ class Ledger(Protocol):
         """What the forge may be told now, by the ledger's clock, the most urgent first."""
         ...
 
+    def heads_of(self, repository: str, commits: Collection[Sha]) -> "Mapping[Sha, Head]":
+        """The heads of the pull requests that these commits came from; commits without one are left out."""
+        ...
+
+    def record_heads(self, repository: str, found: "Mapping[Sha, Head]") -> None:
+        """From here on what is said on each commit is said on its head too, beginning with what stands there now."""
+        ...
+
     def next_telling(self, repository: str) -> datetime | None:
         """When there is something to tell next, by the ledger's clock; None where nothing waits."""
         ...
@@ -280,6 +288,15 @@ class RevisionChange:
     statuses: tuple[CommitStatus, ...] = ()  # fairlead/validate, and what a force-push closes
     rewritten: frozenset[FleetName] = frozenset()  # fleets that a force-push would change
     at: datetime
+    heads: "Mapping[Sha, Head]" = field(default_factory=dict)  # of what was merged, where they are to answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The head of a merged pull request; `pull` is its number, where that is known."""
+
+    head: Sha
+    pull: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +308,8 @@ class Undelivered:
     status: CommitStatus
     attempts: int
     said_before: bool = False  # the forge shows an earlier word of it, or may
+    said_for: Sha = ""  # the commit whose word this repeats on its pull request's head; empty: a commit's own
+    put_off: bool = False  # it was looked at before, and waits for a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Only what Git says is decided here. Which fleets are due is the ledger's word, b
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,11 +14,12 @@ from desired_state.mirror import Mirror
 from desired_state.model import DesiredState, FleetName, Revision, Setting, Severity, Sha
 from desired_state.parser import Parser
 from desired_state.setting_commits import setting_commits
-from reconciler.ports import Clock, Known, Lease, Ledger, RevisionChange
+from reconciler.ports import Clock, Head, Known, Lease, Ledger, RevisionChange
 from reconciler.record import CommitStatus, State
 
 CONTEXT = "fairlead/validate"
 VALIDATED = 20  # newest first-parent commits of a push that are judged
+MERGES = 200  # newest ones of a push whose heads answer
 DESCRIPTION = 140  # characters that every forge takes
 LONGEST_WAIT = timedelta(minutes=2)
 
@@ -37,7 +38,10 @@ class Source:
 
 
 class Repositories:
-    """Reads repositories by name. Remembers, in this process only, the last head that the ledger has."""
+    """Reads repositories by name. Remembers, in this process only, the last head that the ledger has.
+
+    `with_heads`: those where the heads of what was merged are to answer like the merges.
+    """
 
     def __init__(
         self,
@@ -46,12 +50,14 @@ class Repositories:
         clock: Clock,
         interval: timedelta,
         jitter: Callable[[], float] = random.random,
+        with_heads: Collection[str] = (),
     ) -> None:
         self._ledger = ledger
         self._sources = sources
         self._clock = clock
         self._interval = interval
         self._jitter = jitter
+        self._with_heads = frozenset(with_heads)
         self._seen: dict[str, Sha] = {}
         self._failures: dict[str, int] = {}  # in a row
         self._changed: dict[str, tuple[FleetName, ...]] = {}
@@ -124,6 +130,7 @@ class Repositories:
             settings=settings,
             statuses=tuple(statuses),
             rewritten=rewritten,
+            heads=self._merged(name, head, known),
             at=self._clock.now(),
         )
 
@@ -142,6 +149,21 @@ class Repositories:
             if mirror.is_ancestor(revision.sha, known.head):
                 return
             yield revision.sha
+
+    def _merged(self, name: str, head: Revision, known: Known | None) -> Mapping[Sha, Head]:
+        """The heads of what the new merge commits merged, by their second parents.
+
+        What the branch had before is no head: then somebody merged the branch into his own, and made that the branch.
+        """
+        if name not in self._with_heads or known is None or head.parents == (known.head,):
+            return {}
+        mirror, new = self._sources[name].mirror, f"{known.head}..{head.sha}"
+        if not mirror.is_ancestor(known.head, known.head):
+            return {}  # it was lost to a force-push and is gone here too: nobody knows what is new
+        of_two = ("--first-parent", "--min-parents=2", "--max-parents=2", f"--max-count={MERGES}")
+        merges = mirror.messages(*of_two, new)
+        came = set(mirror.git("rev-list", new).split()) if merges else set()
+        return {each.sha: Head(head=each.parents[1]) for each in merges if each.parents[1] in came}
 
     def _lost(self, name: str, head: Revision) -> Iterator[CommitStatus]:
         """A last word for what was open on commits that a force-push took away."""

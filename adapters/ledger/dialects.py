@@ -29,8 +29,9 @@ BUSY_SECONDS = 15  # how long a writer of one process waits for a writer of anot
 _LOOKS = (0.002, 0.05)  # seconds until it looks again, at the longest: at first, and after half a second
 _PATIENT = f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"
 WRITES = "fairlead_writes"  # execution option of a connection that is about to write
-_MIGRATING, _PLACING = 715_246_001, 715_246_002  # any numbers, the same in every replica
+_MIGRATING, _PLACING, _HEADING = 715_246_001, 715_246_002, 715_246_003  # any numbers, the same in every replica
 _TURN = text("SELECT pg_advisory_xact_lock(:number)")
+_TOGETHER = text("SELECT pg_advisory_xact_lock_shared(:number)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -186,6 +187,12 @@ def take_turns(connection: Connection) -> None:
     """Let one transaction at a time make several new places of the outbox, each in an order of its own."""
     if is_shared(connection.dialect):
         connection.execute(_TURN, {"number": _PLACING})
+
+
+def keep_heads(connection: Connection, *, alone: bool) -> None:
+    """Until the transaction ends: many may say words on the heads that are known, or one alone may make heads known."""
+    if is_shared(connection.dialect):
+        connection.execute(_TURN if alone else _TOGETHER, {"number": _HEADING})
 
 
 def parse_url(text: str) -> URL:

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now
-from adapters.ledger.tables import IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
+from adapters.ledger.tables import IS_OWN, IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
 from reconciler.record import State
 
 MICROSECONDS = 1_000_000
-_IS_PENDING = statuses.c.state == State.PENDING.value
+_IS_PENDING = and_(IS_OWN, statuses.c.state == State.PENDING.value)
 _IS_UNDELIVERED = and_(IS_TO_BE_TOLD, statuses.c.sequence > statuses.c.delivered_sequence)
 
 

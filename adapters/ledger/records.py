@@ -12,7 +12,7 @@ from adapters.ledger.codec import FLEET, MEMORY, OUTCOME, PROBLEMS, SETTING, pla
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import moment
 from adapters.ledger.statuses import status_of
-from adapters.ledger.tables import feeds, fleets, intents, reports, repositories, requests, snapshots, statuses
+from adapters.ledger.tables import IS_OWN, feeds, fleets, intents, reports, repositories, requests, snapshots, statuses
 from desired_state.model import FleetName, Sha
 from reconciler.memory import Memory
 from reconciler.observed import Snapshot
@@ -48,6 +48,7 @@ _SAID = (
         statuses.c.repository.in_(bindparam("repositories", expanding=True)),
         statuses.c.context.in_(bindparam("contexts", expanding=True)),
         or_(statuses.c.state == State.PENDING.value, statuses.c.commit.in_(bindparam("commits", expanding=True))),
+        IS_OWN,
     )
     .order_by(statuses.c.id)
 )

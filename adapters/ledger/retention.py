@@ -11,6 +11,7 @@
 | reports | as long as their part; of a host that is gone, a day after its last word (by the reports feed) |
 | feeds | 30 days after the last try |
 | statuses | 90 days after the last word, unless open, undelivered, on a head, or on a fleet's setting commit |
+| heads | 90 days, and as long as there is a word on the commit |
 | budgets | 30 days after the last write or rest |
 | forge_writes | a day |
 | events, chains | lines for 400 days, oldest first; a chain's ends are kept |
@@ -32,6 +33,7 @@ from adapters.ledger.tables import (
     feeds,
     fleets,
     forge_writes,
+    heads,
     intents,
     reports,
     repositories,
@@ -39,11 +41,11 @@ from adapters.ledger.tables import (
     snapshots,
     statuses,
 )
-from reconciler.record import State
+from reconciler.record import Medium, State
 
 BATCH = 500  # rows in one transaction: nobody waits long for a prune
 DAYS = {"fleets": 30, "intents": 90, "snapshots": 7, "feeds": 30, "statuses": 90, "events": 400, "requests": 30}
-DAYS |= {"budgets": 30, "forge_writes": 1}
+DAYS |= {"budgets": 30, "forge_writes": 1, "heads": 90}
 
 
 class Retention:
@@ -74,6 +76,7 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
     open_work = exists().where(intents.c.fleet == fleets.c.name, intents.c.ended_at.is_(None))
     gone = and_(fleets.c.present.is_(False), fleets.c.changed_at < before["fleets"], ~open_work)
     part = exists().where(snapshots.c.fleet == reports.c.fleet, snapshots.c.feed == reports.c.feed)
+    spoken = exists().where(statuses.c.repository == heads.c.repository, statuses.c.commit == heads.c.commit)
     read = exists().where(feeds.c.name == snapshots.c.feed, feeds.c.read_at >= before["snapshots"])
     return [
         (fleets, gone),
@@ -82,6 +85,7 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
         (reports, ~part),
         (feeds, feeds.c.tried_at < before["feeds"]),
         (statuses, _old_words(before["statuses"])),
+        (heads, and_(heads.c.recorded_at < before["heads"], ~spoken)),
         (requests, requests.c.at < before["requests"]),
         (budgets, budgets.c.used_at < before["budgets"]),
         (forge_writes, forge_writes.c.at < before["forge_writes"]),
@@ -91,10 +95,14 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
 def _old_words(before: int) -> Any:
     """Words that still stand are kept: without them the same would be said again."""
     here = fleets.c.repository == statuses.c.repository
-    setting = exists().where(here, fleets.c.setting_commit == statuses.c.commit)
-    head = exists().where(repositories.c.name == statuses.c.repository, repositories.c.head == statuses.c.commit)
+    meant = (statuses.c.commit, statuses.c.said_for)  # what is repeated on another commit stands as long as it does
+    standing = [exists().where(here, fleets.c.setting_commit == commit) for commit in meant]
+    standing += [
+        exists().where(repositories.c.name == statuses.c.repository, repositories.c.head == commit) for commit in meant
+    ]
+    is_open = and_(statuses.c.medium == Medium.STATUS.value, statuses.c.state == State.PENDING.value)
     told = or_(statuses.c.delivered_sequence >= statuses.c.sequence, statuses.c.refused.is_not(None))
-    return and_(statuses.c.said_at < before, statuses.c.state != State.PENDING.value, told, ~setting, ~head)
+    return and_(statuses.c.said_at < before, ~is_open, told, *(~each for each in standing))
 
 
 def _deleting(table: Table, condition: Any) -> Callable[[Connection], int]:

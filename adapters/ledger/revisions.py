@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Update, bindparam, insert, or_, select, update
 
-from adapters.ledger import history, statuses
+from adapters.ledger import heads, history, statuses
 from adapters.ledger.codec import FLEET, MEMORY, PROBLEMS, SETTING
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Upsert, micros
@@ -97,7 +97,10 @@ class Revisions:
             # Fleets before roll-ups before statuses: the order in which passes lock these names too.
             make_due(connection, [f"fleet:{name}" for name in changed])
             _write_head(connection, change)
-            statuses.put(connection, _words(change, stored, foreign), self._database.clock.now())
+            now = self._database.clock.now()
+            merged = heads.record(connection, change.repository, change.heads, now)
+            statuses.put(connection, _words(change, stored, foreign), now)
+            statuses.repeat(connection, change.repository, merged, now)
         self._remember(change, news, foreign)
         return changed
 

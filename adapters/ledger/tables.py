@@ -12,8 +12,8 @@ metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts by itself only in an INTEGER
 
 
-def _text(name: str, *, optional: bool = False, key: bool = False) -> Column[str]:
-    return Column(name, Words, nullable=optional, primary_key=key)
+def _text(name: str, *, optional: bool = False, key: bool = False, default: str | None = None) -> Column[str]:
+    return Column(name, Words, nullable=optional, primary_key=key, server_default=default)
 
 
 def _number(name: str, *, optional: bool = False) -> Column[int]:
@@ -138,8 +138,9 @@ reports = Table(
 )
 
 # The outbox: the newest word for each commit and context. `sequence` counts the words, `delivered_sequence` names the
-# newest that the forge confirmed; `refused` is why the forge will not take the present word. `sent_at`: taken up to be
-# told, and not settled. `doubtful_until`: until then something sent earlier may still reach the forge (`telling.py`).
+# newest that the forge confirmed; `refused` is why the forge will not take the present word, `waits_for` why it was put
+# off. `sent_at`: taken up to be told, and not settled. `doubtful_until`: until then something sent earlier may still
+# reach the forge (`telling.py`). `said_for`: the commit whose word this one repeats on a head (`heads.py`).
 statuses = Table(
     "statuses",
     metadata,
@@ -159,6 +160,12 @@ statuses = Table(
     _number("said_at"),
     _number("sent_at", optional=True),
     _number("doubtful_until", optional=True),
+    _text("medium", default="status"),
+    _text("project", default=""),
+    _text("body", default=""),
+    _text("said_for", default=""),
+    _number("delivered_at", optional=True),
+    _text("waits_for", optional=True),
     UniqueConstraint("repository", "commit", "context", name="statuses_once"),
     Index("statuses_context", "repository", "context"),
     Index("statuses_state", "repository", "state"),
@@ -170,6 +177,21 @@ IS_TO_BE_TOLD = and_(
     or_(statuses.c.sequence > statuses.c.delivered_sequence, statuses.c.doubtful_until.is_not(None)),
 )
 Index("statuses_to_be_told", statuses.c.repository, postgresql_where=IS_TO_BE_TOLD, sqlite_where=IS_TO_BE_TOLD)
+
+# A commit's own words on commits of this repository: what is decided from. Copies and other mediums only leave here.
+IS_OWN = and_(statuses.c.medium == "status", statuses.c.project == "", statuses.c.said_for == "")
+
+# The head of the merged pull request that a commit of the branch came from.
+heads = Table(
+    "heads",
+    metadata,
+    _text("repository", key=True),
+    Column("commit", Words, primary_key=True, quote=True),
+    _text("head"),
+    _number("pull", optional=True),
+    _number("recorded_at"),
+    Index("heads_head", "repository", "head"),
+)
 
 # What forges let us write, by account: its rests and troubles in a row, and its writes of the last while.
 budgets = Table(

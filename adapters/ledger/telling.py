@@ -115,14 +115,15 @@ def _delivered(result: Delivery) -> Any:
     older = statuses.c.delivered_sequence < result.sequence
     newest = case((older, result.sequence), else_=statuses.c.delivered_sequence)
     certain = update(statuses).where(statuses.c.id == result.id)
-    return certain.values(delivered_sequence=newest, doubtful_until=_CERTAIN)
+    return certain.values(delivered_sequence=newest, delivered_at=Now(), doubtful_until=_CERTAIN)
 
 
 def _put_off(result: Delivery) -> Any:
     """Tried again at `retry_at`; without one the forge has refused this word for good."""
-    fate: dict[str, Any] = {"refused": result.message or "refused"}
+    fate: dict[str, Any] = {"refused": result.message or "refused", "waits_for": None}
     if result.retry_at is not None:
         fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
+        fate |= {"waits_for": result.message or None}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)
 
 

@@ -170,7 +170,7 @@ class Controller:
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
         forges = {name: self.metrics.counted(name, forge) for name, forge in parts.forges.items()}
-        outbox = Outbox(parts.ledger, forges)
+        outbox = Outbox(parts.ledger, forges, wiring.answering_on(self._settings, "head"))
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),

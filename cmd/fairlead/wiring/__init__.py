@@ -258,14 +258,10 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         observe_only=observe_only or settings.observe_only,
         public_url=settings.public_url.rstrip("/"),
     )
-    sources = {
-        repository.name: Source(mirror=mirrors[repository.name], parser=parser(), folder=repository.path)
-        for repository in settings.repositories
-    }
     return Parts(
         ledger=store,
         world=world,
-        repositories=Repositories(store, sources, clock, settings.sweep_interval),
+        repositories=_repositories(settings, store, mirrors, clock),
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
         plumbing=Plumbing(
             store,
@@ -282,6 +278,20 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values()),
     )
+
+
+def _repositories(settings: Settings, store: Store, mirrors: Mapping[str, Mirror], clock: Clock) -> Repositories:
+    sources = {
+        repository.name: Source(mirror=mirrors[repository.name], parser=parser(), folder=repository.path)
+        for repository in settings.repositories
+    }
+    heads = answering_on(settings, "head", "both")
+    return Repositories(store, sources, clock, settings.sweep_interval, with_heads=heads)
+
+
+def answering_on(settings: Settings, *where: str) -> frozenset[str]:
+    """The repositories that answer there: on the merge commit, on the pull request's head, or on both."""
+    return frozenset(each.name for each in settings.repositories if each.forge.answer_on in where)
 
 
 def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:

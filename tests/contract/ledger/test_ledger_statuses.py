@@ -173,12 +173,12 @@ def test_thousands_of_words_at_once(bench, build, lease):
     assert before == bench.rows("statuses")
 
 
-def test_final_words_go_first_and_roll_ups_first_among_equals(bench, build, lease):
+def test_roll_ups_go_first_and_final_words_before_pending_ones(bench, build, lease):
     done = {"state": State.SUCCESS}
     words = [("fairlead/prod/a", {}), ("fairlead/prod", {}), ("fairlead/prod/b", done), ("fairlead/dev", done)]
     bench.store.say(lease, [build.status(context=context, **more) for context, more in words])
 
-    order = ["fairlead/dev", "fairlead/prod/b", "fairlead/prod", "fairlead/prod/a"]
+    order = ["fairlead/dev", "fairlead/prod", "fairlead/prod/b", "fairlead/prod/a"]
     assert order == [item.status.context for item in waiting(bench)]
 
 

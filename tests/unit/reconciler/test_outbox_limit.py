@@ -1,4 +1,4 @@
-"""A commit that sets very many fleets is kept readable from its first word on."""
+"""What the outbox leaves out, where, and who goes first where there is little room."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +7,7 @@ import pytest
 
 from desired_state.model import DesiredState, Revision, Setting
 from reconciler.outbox import FLEETS_A_COMMIT, Outbox
-from reconciler.ports import Delivery, RevisionChange
+from reconciler.ports import Delivery, Head, RevisionChange
 from reconciler.record import CommitStatus, State
 
 
@@ -47,7 +47,7 @@ def declare(rig, build, commit, count):
     rig.ledger.finish(due)
 
 
-def tell(rig, build, forge, commit, states):
+def tell(rig, build, forge, commit, states, on_heads_alone=()):
     """One run of the outbox, with these words of fleets in it."""
     due = claim(rig, "statuses:main")
     words = [
@@ -57,7 +57,8 @@ def tell(rig, build, forge, commit, states):
         for name, state in states.items()
     ]
     rig.ledger.say(due.lease, words)
-    Outbox(rig.ledger, {"main": forge}).run("main", due.lease)
+    forges = {"main": forge} if forge else {}
+    Outbox(rig.ledger, forges, on_heads_alone).run("main", due.lease)
     rig.ledger.finish(due)
 
 
@@ -78,3 +79,102 @@ def test_a_failure_among_many_is_told(rig, build):
     tell(rig, build, forge, commit, {"prod/s00": State.SUCCESS, "prod/s01": State.FAILURE})
 
     assert ["fairlead/prod/s01"] == forge.told
+
+
+# ── heads of pull requests ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def merged(rig, build, commit):
+    """What is said on the commit is said on the head that it came from too; gives that."""
+    head = build.sha("branch")
+    rig.ledger.record_heads("main", {commit: Head(head=head)})
+    return head
+
+
+class Places(Forge):
+    """Takes every word, and remembers where it went."""
+
+    def deliver(self, lease, statuses, now):
+        taken = super().deliver(lease, statuses, now)
+        self.told[-len(statuses) :] = [item.status.commit for item in statuses]
+        return taken
+
+
+@pytest.mark.parametrize(("count", "told"), [(FLEETS_A_COMMIT, 2), (FLEETS_A_COMMIT + 1, 0)])
+def test_a_head_is_told_of_as_many_fleets_as_its_commit(count, told, rig, build):
+    forge, commit = Places(), build.sha("many")
+    declare(rig, build, commit, count)
+    head = merged(rig, build, commit)
+
+    tell(rig, build, forge, commit, {"prod/s00": State.PENDING})
+
+    assert [commit, head][:told] == forge.told
+
+
+def test_where_heads_alone_answer_a_commit_with_one_is_silent_and_others_are_not(rig, build):
+    forge, commit = Places(), build.sha("merge")
+    declare(rig, build, commit, 1)
+    head = merged(rig, build, commit)
+
+    tell(rig, build, forge, commit, {"prod/s00": State.SUCCESS}, on_heads_alone=["main"])
+    tell(rig, build, forge, build.sha("plain"), {"prod/s00": State.SUCCESS}, on_heads_alone=["main"])
+
+    assert [head, build.sha("plain")] == forge.told
+
+
+def test_what_a_commit_was_told_before_its_head_was_known_is_closed_there_too(rig, build):
+    forge, commit = Places(), build.sha("squash")
+    declare(rig, build, commit, 1)
+    tell(rig, build, forge, commit, {"prod/s00": State.PENDING}, on_heads_alone=["main"])
+    head = merged(rig, build, commit)
+
+    tell(rig, build, forge, commit, {"prod/s00": State.SUCCESS}, on_heads_alone=["main"])
+
+    assert [commit, commit, head] == forge.told
+
+
+# ── room ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class NoRoomForPending:
+    """A forge that tells words in their order until a pending one comes."""
+
+    def __init__(self):
+        self.told = []
+
+    def deliver(self, lease, statuses, now):
+        results, room = [], True
+        for item in statuses:
+            room = room and item.status.state is not State.PENDING
+            self.told += [item.status.context] if room else []
+            later = None if room else now + timedelta(minutes=1)
+            waits = {"delivered": room, "retry_at": later, "tried": room}
+            results.append(Delivery(id=item.id, sequence=item.sequence, **waits))
+        return results
+
+
+def test_a_pending_roll_up_without_room_keeps_no_final_word_from_its_own(rig, build):
+    forge, commit = NoRoomForPending(), build.sha("one")
+    declare(rig, build, commit, 2)
+
+    words = {"prod": State.PENDING, "prod/s00": State.FAILURE, "prod/s01": State.PENDING}
+    tell(rig, build, forge, commit, words)
+
+    assert ["fairlead/prod/s00"] == forge.told
+    assert ["fairlead/prod", "fairlead/prod/s01"] == sorted(each.status.context for each in waiting_in_a_minute(rig))
+
+
+def waiting_in_a_minute(rig):
+    rig.wait(seconds=61)
+    return rig.ledger.undelivered("main", 9)
+
+
+def test_words_for_what_the_settings_do_not_name_wait_and_are_not_lost(rig, build):
+    commit = build.sha("one")
+    declare(rig, build, commit, 1)
+
+    tell(rig, build, None, commit, {"prod/s00": State.FAILURE})
+    assert () == tuple(rig.ledger.undelivered("main", 9))
+
+    rig.wait(minutes=5)
+    assert [State.FAILURE] == [each.status.state for each in rig.ledger.undelivered("main", 9)]
