@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from desired_state import digests, layers
 from desired_state.documents import Finding, MapNode, Node, Position, ScalarNode, leaves, plain
 from desired_state.formats import POLICY_KEYS, EffectivePackage, EffectiveService, FleetFile
-from desired_state.model import Component, Config, Environment, Fleet, Package, Policy, Severity, Version
+from desired_state.model import Component, Config, Environment, Fleet, Package, Policy, Severity, Source, Version
 from desired_state.placeholders import fill
 from desired_state.problems import check, nearest
 from desired_state.syntax import shown
@@ -74,6 +74,7 @@ def assemble(parts: Parts, deploy_settings: DeploySettings, checks: Checks) -> A
         return Assembled(findings=tuple(findings))
     fleet = _fleet(parts, service, deploy)
     told = list(_told(deploy.node, checks[deploy.type](fleet))) if deploy.type in checks else []
+    told += _untagged(merged, fleet)
     stopped = any(finding.severity is Severity.ERROR for finding in told)
     return _selected(None if stopped else fleet, (*findings, *told), deploy)
 
@@ -168,6 +169,7 @@ def _fleet(parts: Parts, service: EffectiveService, deploy: _Deploy) -> Fleet:
         config=config,
         redeploy=parts.fleet.redeploy or None,
         policy=Policy(**given),
+        source=Source(repository=service.source.repository, tag=service.source.tag) if service.source else None,
     )
 
 
@@ -198,6 +200,17 @@ def _components(parts: Parts, packages: tuple[Package, ...], config: Config | No
     if parts.fleet.redeploy:
         components["redeploy"] = digests.redeploy_version(parts.fleet.redeploy)
     return components
+
+
+def _untagged(merged: MapNode, fleet: Fleet) -> Iterator[Finding]:
+    """A version that no tag can be named after: it deploys as well, and its own commit hears nothing of it."""
+    tag = _map(merged, "source")
+    if fleet.source is None or tag is None or fleet.tag:
+        return
+    several = len({package.version for package in fleet.packages}) > 1
+    why = "its packages have different versions" if several else "git allows no such name"
+    told = f"no tag can be named after {shown(fleet.version)}, because {why}: its own commit is told nothing"
+    yield Finding(tag.items["tag"].at, told, Severity.WARNING)
 
 
 def _told(deploy: MapNode, sentences: Iterable[str]) -> Iterator[Finding]:

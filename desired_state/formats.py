@@ -28,9 +28,11 @@ from desired_state.words import (
     Name,
     PackageName,
     Path,
+    Project,
     Region,
     RoleArn,
     Sha256,
+    TagName,
     Url,
     VersionText,
 )
@@ -133,8 +135,15 @@ class ConfigKeys(FileModel):
 class SourceKeys(FileModel):
     """Where the service's own code is, so that people can follow a version to its commits."""
 
-    repository: Line | None = Field(None, description="The repository of the service's code")
-    tag: Line | None = Field(None, description="The tag of a version, like v{version}")
+    repository: Project | None = Field(None, description="The repository of the service's code, like acme/checkout")
+    tag: TagName | None = Field(None, description="The tag of a version, like v{version}")
+
+    @field_validator("tag")
+    @classmethod
+    def _names_a_version(cls, tag: str | None) -> str | None:
+        if tag is not None and "{" not in tag:
+            raise ValueError("must hold {version}, like v{version}: each version has a tag of its own")
+        return tag
 
 
 class ServiceLayer(Layer):
@@ -219,6 +228,13 @@ class EffectiveConfig(FileModel):
     format: Literal["yaml", "json"] = Field(description="yaml or json")
 
 
+class EffectiveSource(FileModel):
+    """Where the service's own code is, after all layers: both, or nothing."""
+
+    repository: Project = Field(description="the repository of the service's code, like acme/checkout")
+    tag: TagName = Field(description='the tag of a version, like "v{version}"')
+
+
 class EffectiveDeploy(BaseModel):
     """Only the type is known here; the type's own model reads the rest."""
 
@@ -231,7 +247,7 @@ class EffectiveService(Layer):
 
     packages: dict[PackageName, EffectivePackage] = Field(description="the artifacts, or package: <name> for one")
     config: EffectiveConfig | None = None
-    source: SourceKeys | None = None
+    source: EffectiveSource | None = None
     deploy: EffectiveDeploy = Field(description="how it is deployed")  # type: ignore[assignment]
 
     @field_validator("packages")

@@ -4,6 +4,7 @@ Nothing in here may touch a file, a socket, a process or a clock.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ Component = str  # "package/checkout", "config/checkout", "ami", "redeploy"
 Version = str
 Digest = str  # 64 lower-case hexadecimal characters (SHA-256)
 Sha = str  # a commit's full id
+
+_REF = re.compile(r"[A-Za-z0-9._/+@-]{1,250}")
 
 
 class Severity(StrEnum):
@@ -135,6 +138,25 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a service's own code is: people see there too where a version of it runs. In no digest."""
+
+    repository: str  # as its forge names it: acme/checkout
+    tag: str  # of a version: v{version}
+
+    def ref(self, version: Version) -> str:
+        """`refs/tags/v1.4.2`; empty where git has no tag of such a name (git-check-ref-format)."""
+        name = self.tag.replace("{version}", version)
+        parts = name.split("/")
+        sound = _REF.fullmatch(name) and ".." not in name and "@{" not in name and not name.endswith(".")
+        return f"refs/tags/{name}" if sound and all(map(_is_part, parts)) else ""
+
+
+def _is_part(part: str) -> bool:
+    return bool(part) and not part.startswith(".") and not part.endswith(".lock")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """One service in one environment as Git declares it at a revision: the thing that is reconciled.
 
@@ -159,6 +181,7 @@ class Fleet:
     freezes: tuple[Freeze, ...] = ()
     regional: tuple[Suspension, ...] = ()  # those of some regions; `suspension` is of all
     bakes: Environment | None = None  # of this service, the first that a version comes to; None: the fleet's own
+    source: Source | None = None  # policy, like the owner: in no digest
 
     @property
     def asleep(self) -> Mapping[str, Suspension]:
@@ -170,6 +193,12 @@ class Fleet:
     def short_name(self) -> str:
         """The fleet's name inside its environment: `checkout` of `prod/checkout`."""
         return self.name.partition("/")[2]
+
+    @property
+    def tag(self) -> str:
+        """The tag of its version in the service's own repository; empty where that is none, or not one."""
+        versions = {package.version for package in self.packages}
+        return self.source.ref(versions.pop()) if self.source is not None and len(versions) == 1 else ""
 
     @property
     def version(self) -> str:

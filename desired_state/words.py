@@ -95,6 +95,13 @@ _bucket = _text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "an S3 bucket name")
 Bucket = Annotated[str, _bucket[0], _bucket[1]]
 _line = _text(rf"(?=.*\S)[^{_UNSEEN}]{{1,500}}", "one line of text without control characters")
 Line = Annotated[str, _line[0], _line[1]]
+_project = _text(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]{1,100}){1,8}(?<!\.git)",
+    "a repository as its forge names it, like acme/checkout",
+)
+Project = Annotated[str, _project[0], _project[1]]
+_tag = _text(r"[A-Za-z0-9._/+@{}-]{1,200}", "the name of a tag, like v{version}")
+TagName = Annotated[str, _tag[0], _tag[1]]
 Path = Annotated[str, AfterValidator(_matching(rf"(?=\S)[^{_UNSEEN}]*(?<=\S)", "a path or address", expressions=True))]
 Moment = Annotated[
     datetime,

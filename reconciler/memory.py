@@ -145,6 +145,28 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A further place on which a word about a setting commit stands (`audience.py`)."""
+
+    setting_commit: Sha
+    commit: str  # there: a tag of the service's own repository, or the setting commit again
+    project: str = ""  # the service's own repository; empty: the forge's record of deployments
+    open: bool = True  # the word there is pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """What people were told last of the fleet (`notices.py`)."""
+
+    kind: str
+    reason: Reason
+    commit: Sha  # the setting commit that it was told about
+    mark: str  # tells two troubles of the same reason apart
+    at: datetime
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What the reconciler itself remembers of a fleet from pass to pass. It can be lost (DESIGN 6)."""
 
@@ -167,4 +189,6 @@ class Memory:
     unreached: tuple[
         UnitId, ...
     ] = ()  # set aside when the others came to `last_good`: it has yet to be brought to them
+    followed: tuple[Followed, ...] = ()  # oldest first
+    noticed: Noticed | None = None
     status: Status = field(default_factory=Status)

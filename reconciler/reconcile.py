@@ -39,10 +39,10 @@ def reconcile(name: FleetName, world: World, lease: Lease) -> datetime | None:
     situation = take_stock(sight, world.deployers, world.clock.now(), world.observe_only)
     decision = decide(situation, first_hold(situation), world.pace)
 
-    intended = world.ledger.intend(lease, record, promise(situation, decision, world.public_url))
+    intended = world.ledger.intend(lease, record, promise(situation, decision, world))
     deeds = act(situation, decision.plan, sight, world, lease)
 
-    result = summarize(situation, told(decision, deeds, situation.now), deeds.outcomes, world.pace, world.public_url)
+    result = summarize(situation, told(decision, deeds, situation.now), deeds.outcomes, world)
     world.ledger.save(lease, intended, result)
     return result.again_at
 

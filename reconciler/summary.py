@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from reconciler.aside import next_end
+from reconciler.audience import spread
 from reconciler.chronicle import chronicle
 from reconciler.deadline import runs_out_at
 from reconciler.guards import LOOK_FAILED, failing_for, goes_back
@@ -19,6 +20,7 @@ from reconciler.rests import left_behind_text
 from reconciler.rollout import count
 from reconciler.speech import is_whole, joining_text, progress_text, road_block, speak, success_text
 from reconciler.work import Hold, Kind, Outcome, Phase
+from reconciler.world import World
 
 LOOK_AGAIN_CAP = timedelta(minutes=5)
 AWAITED = 3  # looks' worth of time between two at what nobody but its owner can end
@@ -27,22 +29,21 @@ OTHERS_WAIT = timedelta(seconds=5)  # at most: after what was away is back, what
 UNDER_WAY = frozenset({Reason.PROGRESSING, Reason.SOAKING, Reason.BACKING_OFF, Reason.ABORTING})
 
 
-def promise(situation: Situation, decision: Decision, public_url: str) -> Pass:
+def promise(situation: Situation, decision: Decision, world: World) -> Pass:
     """T1: what is about to be done, written down before it is. Changes nothing where nothing is about to be done."""
     if not decision.plan.acts:
         record = situation.record
         return Pass(record=record, memory=record.memory, work=record.work, statuses=(), events=())
     started = [Outcome(intent=i, phase=Phase.INTENDED, since=situation.now) for i in decision.plan.starts]
     aborted = [replace(o, phase=Phase.ABORTING, since=situation.now) for o in decision.plan.aborts]
-    return summarize(situation, decision, (*started, *aborted), Pace(), public_url, closing=False)
+    return summarize(situation, decision, (*started, *aborted), world, closing=False)
 
 
 def summarize(
     situation: Situation,
     decision: Decision,
     outcomes: Iterable[Outcome],
-    pace: Pace,
-    public_url: str,
+    world: World,
     *,
     closing: bool = True,
 ) -> Pass:
@@ -54,15 +55,19 @@ def summarize(
     memory = count(decision.memory, fresh, situation.desired, now)
     situation = replace(situation, work=work)
     status = make_status(situation, memory, hold)
-    memory = replace(memory, status=status) if situation.record.present else forget(status, work, memory)
+    memory = replace(memory, status=status)
+    own = speak(situation, memory, hold, world.public_url)
+    heard = spread(situation, memory, hold, own, world.audience)
+    memory = heard.memory if situation.record.present else forget(work, heard.memory)
+    again_at = when_again(situation, memory, hold, work, world.pace)
     return Pass(
         record=situation.record,
         memory=memory,
         work=work,
-        statuses=speak(situation, memory, hold, public_url),
+        statuses=(*own, *heard.words),
         events=chronicle(situation, memory, hold, work) if closing else (),
         requests_done=tuple(request.id for request in situation.heeded) if closing else (),
-        again_at=when_again(situation, memory, hold, work, pace),
+        again_at=min((call for call in (again_at, heard.again_at) if call is not None), default=None),
     )
 
 
@@ -72,11 +77,11 @@ def merge(before: Iterable[Outcome], after: Iterable[Outcome]) -> tuple[Outcome,
     return tuple(by_key.values())
 
 
-def forget(status: Status, work: tuple[Outcome, ...], memory: Memory) -> Memory:
+def forget(work: tuple[Outcome, ...], memory: Memory) -> Memory:
     """A fleet whose file is gone is forgotten once nothing of it is in flight."""
     if any(not outcome.phase.ended for outcome in work):
-        return replace(memory, status=status)
-    return Memory(status=status)
+        return memory
+    return Memory(status=memory.status)
 
 
 def when_again(

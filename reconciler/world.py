@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.audience import Audience
 from reconciler.plan import Pace
 from reconciler.ports import Clock, Deployer, Ledger
 
@@ -16,4 +17,5 @@ class World:
     clock: Clock
     pace: Pace = field(default_factory=Pace)
     observe_only: bool = False
+    audience: Audience = field(default_factory=Audience)  # who hears of fleets beside the setting commits
     public_url: str = ""  # of the controller's pages; empty: statuses carry no link

@@ -54,7 +54,7 @@ class Codec(Generic[T]):
             raise LedgerError(f"{self._name} in the ledger cannot be read: {where}: {found['msg']}") from error
 
 
-FLEET: Codec[Fleet] = Codec(Fleet, "a fleet's spec", frozenset({"bakes", "regional"}))
+FLEET: Codec[Fleet] = Codec(Fleet, "a fleet's spec", frozenset({"bakes", "regional", "source"}))
 SETTING: Codec[Setting] = Codec(Setting, "a fleet's setting commit")
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...], "a fleet's problems")
 MEMORY: Codec[Memory] = Codec(Memory, "a fleet's memory")

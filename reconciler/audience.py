@@ -1,0 +1,164 @@
+"""Who else hears of a fleet: its own words of a pass, said on further places. Pure.
+
+A fleet's own words stand on commits of the desired-state repository. Beside them, where they are wanted:
+
+| place | what stands there |
+|---|---|
+| the version's tag in the service's own repository | the fleet's own word on it, each environment by its own context |
+| the forge's record of deployments | the same, on the setting commit |
+| the channels of the fleet's owner | troubles that need a person, and their ends (`notices.py`) |
+
+Further words are written in the transaction of the own ones. Which places are still open is kept in the fleet's memory,
+so that each gets its end: also where the own word was ended by somebody else, as after a force-push.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from desired_state.model import Sha
+from reconciler.memory import Followed, Memory
+from reconciler.notices import Channel, notify
+from reconciler.record import CommitStatus, Medium, Situation, State
+from reconciler.speech import clip
+from reconciler.work import Hold
+
+KEPT = 6  # places whose end was said, and that a revert may yet have something to say about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who is to hear of fleets, by desired-state repository. Empty: nobody but the setting commits."""
+
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # patterns of repositories: acme/*
+    deployments: frozenset[str] = frozenset()  # repositories whose forge keeps deployments
+    channels: tuple[Channel, ...] = ()
+
+    def may_tell(self, repository: str, project: str) -> bool:
+        """Whether fleets of `repository` may put words on commits of `project`. Forges ignore case in names."""
+        patterns = self.sources.get(repository, ())
+        return any(fnmatchcase(project.lower(), pattern.lower()) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a pass says beside its own words, and what is to be remembered of it."""
+
+    words: tuple[CommitStatus, ...]
+    memory: Memory
+    again_at: datetime | None = None  # when something is to be said that nothing else calls for
+
+
+def spread(
+    situation: Situation, memory: Memory, hold: Hold | None, own: Sequence[CommitStatus], audience: Audience
+) -> Heard:
+    """The further words of a pass whose own words are these; `memory` has the pass's status already."""
+    if audience == Audience() and not memory.followed and memory.noticed is None:
+        return Heard(words=(), memory=memory)
+    before = [place for place in memory.followed if _is_allowed(situation, place, audience)]
+    words, followed = _follow(situation, own, before, list(_wanted(situation, audience)))
+    notice = notify(situation, memory, hold, audience.channels)
+    memory = replace(memory, followed=followed, noticed=notice.noticed)
+    return Heard(words=(*words, *notice.words), memory=memory, again_at=notice.again_at)
+
+
+# ── places that show what the setting commit shows ───────────────────────────────────────────────────────────────
+
+
+def _wanted(situation: Situation, audience: Audience) -> Iterator[Followed]:
+    """Where the word on the present setting commit is to stand too."""
+    record, fleet, commit = situation.record, situation.desired.fleet, situation.desired.setting_commit
+    if not record.present:
+        return
+    if fleet.source is not None and fleet.tag and audience.may_tell(record.repository, fleet.source.repository):
+        yield Followed(setting_commit=commit, project=fleet.source.repository, commit=fleet.tag)
+    if record.repository in audience.deployments:
+        yield Followed(setting_commit=commit, commit=commit)
+
+
+def _follow(
+    situation: Situation, own: Sequence[CommitStatus], before: Sequence[Followed], wanted: Sequence[Followed]
+) -> tuple[list[CommitStatus], tuple[Followed, ...]]:
+    """The words, and the places on which they stand from now on."""
+    said = {word.commit: word for word in own}
+    here = situation.desired.setting_commit
+    words, followed = list[CommitStatus](), list[Followed]()
+    for place in before:
+        if any(_same_place(place, other) for other in wanted) and (place.setting_commit == here or here in said):
+            continue  # the present setting commit speaks there
+        word = _later_word(situation, place, said)
+        words += [_at(situation, place, word)] if word is not None else []
+        followed.append(replace(place, open=word.state is State.PENDING) if word is not None else place)
+    for place in wanted:
+        known = next((each for each in before if _same_place(each, place) and each.setting_commit == here), None)
+        word = said.get(here)
+        if word is None:
+            followed += [known] if known is not None else []
+        else:
+            followed.append(replace(place, open=word.state is State.PENDING))
+            words += [_at(situation, place, word)] if known is None or _is_news(situation, word) else []
+    return words, tuple(_kept(followed))
+
+
+def _is_allowed(situation: Situation, place: Followed, audience: Audience) -> bool:
+    """Where words are not wanted any more nothing can be ended either."""
+    repository = situation.record.repository
+    return audience.may_tell(repository, place.project) if place.project else repository in audience.deployments
+
+
+def _same_place(one: Followed, other: Followed) -> bool:
+    return (one.project, one.commit) == (other.project, other.commit)
+
+
+def _later_word(situation: Situation, place: Followed, said: Mapping[Sha, CommitStatus]) -> CommitStatus | None:
+    """What is to be said where an earlier version stands, or one that is told elsewhere now."""
+    own = said.get(place.setting_commit)
+    is_final = own is not None and own.state is not State.PENDING
+    if place.setting_commit == situation.desired.setting_commit and situation.record.present:
+        return (own if is_final else _ended(situation, place)) if place.open else None
+    if own is not None:
+        return own if _is_news(situation, own) or (place.open and is_final) else None
+    is_left = place.open and not _is_open(situation, place.setting_commit)
+    return _ended(situation, place) if is_left else None
+
+
+def _ended(situation: Situation, place: Followed) -> CommitStatus:
+    desired = situation.desired
+    if not situation.record.present:
+        text = "no longer managed: its file is gone"
+    elif place.setting_commit == desired.setting_commit:
+        text = "told elsewhere now: the service names another source, or none"
+    else:
+        text = f"superseded by {desired.setting_commit[:7]} ({desired.fleet.version})"
+    return CommitStatus(
+        repository=situation.record.repository,
+        commit=place.setting_commit,
+        context="",
+        state=State.ERROR,
+        description=clip(text),
+        at=situation.now,
+    )
+
+
+def _is_open(situation: Situation, commit: Sha) -> bool:
+    return any(each.commit == commit and each.state is State.PENDING for each in situation.record.statuses)
+
+
+def _is_news(situation: Situation, word: CommitStatus) -> bool:
+    return not any(replace(known, at=word.at) == word for known in situation.record.statuses)
+
+
+def _at(situation: Situation, place: Followed, word: CommitStatus) -> CommitStatus:
+    """The word as it stands at that place."""
+    name = situation.record.name
+    if place.project:
+        return replace(word, project=place.project, commit=place.commit, context=f"fairlead/{name}")
+    return replace(word, medium=Medium.DEPLOYMENT, commit=place.commit, context=f"deployment {name}")
+
+
+def _kept(followed: Iterable[Followed]) -> Iterator[Followed]:
+    """All that are open, and the newest of the others."""
+    places = list(followed)
+    closed = [place for place in places if not place.open][-KEPT:]
+    return (place for place in places if place.open or place in closed)
