@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.forges.github import webhook
 from adapters.forges.github.answers import Answer, unreachable, verdict_on_sign_in, verdict_on_status
 from adapters.forges.github.auth import RENEWED_BEFORE
 from adapters.forges.github.forge import FAILURES, FIRST_LOOK, LOOKS
 from adapters.forges.github.limits import LAST_WORDS, LONGEST_DESCRIPTION, LONGEST_WAIT, MOST_WORDS, SHARES, windows
+from adapters.forges.hooks.replays import FORGOTTEN_AFTER
+from adapters.forges.hooks.webhook import LARGEST
 from adapters.ledger.telling import DOUBT
 from fairlead.settings import ForgeSettings
 
@@ -60,8 +61,8 @@ def test_every_kind_of_sentence_is_on_the_page() -> None:
         f"{MOST_WORDS:,} statuses for a commit and context",
         f"after {LAST_WORDS} words",
         f"{LONGEST_DESCRIPTION} characters",
-        f"Over {webhook.LARGEST // 1024 // 1024} MiB is refused",
-        f"A repeat within {webhook.FORGOTTEN_AFTER / 60:g} minutes is ignored",
+        f"Over {LARGEST // 1024 // 1024} MiB is refused",
+        f"A repeat within {FORGOTTEN_AFTER / 60:g} minutes is ignored",
     ],
 )
 def test_a_number_of_the_page_is_the_code_s(promise: str) -> None:
