@@ -6,11 +6,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -20,27 +18,14 @@ from hypothesis import strategies as st
 
 from adapters.clock import SystemClock
 from adapters.ledger.store import Store, open_ledger
-from fairlead.http.serving import Served, serving
-from fairlead.metrics import Metrics
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
 from fairlead.wiring.hooks import hooks
+from tests.contract.hooked import Hooked, hooked
 
 DATA = Path(__file__).parents[2] / "data"
 SECRET = "a secret that forges share with us"
 SIGNING = "whsec_" + b64encode(b"k" * 32).decode()
 JSON = {"Content-Type": "application/json"}
-
-
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, event: str, **values: object) -> None:
-        self.lines.append(f"{event} {values}")
-
-    warning = exception = info
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,25 +85,11 @@ def opened(way: str, number: int = 0) -> Delivery:
     )
 
 
-class Site:
-    """A server with webhooks of each forge, and a client of it."""
-
-    def __init__(self, address: str, ledger: Store, log: Log) -> None:
-        self.place, self.url, self.ledger, self.log = address, f"http://{address}/hooks", ledger, log
-        self._http = requests.Session()
-        self._http.trust_env = False
+class Site(Hooked):
+    """With a client."""
 
     def send(self, delivery: Delivery) -> requests.Response:
-        return self._http.post(f"{self.url}/{delivery.forge}", delivery.body, headers=delivery.headers, timeout=20)
-
-    def queued(self) -> set[str]:
-        """What is due now; it is done with."""
-        found = [
-            due for family in ("repository", "pulls") for due in self.ledger.claim(family, 10, timedelta(minutes=1))
-        ]
-        for due in found:
-            self.ledger.finish(due)
-        return {due.key for due in found}
+        return requests.post(f"{self.url}/{delivery.forge}", delivery.body, headers=delivery.headers, timeout=20)
 
 
 @pytest.fixture
@@ -137,19 +108,9 @@ def repository(kind: str) -> RepositorySettings:
 def site(ledger: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("SECRET", SECRET)
     monkeypatch.setenv("SIGNING", SIGNING)
-    clock, log = SystemClock(), Log()
-    served = Served(
-        ledger=ledger,
-        hooks=hooks(Settings(repositories=tuple(map(repository, ("github", "gitlab", "gitea")))), clock),
-        repositories=(),
-        ailments=tuple,
-        metrics=Metrics(clock, (), ()),
-        clock=clock,
-        log=log,
-        stop=Event(),
-    )
-    with serving("127.0.0.1:0", served) as server:
-        yield Site(server.address, ledger, log)
+    receivers = hooks(Settings(repositories=tuple(map(repository, ("github", "gitlab", "gitea")))), SystemClock())
+    with hooked(ledger, receivers) as found:
+        yield Site(found.place, ledger, found.log)
 
 
 @every_way

@@ -17,7 +17,7 @@ from adapters.forges.hooks import Hint, Ignored, Place, Refused, Webhook
 PUBLISHED = json.loads((Path(__file__).parents[2] / "data" / "gitea" / "webhooks.json").read_text())
 SECRET = "123"
 PUSH = PUBLISHED["push"][0]
-PULL = {"action": "opened", "number": 3, "pull_request": {"number": 3}, "repository": PUSH["repository"]}
+PULL = PUBLISHED["pull_request"][0]
 
 
 def signed(body: bytes, event: str = "push", by: str = "Gitea", **more: str) -> dict[str, str]:
@@ -46,9 +46,12 @@ def refused(body: bytes, given: dict[str, str]) -> tuple[int, str]:
     return refusal.value.status, str(refusal.value)
 
 
+@pytest.mark.parametrize("payload", PUBLISHED["push"])
 @pytest.mark.parametrize("by", ["Gitea", "Forgejo"])
-def test_the_published_push_is_a_hint_to_look_there(by: str) -> None:
-    answer = received(PUSH, by=by)
+def test_every_published_push_is_a_hint_to_look_there(by: str, payload: dict[str, Any]) -> None:
+    branch, name = payload["ref"].removeprefix("refs/heads/"), payload["repository"]["full_name"]
+
+    answer = received(payload, by=by, branch=branch, repository=name)
 
     assert isinstance(answer, Hint)
     assert ("repository:ours", "pulls:ours") == answer.keys
@@ -60,8 +63,11 @@ def test_the_published_push_is_known_by_its_clone_urls(key: str) -> None:
     assert isinstance(received(PUSH, repository="", url=PUSH["repository"][key]), Hint)
 
 
-def test_a_pull_request_is_a_hint_to_look_at_pull_requests() -> None:
-    assert ("pulls:ours",) == received(PULL, "pull_request").keys  # type: ignore[union-attr]
+@pytest.mark.parametrize("payload", PUBLISHED["pull_request"])
+def test_every_recorded_pull_request_is_a_hint_to_look_at_pull_requests(payload: dict[str, Any]) -> None:
+    name = payload["repository"]["full_name"]
+
+    assert ("pulls:ours",) == received(payload, "pull_request", repository=name).keys  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("event", ["issues", "issue_comment", "pull_request_comment", "release", "status", "create"])
