@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTHON_FOUND := $(shell command -v $(PYTHON) || command -v python3)
 
-.PHONY: help install demo test test-spinnaker heavy long soak bench check schemas agent clean
+.PHONY: help install demo test test-spinnaker test-forge heavy long soak bench check schemas agent clean
 
 help:
 	@echo "make demo     play the main story on a sandbox on this machine (KEEP=1: leave it running)"
 	@echo "make test     run the tests, some at once (ARGS='-n0 -k word': as you like)"
 	@echo "make test-spinnaker  the contract of Spinnaker's Gate: the sandbox beside Orca's real engine (a JDK 17, Maven)"
+	@echo "make test-forge  the contract of forges against a real Gitea, built from its Go module (Go 1.26, a C compiler)"
 	@echo "make heavy    the tests that need minutes and the whole machine (replicas on PostgreSQL that die and come back)"
 	@echo "make long     all that takes longer still: stories with many hosts, 5,000 histories, upgrades, a Debian root, a minute of soak"
 	@echo "make soak     random faults for MINUTES=30, then everything must be as Git says (SEED=..., LOG=a folder to keep)"
@@ -40,6 +41,9 @@ test: install
 
 test-spinnaker: install
 	@$(BIN)/python -m tests.contract.spinnaker.servers $(ARGS)
+
+test-forge: install
+	@$(BIN)/python -m tests.contract.real_forge $(ARGS)
 
 heavy: install
 	@$(BIN)/pytest -m heavy $(ARGS)

@@ -146,9 +146,9 @@ class Metrics:
         """Something raised in the loop."""
         self._failures.labels(what.replace(" ", "_")).inc()
 
-    def hooked(self, result: str) -> None:
+    def hooked(self, forge: str, result: str) -> None:
         """A webhook was answered."""
-        self._hooks.labels("github", result).inc()
+        self._hooks.labels(forge, result).inc()
 
     def answered(self, route: str, status: int) -> None:
         """Any request was answered."""

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.forges.github import webhook
 from adapters.forges.github.answers import verdict_on, verdict_on_sign_in
 from adapters.forges.github.auth import RENEWED_BEFORE
 from adapters.forges.github.dialect import LONGEST_DESCRIPTION, MOST_WORDS
+from adapters.forges.hooks.replays import FORGOTTEN_AFTER
+from adapters.forges.hooks.webhook import LARGEST
 from adapters.forges.hosted import Answer, Call, Need, message_in, unreachable, windows
 from adapters.forges.hosted.forge import FAILURES, FIRST_LOOK, LOOKS, last_words
 from adapters.forges.hosted.limits import LONGEST_WAIT, SHARES
@@ -63,8 +64,8 @@ def test_every_kind_of_sentence_is_on_the_page() -> None:
         f"{MOST_WORDS:,} statuses for a commit and context",
         f"after {last_words(MOST_WORDS)} words",
         f"{LONGEST_DESCRIPTION} characters",
-        f"Over {webhook.LARGEST // 1024 // 1024} MiB is refused",
-        f"A repeat within {webhook.FORGOTTEN_AFTER / 60:g} minutes is ignored",
+        f"Over {LARGEST // 1024 // 1024} MiB is refused",
+        f"A repeat within {FORGOTTEN_AFTER / 60:g} minutes is ignored",
     ],
 )
 def test_a_number_of_the_page_is_the_code_s(promise: str) -> None:

@@ -15,10 +15,11 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """The repositories to look at now, by their names in the settings; where there are none, why."""
+    """The names of the queue to look at now; where there are none, why. `mark` is for `forget`."""
 
     names: tuple[str, ...] = ()
     why: str = ""
+    mark: str = ""
 
 
 class Receiver(Protocol):
@@ -32,6 +33,6 @@ class Receiver(Protocol):
         """Verifies before it parses. What was heard a moment ago asks for nothing. Raises `Refusal` alone."""
         ...
 
-    def forget(self, headers: Mapping[str, str]) -> None:
-        """What the request with these headers asked for was not noted: heard again, it counts."""
+    def forget(self, heard: Heard) -> None:
+        """What was heard was not noted: heard again, it counts."""
         ...

@@ -1,6 +1,6 @@
 """The server of one controller, while it runs."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -23,7 +23,7 @@ class Served:
     """What the routes ask."""
 
     ledger: Store
-    hooks: Receiver | None  # None: there is no route for webhooks
+    hooks: Mapping[str, Receiver]  # by forge: the others have no route
     repositories: Sequence[str]
     ailments: Callable[[], Collection[str]]
     metrics: Metrics
@@ -51,7 +51,7 @@ def _routers(served: Served, ends: ExitStack) -> Iterator[APIRouter]:
     scraped = scraping.Scraping(served.metrics, served.ledger.figures, served.clock)
     ends.callback(scraped.close)
     yield scraping.routes(scraped)
-    if served.hooks is not None:
+    if served.hooks:
         hints = Hints(served.ledger)
         ends.callback(hints.close)
         count = served.metrics.hooked

@@ -40,7 +40,8 @@ from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
-from fairlead.wiring.forges import github, hooks
+from fairlead.wiring.forges import github
+from fairlead.wiring.hooks import hooks
 from reconciler.hosts import HostFacts, Room
 from reconciler.observed import Snapshots
 from reconciler.plan import Pace
@@ -227,7 +228,7 @@ class Parts:
     executions: Executions
     reports: Reports
     forges: Mapping[str, Forge]
-    hooks: Receiver | None
+    hooks: Mapping[str, Receiver]
     make_clients: Callable[[], int]
     close: Callable[[], None]
 

@@ -1,13 +1,11 @@
-"""Forges and their webhooks out of the settings."""
+"""Forges out of the settings."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import structlog
 
-from adapters.forges.github import AppSignIn, GitHub, Hint, Place, Refused, Webhook, checked_repository
+from adapters.forges.github import AppSignIn, GitHub, checked_repository
 from adapters.forges.hosted import Allowance, BadAddress, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
-from fairlead.http.pushes import Heard, Receiver, Refusal
 from fairlead.settings import ForgeSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.ports import Budget, Clock, Forge, Unreadable
 
@@ -69,58 +67,3 @@ def _revealed(reveal: Callable[[], str]) -> Callable[[], str]:
             raise Unreadable(str(missing)) from None
 
     return now
-
-
-def webhook(settings: Settings, clock: Clock) -> Webhook | None:
-    """What answers at `/hooks/github`; None where no repository has webhook secrets. Raises `SettingsError`."""
-    places = [
-        Place(
-            name=repository.name,
-            url=repository.url,
-            branch=repository.branch,
-            repository=repository.forge.repository,
-            secrets=tuple(SecretReference(secret).reveal() for secret in repository.forge.webhook_secrets),
-        )
-        for repository in settings.repositories
-        if repository.forge.webhook_secrets
-    ]
-    try:
-        return Webhook(places, clock) if places else None
-    except ValueError as empty:
-        raise SettingsError(str(empty)) from None
-
-
-def hooks(settings: Settings, clock: Clock) -> Receiver | None:
-    """The same as the server's route asks it. Raises `SettingsError`."""
-    found = webhook(settings, clock)
-    return None if found is None else _Hooks(found)
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        raise Refusal(refused.status, str(refused)) from None
-
-
-class _Hooks:
-    """GitHub's webhook in the words of the server."""
-
-    def __init__(self, hook: Webhook) -> None:
-        self._hook = hook
-
-    def glance(self, headers: Mapping[str, str]) -> None:
-        """See `Receiver`."""
-        with _refusing():
-            self._hook.glance(headers)
-
-    def receive(self, body: bytes, headers: Mapping[str, str]) -> Heard:
-        """See `Receiver`."""
-        with _refusing():
-            said = self._hook.receive(body, headers)
-        return Heard(names=said.names) if isinstance(said, Hint) else Heard(why=said.why)
-
-    def forget(self, headers: Mapping[str, str]) -> None:
-        """See `Receiver`."""
-        self._hook.forget(headers)

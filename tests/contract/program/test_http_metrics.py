@@ -103,7 +103,7 @@ def exercised(metrics: Metrics, ledger: Store) -> bytes:
     metrics.timed(Family(name="fleet", run=lambda *_: None)).run("prod/checkout", lease)
     metrics.counted("main", Tells(Delivery(id=1, sequence=1, delivered=True))).deliver(lease, (), BEGUN)
     CountingLog(Nobody(), metrics).exception("failed", what="give back")
-    metrics.hooked("queued")
+    metrics.hooked("gitlab", "queued")
     metrics.answered("/healthz", 200)
     metrics.reports_dropped.counts = {"report_malformed": 1}
     metrics.plumbing_steps.counts = {"queue_made": 2}

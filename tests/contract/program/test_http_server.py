@@ -31,7 +31,7 @@ from fairlead.http.server import address_of
 from fairlead.http.serving import Served, serving
 from fairlead.metrics import Metrics
 from fairlead.settings import Settings, SettingsError
-from fairlead.wiring import forges
+from fairlead.wiring.hooks import hooks
 
 SECRET = b"a secret that forges share with us"
 PUSH = {"repository": {"full_name": "Example/Desired"}, "ref": "refs/heads/main"}
@@ -56,11 +56,9 @@ def signature(body: bytes, secret: bytes = SECRET) -> str:
     return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
-def watching(*repositories: Mapping[str, Any]) -> Receiver:
-    """The receiver that wiring makes of such repositories."""
-    found = forges.hooks(Settings(repositories=repositories), SystemClock())
-    assert found is not None
-    return found
+def watching(*repositories: Mapping[str, Any]) -> Mapping[str, Receiver]:
+    """The receivers that wiring makes of such repositories."""
+    return hooks(Settings(repositories=repositories), SystemClock())
 
 
 def watched(name: str, branch: str = "main", full_name: str = "example/desired", secret: str = "SECRET") -> Any:
@@ -381,7 +379,7 @@ def test_a_flood_that_hangs_holds_no_more_than_its_share(make_site: Callable[...
 
 
 def test_without_secrets_there_is_no_such_route(make_site: Callable[..., Site]) -> None:
-    assert 404 == make_site(hooks=None).push().status_code
+    assert 404 == make_site(hooks={}).push().status_code
 
 
 def test_who_shuts_down_takes_no_webhooks(site: Site) -> None:
@@ -581,7 +579,7 @@ def test_an_answer_says_nothing_of_what_serves_it_and_is_not_kept(site: Site, pa
     assert ("no-store", "nosniff") == (headers["Cache-Control"], headers["X-Content-Type-Options"])
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/", "/hooks", "/hooks/gitlab"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/", "/hooks", "/hooks/bitbucket"])
 def test_nothing_else_is_there(site: Site, path: str) -> None:
     assert 404 == site.get(path).status_code
 

@@ -7,12 +7,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from adapters.clock import SystemClock
 from adapters.forges.git_notes import GitNotes
 from adapters.forges.hosted import HostedForge
 from fairlead import wiring
 from fairlead.settings import Settings, SettingsError
-from fairlead.wiring import forges
 
 TOKEN = {"mode": "token", "token": "env:CANARY_TOKEN"}
 ONE_LINE = "it must be one line of ASCII letters, digits and signs"
@@ -29,8 +27,6 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         "CANARY_KEY": key.decode(),
         "CANARY_NO_KEY": "-----BEGIN RSA PRIVATE KEY-----\nCANARYCANARY\n-----END RSA PRIVATE KEY-----",
         "CANARY_TWO_LINES": "CANARY\nCANARY",
-        "CANARY_HOOK": "CANARYCANARY",
-        "CANARY_EMPTY": "",
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
     }
@@ -109,21 +105,3 @@ def test_a_forge_that_could_never_work_is_one_sentence_at_the_start(
     assert f"repository r0: {sentence}" == str(refused.value)
     assert refused.value.__cause__ is None
     assert not (tmp_path / "ledger.db").exists()
-
-
-def test_a_webhook_speaks_for_the_repositories_that_have_secrets(tmp_path: Path) -> None:
-    hook = forges.webhook(settings(tmp_path, {}, github(webhook_secrets=["env:CANARY_HOOK"])), SystemClock())
-
-    assert hook is not None
-    assert [("r1", "acme/desired", ("CANARYCANARY",))] == [
-        (each.name, each.repository, each.secrets) for each in hook._places
-    ]
-
-
-def test_without_secrets_there_is_no_webhook(tmp_path: Path) -> None:
-    assert None is forges.webhook(settings(tmp_path, {}, github()), SystemClock())
-
-
-def test_an_empty_webhook_secret_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^repository r0: a webhook needs a secret that is not empty$"):
-        forges.webhook(settings(tmp_path, github(webhook_secrets=["env:CANARY_EMPTY"])), SystemClock())
