@@ -73,7 +73,7 @@ def _effect(old: Fleet | None, new: Fleet | None, *, was: bool, declared: bool) 
     if not declared:
         return Effect.REMOVED
     if new is None:
-        return Effect.BROKEN
+        return Effect.BROKEN if old is not None or not was else None
     if old is None:
         return Effect.DEPLOY if was else Effect.ADDED
     if old.target_digest != new.target_digest:

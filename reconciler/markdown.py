@@ -4,11 +4,10 @@ All of it goes into code spans, in which neither Markdown nor HTML, links, menti
 What could end a span or a table's cell, or be looked for in the raw text by other programs, is written differently.
 """
 
-from urllib.parse import quote
-
 from reconciler.speech import one_line
 
 LONGEST = 300  # characters of one span
+_IN_ADDRESSES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/:?=.~_-")
 _SPELT = str.maketrans({"`": "'", "|": "¦"})
 
 
@@ -20,6 +19,7 @@ def code(text: str, longest: int = LONGEST) -> str:
     return f"`{shown}`" if shown.strip() else "` `"
 
 
-def link(text: str, url: str) -> str:
-    """A link with our own words, to an address of which only the path may be anybody's."""
-    return f"[{text}]({quote(url, safe='/:?=.~_-')})"
+def link(text: str, address: str) -> str:
+    """A link with our own words. What could end it, or the table's cell, is percent-encoded in the address."""
+    encoded = "".join(chr(byte) if byte in _IN_ADDRESSES else f"%{byte:02X}" for byte in address.encode())
+    return f"[{text}]({encoded})"

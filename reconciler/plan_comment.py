@@ -164,7 +164,8 @@ def _lines(plan: MergePlan, change: Change, *, short: bool) -> Iterator[str]:
     yield from (code(line) for line in image_lines(plan.images if not short else plan.doubtful, change.fleet))
     if short:
         return
-    yield from (code(line) for line in expectation(change, outlook, history=change.fleet in plan.outlooks))
+    history = change.fleet in plan.outlooks and not plan.outside
+    yield from (code(line) for line in expectation(change, outlook, history=history))
     yield from _differences(change)
 
 

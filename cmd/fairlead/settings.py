@@ -107,6 +107,7 @@ class ForgeSettings(_Part):
     webhook_secrets: tuple[Secret, ...] = ()  # any of them signs: two while one replaces the other
     writes_per_minute: int = Field(default=60, ge=1)  # GitHub takes about 80
     writes_per_hour: int = Field(default=400, ge=1)  # and about 500
+    plans: bool = True  # pull requests are answered with what they would do
 
     _secrets = field_validator("webhook_secrets")(lambda values: tuple(_reference(value) for value in values))
 
