@@ -38,6 +38,12 @@ class Parser:
         self._seen = seen = seen or survey(tree, self._sources)
         return seen.state
 
+    def beside(self, tree: Tree) -> DesiredState:
+        """What `parse` says of a tree that nobody has put on the branch: the next `parse` costs no more for it."""
+        last = self._seen
+        seen = resume(last, tree, self._sources) if last is not None else None
+        return (seen or survey(tree, self._sources)).state
+
     def target_digest(self, tree: Tree, name: FleetName) -> Digest | NoTarget:
         """What the fleet shall run, by its own files alone: two fleets that select one cluster both have one."""
         if not self._sources.declares(tree, name):

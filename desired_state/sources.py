@@ -130,11 +130,11 @@ class Sources:
 
     def _services_in(self, tree: Tree) -> Sequence[str]:
         """Listed once a tree: a tree may have lost all its service files, and each of its fleets asks."""
-        entries = tree.entries()
-        if self._listed is None or self._listed[0] is not entries:
+        entries, listed = tree.entries(), self._listed
+        if listed is None or listed[0] is not entries:
             names = [place(path).name for path in entries if place(path).kind is Kind.SERVICE]
-            self._listed = (entries, names)
-        return self._listed[1]
+            self._listed = listed = (entries, names)
+        return listed[1]
 
     def missing_environment(self, tree: Tree, environment: str) -> Iterator[Finding]:
         """What keeps an environment from being one: no file, or not listed in `fairlead.yaml`."""

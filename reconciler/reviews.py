@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from desired_state.model import Sha
 
@@ -34,6 +34,7 @@ class Proposal:
     body: str
 
 
+@runtime_checkable
 class Reviews(Protocol):
     """The pull requests of one repository."""
 

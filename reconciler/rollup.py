@@ -10,6 +10,8 @@ from reconciler.ports import Clock, Lease, Ledger
 from reconciler.record import CommitStatus, Record, State
 from reconciler.speech import Word, clip
 
+OTHERS = frozenset({"validate", "plan"})  # contexts `fairlead/<word>` that are no environment's
+
 
 class RollUps:
     """The family of names that keeps roll-ups: `rollup:<repository>`."""
@@ -48,7 +50,7 @@ def roll_up(
         parts = status.context.split("/")
         if len(parts) == 3:
             own[parts[1], status.commit][parts[2]] = status.state
-        elif len(parts) == 2 and parts[1] != "validate" and status.state is State.PENDING:
+        elif len(parts) == 2 and parts[1] not in OTHERS and status.state is State.PENDING:
             left_open.add((parts[1], status.commit))
     for record in filter(_is_unseen, records):
         environment, _, name = record.name.partition("/")

@@ -14,6 +14,7 @@ from desired_state.mirror import Mirror
 from desired_state.model import DesiredState, FleetName, Revision, Setting, Severity, Sha
 from desired_state.parser import Parser
 from desired_state.setting_commits import setting_commits
+from reconciler.plan_words import PLAN
 from reconciler.ports import Clock, Head, Known, Lease, Ledger, RevisionChange
 from reconciler.record import CommitStatus, State
 
@@ -173,7 +174,7 @@ class Repositories:
         commits = {status.commit for status in still_open}
         lost = {commit for commit in commits if not mirror.is_ancestor(commit, head.sha)}
         for status in still_open:
-            if status.commit in lost:
+            if status.commit in lost and status.context != PLAN:  # a pull request's head never was on the branch
                 yield self._status(name, status.commit, status.context, State.ERROR, text)
 
     def _status(self, name: str, commit: Sha, context: str, state: State, text: str) -> CommitStatus:

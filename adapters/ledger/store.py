@@ -4,6 +4,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DatabaseError, NoSuchModuleError
 
 from adapters.ledger.budget import Budgets
+from adapters.ledger.commented import Commented
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import LedgerError, check_url, lock_schema, parse_url, prepare
 from adapters.ledger.feeds import Feeds
@@ -33,6 +34,7 @@ class Store(
     Reports,
     Statuses,
     Telling,
+    Commented,
     Budgets,
     History,
     People,

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event, Thread
 
 import structlog
@@ -30,7 +30,8 @@ from reconciler.rollup import RollUps
 SWEPT_AT_ONCE = 200
 FEEDS = ("inventory", "plumbing", "executions", "reports")
 REPORTERS = ("rollup", "statuses")
-ORDER = ("repository", *FEEDS, "fleet", *REPORTERS)
+ORDER = ("repository", *FEEDS, "fleet", "pulls", *REPORTERS)
+AFTER_A_HEAD = timedelta(seconds=3)  # what it deploys goes first, and then the plans of pull requests
 ENDS = (signal.SIGTERM, signal.SIGINT)
 LEAST_READERS = 4  # of reports: they wait for messages, and must not wait for each other
 
@@ -179,6 +180,7 @@ class Controller:
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
+            Family(name="pulls", run=self._plan_pulls, lease=lease, heartbeat=True),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
             Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
             Family(name="sweep", run=self._sweep, lease=lease, heartbeat=True),
@@ -227,6 +229,11 @@ class Controller:
             return again_at
         return max(again_at, self._parts.world.clock.now() + self._settings.inventory_interval)
 
+    def _plan_pulls(self, name: str, lease: Lease) -> datetime | None:
+        again_at = self._parts.pulls.run(name, lease)
+        self._tell_trouble(f"pulls/{name}")
+        return again_at
+
     def _forget_feed(self, feed: str) -> None:
         """It has ended, as no fleet is there any more: it is news again when one comes back."""
         self._known_feeds = self._known_feeds - {feed}
@@ -241,6 +248,7 @@ class Controller:
         else:
             self._wake_feeds()
         self._fed[name] = head
+        self._parts.ledger.add([f"pulls:{name}"], due=self._parts.world.clock.now() + AFTER_A_HEAD)
 
     def _tell_trouble(self, feed: str) -> None:
         """What cannot be read stands in the log too, once for each failed read."""
@@ -307,7 +315,8 @@ class Controller:
             found(is_due)
 
     def _wake_everything(self) -> None:
-        self._parts.ledger.add(["sweep:all", *(f"repository:{name}" for name in self._names)])
+        families = ("repository", "pulls")
+        self._parts.ledger.add(["sweep:all", *(f"{family}:{name}" for family in families for name in self._names)])
         self._wake_reporters()
         self._wake_feeds()
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from desired_state.changes import Effect, compare
 from desired_state.model import DesiredState, Problem, Severity
 from fairlead.commands.opening import reaching_git
-from fairlead.commands.plan_images import image_findings, is_wrong
 from fairlead.commands.plan_text import as_json, as_markdown, as_text
-from fairlead.commands.planning import Effect, compare
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import Output, count, json_document, progress, say
+from reconciler.plan_images import image_findings, is_wrong
 
 if TYPE_CHECKING:
     from fairlead.commands.clone import Clone
@@ -135,7 +135,7 @@ def _plan(
         "unchanged": len(after.declared) - sum(change.effect is not Effect.REMOVED for change in all_changes),
         "problems": after.problems,
         "errors": len(after.errors),
-        "images": image_findings(changes, all_changes) if images else [],
+        "images": image_findings(changes, all_changes, wiring.images_of) if images else [],
         "explain": {name: parser.explain(tree, name) for name in explained if name in after.fleets},
     }
 

@@ -3,19 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fairlead.commands.plan_images import image_lines
-from fairlead.commands.planning import Change, Effect
+from desired_state.changes import Change
+from desired_state.model import Problem, Severity
 from fairlead.rendering import count
-
-MEANING = {
-    Effect.ADDED: "managed from now on",
-    Effect.REMOVED: "no longer managed; nothing is destroyed",
-    Effect.DEPLOY: "deploys",
-    Effect.SPEC: "deploys nothing; the next rollout goes another way",
-    Effect.POLICY: "deploys nothing",
-    Effect.BROKEN: "cannot be read; keeps its last good spec",
-}
-HELD = "other machines than before: held until `fairlead approve`"
+from reconciler.markdown import code
+from reconciler.merge_plan import MergePlan
+from reconciler.plan_comment import comment
+from reconciler.plan_images import image_lines
+from reconciler.plan_words import HELD, MEANING, versions
 
 
 def as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,15 +69,8 @@ def _headline(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _versions(change: Change) -> str:
-    before, after = change.versions
-    if before == after:
-        return before or ""
-    return " → ".join((before or "nothing", after or "nothing")) if change.effect is not Effect.BROKEN else before or ""
-
-
 def _text(change: Change, images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"\n{change.fleet}  {_versions(change)}  ({MEANING[change.effect]})"
+    yield f"\n{change.fleet}  {versions(change)}  ({MEANING[change.effect]})"
     if change.identity_changed:
         yield f"    {HELD}"
     for sentence in change.sentences:
@@ -102,27 +90,18 @@ def _explain_text(name: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def as_markdown(facts: Mapping[str, Any]) -> str:
-    """For a comment on a pull request."""
-    lines = [f"### Fairlead plan: {_headline(facts)}"]
-    if facts["changes"]:
-        lines += ["", "| fleet | version | what happens |", "|---|---|---|"]
-        lines += [
-            f"| `{each.fleet}` | {_cell(_versions(each))} | {_cell(_what(each, facts['images']))} |"
-            for each in facts["changes"]
-        ]
+    """For a comment on a pull request: what Fairlead itself says there, as far as a clone knows it."""
+    problems: Sequence[Problem] = facts["problems"]
+    plan = MergePlan(
+        head=facts["head"],
+        branch="",
+        changes=tuple(facts["changes"]),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.severity is not Severity.ERROR, problem))),
+        images=tuple(facts["images"]),
+    )
+    lines = [comment(plan, title=_headline(facts))]
     for name, values in facts["explain"].items():
-        lines += ["", f"`{name}`", "", "| value | is | from |", "|---|---|---|"]
-        lines += [f"| `{path}` | {_cell(str(value))} | {place_text(at)} |" for path, (value, at) in values.items()]
-    if facts["problems"]:
-        lines += ["", "**Problems**", "", *(f"- `{str(problem).replace('`', '')}`" for problem in facts["problems"])]
+        lines += ["", code(name), "", "| value | is | from |", "|---|---|---|"]
+        rows = ((path, str(value), place_text(at)) for path, (value, at) in values.items())
+        lines += [f"| {code(path)} | {code(value)} | {code(place)} |" for path, value, place in rows]
     return "\n".join(lines)
-
-
-def _what(change: Change, images: Sequence[Mapping[str, Any]]) -> str:
-    held = [HELD] if change.identity_changed else []
-    waves = [f"wave {number}: {wave}" for number, wave in enumerate(change.waves, 1)]
-    return "<br>".join([MEANING[change.effect], *held, *change.sentences, *waves, *image_lines(images, change.fleet)])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -21,6 +21,7 @@ from adapters.feeds.executions import DEPLOY_TYPE as SPINNAKER
 from adapters.feeds.executions import Executions
 from adapters.feeds.inventories import Inventories
 from adapters.feeds.plumbing import Plumbing, is_kept
+from adapters.feeds.pulls import Pulls
 from adapters.feeds.reports import DEPLOY_TYPE as AGENTS
 from adapters.feeds.reports import Reports, names_of
 from adapters.feeds.repositories import Repositories, Source
@@ -32,16 +33,17 @@ from adapters.importing.reading import Reader
 from adapters.importing.repository import Imported, conclude
 from adapters.ledger.store import Store, open_ledger
 from adapters.trigger.settings import settings_of as agent_settings
-from desired_state.git_command import GitAuth
-from desired_state.git_errors import GitRefused
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet, FleetName
 from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
-from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
+from fairlead.settings import GateSignIn, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
 from fairlead.wiring.forges import github
 from fairlead.wiring.hooks import hooks
+from fairlead.wiring.mirrors import mirror as mirror
+from fairlead.wiring.mirrors import secret
+from fairlead.wiring.pulls import pull_plans
 from reconciler.hosts import HostFacts, Room
 from reconciler.observed import Snapshots
 from reconciler.plan import Pace
@@ -69,26 +71,6 @@ def parser() -> Parser:
     """A parser that knows every deploy type, with the deployers' own checks."""
     checks = {name: kind.check_fleet for name, kind in deployer_classes().items()}
     return Parser(deploy_settings(), checks)
-
-
-def mirror(settings: Settings, repository: RepositorySettings) -> Mirror:
-    """The bare mirror of one repository, in the state folder. Raises `SettingsError`."""
-    auth = repository.auth
-    try:
-        return Mirror(
-            settings.state / "repositories" / f"{repository.name}.git",
-            repository.url,
-            branch=repository.branch,
-            auth=GitAuth(kind=auth.mode, user=auth.user, secret_value=secret(auth.mode, auth.secret)),
-        )
-    except GitRefused as refusal:
-        raise SettingsError(f"repository {repository.name}: {refusal}") from None
-
-
-def secret(mode: str, reference: str | None) -> str:
-    if mode == "bearer":
-        return SecretReference(reference or "env:").reveal_token()
-    return SecretReference(reference).reveal() if reference else ""
 
 
 def ledger(settings: Settings, clock: Clock | None = None) -> Store:
@@ -137,8 +119,12 @@ def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
 
 def images_of(fleet: Fleet) -> Iterator[Mapping[str, str]]:
     """The AMIs that a deploy of the fleet would find, by region; nothing where its type looks for none. Asks AWS."""
+    return _images_of(Sessions(clock=SystemClock(), max_attempts=2), fleet)
+
+
+def _images_of(sessions: Sessions, fleet: Fleet) -> Iterator[Mapping[str, str]]:
     look = getattr(deployer_classes().get(fleet.deploy_type), "images", None)
-    return look(fleet, Sessions(clock=SystemClock(), max_attempts=2)) if look is not None else iter(())
+    return look(fleet, sessions) if look is not None else iter(())
 
 
 def lay(
@@ -227,6 +213,7 @@ class Parts:
     plumbing: Plumbing
     executions: Executions
     reports: Reports
+    pulls: Pulls
     forges: Mapping[str, Forge]
     hooks: Mapping[str, Receiver]
     make_clients: Callable[[], int]
@@ -246,6 +233,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
     )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
     hosted, store = _hosted(settings, clock), ledger(settings, clock)
+    forges = {name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()}
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
         ledger=store,
@@ -259,10 +247,14 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         observe_only=observe_only or settings.observe_only,
         public_url=settings.public_url.rstrip("/"),
     )
+    sources = _sources(settings, mirrors)
+    pulls = pull_plans(settings, world, forges, sources, partial(_images_of, means.sessions))
     return Parts(
         ledger=store,
         world=world,
-        repositories=_repositories(settings, store, mirrors, clock),
+        repositories=Repositories(
+            store, sources, clock, settings.sweep_interval, with_heads=answering_on(settings, "head", "both")
+        ),
         inventories=Inventories(store, sessions, deployers, clock, settings.inventory_interval),
         plumbing=Plumbing(
             store,
@@ -274,20 +266,19 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         ),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
-        forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},
+        pulls=pulls,
+        forges=forges,
         hooks=hooks(settings, clock),
         make_clients=client_maker(store, means.sessions, deployers),
-        close=partial(_close, store, *mirrors.values()),
+        close=partial(_close, store, *mirrors.values(), pulls),
     )
 
 
-def _repositories(settings: Settings, store: Store, mirrors: Mapping[str, Mirror], clock: Clock) -> Repositories:
-    sources = {
+def _sources(settings: Settings, mirrors: Mapping[str, Mirror]) -> dict[str, Source]:
+    return {
         repository.name: Source(mirror=mirrors[repository.name], parser=parser(), folder=repository.path)
         for repository in settings.repositories
     }
-    heads = answering_on(settings, "head", "both")
-    return Repositories(store, sources, clock, settings.sweep_interval, with_heads=heads)
 
 
 def answering_on(settings: Settings, *where: str) -> frozenset[str]:
@@ -301,6 +292,6 @@ def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store
     return {repository.name: github(settings, repository, clock) for repository in chosen}
 
 
-def _close(*opened: Store | Mirror) -> None:
+def _close(*opened: Store | Mirror | Pulls) -> None:
     for each in opened:
         each.close()

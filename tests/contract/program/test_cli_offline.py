@@ -141,7 +141,7 @@ def test_a_plan_as_markdown_is_a_table(desired: Any) -> None:
     said = run("plan", "--repository", desired.clone.folder, "-o", "markdown").stdout
 
     assert said.startswith("### Fairlead plan: ")
-    assert "| `prod/checkout` | 1.4.1 → 1.4.2 |" in said
+    assert "| `prod/checkout` | `1.4.1` → `1.4.2` |" in said
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from desired_state.changes import Effect
 from fairlead.cli import app
 from fairlead.commands.host_views import HostState
-from fairlead.commands.planning import Effect
 from fairlead.commands.remedies import CLEARS, clears
 from fairlead.exit_codes import ExitCode
 from reconciler.reasons import Reason

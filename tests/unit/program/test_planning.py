@@ -3,11 +3,11 @@
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from desired_state.changes import Change, Effect, compare
 from desired_state.model import DesiredState
 from desired_state.parser import Parser
 from desired_state.trees import MemoryTree
 from fairlead.commands.plan_text import as_json, as_markdown, as_text
-from fairlead.commands.planning import Change, Effect, compare
 
 FILES = {
     "fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [prod]\n",
@@ -142,7 +142,8 @@ def test_markdown_is_one_row_a_fleet() -> None:
     said = as_markdown(facts(changes(fleet="version: 1.4.2\n")))
 
     assert (
-        "| `prod/checkout` | 1.4.1 → 1.4.2 | deploys<br>wave 1: regions us-east-1, soak 5m<br>wave 2: regions rest |"
+        "| `prod/checkout` | `1.4.1` → `1.4.2` "
+        "| deploys<br>`wave 1: regions us-east-1, soak 5m`<br>`wave 2: regions rest` |"
     ) in said.splitlines()
 
 

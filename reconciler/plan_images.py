@@ -1,32 +1,32 @@
-"""Which AMIs a change would deploy, and which are missing: `plan --images`, the one part of a plan that asks AWS."""
+"""Which AMIs a change would deploy, and which are missing. AWS is asked by a function that is passed in."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from desired_state.changes import Change, Effect
 from desired_state.model import Fleet
-from fairlead.commands.planning import Change, Effect
 
 Finding = Mapping[str, Any]
+Look = Callable[[Fleet], Iterable[Mapping[str, str]]]  # by region: `{region, account, state, ami, message}`
 
 
-def image_findings(changes: Iterable[Change], all_changes: Iterable[Change]) -> list[Finding]:
+def image_findings(changes: Iterable[Change], all_changes: Iterable[Change], look: Look) -> list[Finding]:
     """For each fleet that would be deployed with an AMI of another environment, and each of its regions:
     `{fleet, environment, region, account, state, ami, message}`.
 
     `state` is `found`, `missing`, `coming` (the same change lets the first environment bake it), `baked here` (where
     that is allowed) or `unknown` (AWS could not be asked).
     """
-    from fairlead import wiring
-
-    moving = _moving(all_changes)
+    moving = moving_fleets(all_changes)
     return [
         {"fleet": fleet.name, "environment": fleet.environment.name, **_coming(fleet, said, moving)}
-        for fleet in _moving(changes)
-        for said in wiring.images_of(fleet)
+        for fleet in moving_fleets(changes)
+        for said in look(fleet)
     ]
 
 
-def _moving(changes: Iterable[Change]) -> list[Fleet]:
+def moving_fleets(changes: Iterable[Change]) -> list[Fleet]:
+    """As the merge would have them: those that are then deployed."""
     return [one.after for one in changes if one.after is not None and one.effect in {Effect.DEPLOY, Effect.ADDED}]
 
 

@@ -57,13 +57,14 @@ class Change:
 
 def compare(before: DesiredState, after: DesiredState) -> list[Change]:
     """The fleets that a merge would change, by name."""
-    names = sorted(before.declared | after.declared)
-    changes = (_change(name, before, after) for name in names)
+    changes = (_change(name, before, after) for name in sorted(before.declared | after.declared))
     return [change for change in changes if change is not None]
 
 
 def _change(name: FleetName, before: DesiredState, after: DesiredState) -> Change | None:
     old, new = before.fleets.get(name), after.fleets.get(name)
+    if old is new and old is not None:
+        return None  # parsed once: all but a few of ten thousand
     effect = _effect(old, new, was=name in before.declared, declared=name in after.declared)
     return Change(fleet=name, effect=effect, before=old, after=new) if effect else None
 
@@ -72,7 +73,7 @@ def _effect(old: Fleet | None, new: Fleet | None, *, was: bool, declared: bool) 
     if not declared:
         return Effect.REMOVED
     if new is None:
-        return Effect.BROKEN
+        return Effect.BROKEN if old is not None or not was else None
     if old is None:
         return Effect.DEPLOY if was else Effect.ADDED
     if old.target_digest != new.target_digest:

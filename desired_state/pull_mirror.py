@@ -1,0 +1,130 @@
+"""A mirror of its own for pull requests: what strangers wrote never comes near the mirror that deploys are read from.
+
+Their heads stand under `refs/fairlead/pulls/`. Nothing is ever checked out, and nothing of theirs is run: git merges
+objects into objects, and knows no hooks, filters or merge drivers but its own.
+"""
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from desired_state.git_command import end
+from desired_state.git_errors import GitError, GitRefused, MirrorBroken
+from desired_state.git_objects import Stream
+from desired_state.mirror import Mirror
+from desired_state.model import Sha
+
+PULLS = "refs/fairlead/pulls"
+_REF = re.compile(r"refs/[A-Za-z0-9/._-]{1,200}")
+_OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_UNRELATED = "unrelated histories"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """What a merge gives: a tree, or the paths in which it conflicts. Neither: the histories have nothing in common."""
+
+    tree: Sha = ""
+    conflicts: tuple[str, ...] = ()
+
+
+class PullMirror(Mirror):
+    """A `Mirror` that also holds heads of pull requests, and merges them."""
+
+    def has(self, commit: Sha) -> bool:
+        """Whether the commit and all that it needs were fetched."""
+        if not _OID.fullmatch(commit) or not (self.folder / "HEAD").exists():
+            return False
+        code, _, _ = self.command.attempt("cat-file", "-e", f"{commit}^{{commit}}")
+        return code == 0
+
+    def bring(self, refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
+        """Fetch these refs of the remote, by the numbers of pull requests; of others only `keep` stays.
+
+        Gives a sentence for each that could not be had; one harms no other. Raises `GitUnreachable`.
+        """
+        with self._locked(fcntl.LOCK_EX) as descriptor:
+            self._forget({*refs, *keep}, descriptor)
+            try:
+                self._fetch_refs(refs, descriptor)
+            except GitRefused:
+                return self._one_by_one(refs, descriptor)
+            finally:
+                self._tidy(descriptor)
+        return {}
+
+    def merge(self, base: Sha, head: Sha) -> Merge:
+        """What the base would be with `head` merged into it, as three-way merges go. Raises `GitError`."""
+        with self._locked(fcntl.LOCK_SH) as descriptor:
+            code, out, err = self.command.attempt(
+                *("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", base, head),
+                pass_fds=(descriptor,),
+            )
+        tree, *paths = out.decode(errors="replace").split("\0")
+        if code == 0 and _OID.fullmatch(tree):
+            return Merge(tree=tree)
+        if code == 1 and paths:
+            return Merge(conflicts=tuple(dict.fromkeys(path for path in paths if path)))
+        said = err.decode(errors="replace")
+        if _UNRELATED in said:
+            return Merge()
+        if "usage:" in said or "unknown rev" in said:
+            raise GitRefused("plans of pull requests need git 2.38 or newer: install it, or set forge.plans = false")
+        raise MirrorBroken(f"git cannot merge {head[:7]} in the mirror of {self.url}: the next fetch makes it again")
+
+    def weight(self, old: Sha, new: Sha, most: int) -> tuple[int, int]:
+        """How many files differ between two trees, and the bytes of the new ones; of at most `most` + 1 files."""
+        blobs = self._differing(old, new, most)
+        present = [blob for blob in blobs if blob.strip("0")]
+        return len(blobs), sum(self.size(blob) for blob in present)
+
+    def _differing(self, old: Sha, new: Sha, most: int) -> list[Sha]:
+        """The ids of the new blobs, zeros for what is gone. Ends early: a hostile tree may have millions."""
+        process = self.command.start("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--")
+        found: list[Sha] = []
+        try:
+            fields = Stream(process, self.command.timeout).fields()
+            for meta in fields:
+                next(fields, None)  # the path
+                _, mode, _, blob, _ = meta.split(" ")
+                found.append("0" if mode == "160000" else blob)  # a submodule is no object of ours
+                if len(found) > most:
+                    break
+        finally:
+            end(process)
+        return found
+
+    def _fetch_refs(self, refs: Mapping[int, str], descriptor: int) -> None:
+        wanted = [f"+{_checked(ref)}:{PULLS}/{number}" for number, ref in sorted(refs.items())]
+        if wanted:
+            self.command.run(
+                *("fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"),
+                *("--", self.url, *wanted),
+                pass_fds=(descriptor,),
+            )
+
+    def _one_by_one(self, refs: Mapping[int, str], descriptor: int) -> dict[int, str]:
+        troubles: dict[int, str] = {}
+        for number, ref in sorted(refs.items()):
+            try:
+                self._fetch_refs({number: ref}, descriptor)
+            except GitRefused as refused:
+                troubles[number] = str(refused)
+        return troubles
+
+    def _forget(self, kept: Iterable[int], descriptor: int) -> None:
+        """So that heads of closed pull requests can be tidied away."""
+        known = {f"{PULLS}/{number}" for number in kept}
+        listing = self.command.run("for-each-ref", "--format=%(refname)", PULLS, pass_fds=(descriptor,)).decode()
+        gone = "".join(f"delete {ref}\n" for ref in listing.split() if ref not in known)
+        if gone:
+            with contextlib.suppress(GitError):  # they only take room
+                self.command.run("update-ref", "--stdin", input=gone.encode(), pass_fds=(descriptor,))
+
+
+def _checked(ref: str) -> str:
+    if not _REF.fullmatch(ref):
+        raise GitRefused(f"{ref[:60]!r} is no ref of a pull request")
+    return ref

@@ -1,0 +1,127 @@
+"""A plan in words: what the command line, the status and the comment all say alike. Pure."""
+
+from collections.abc import Iterator
+
+from desired_state.changes import Change, Effect
+from desired_state.version_order import goes_back
+from reconciler.merge_plan import MergePlan
+from reconciler.outlook import DEPLOYS, Outlook
+from reconciler.record import State
+from reconciler.speech import Word, clip, duration
+from reconciler.work import Hold
+
+PLAN = "fairlead/plan"  # the context of the status
+MEANING = {
+    Effect.ADDED: "managed from now on",
+    Effect.REMOVED: "no longer managed; nothing is destroyed",
+    Effect.DEPLOY: "deploys",
+    Effect.SPEC: "deploys nothing; the next rollout goes another way",
+    Effect.POLICY: "deploys nothing",
+    Effect.BROKEN: "cannot be read; keeps its last good spec",
+}
+HELD = "other machines than before: held until `fairlead approve`"
+GOES_BACK = "goes back to an earlier version"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 fleet`, `2 fleets`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def headline(plan: MergePlan) -> str:
+    """`3 fleets change, 2 deploy`."""
+    if plan.refused:
+        return plan.refused
+    if not plan.changes:
+        return "no fleet changes"
+    changes = "1 fleet changes" if len(plan.changes) == 1 else f"{len(plan.changes)} fleets change"
+    deploys = len(plan.deploys)
+    return f"{changes}, {deploys or 'none'} deploy{'s' if deploys == 1 else ''}"
+
+
+def reach(plan: MergePlan) -> str:
+    """`3 of 40 fleets in 1 of 3 environments; 24 units`: how far it reaches."""
+    touched = {change.fleet.partition("/")[0] for change in plan.changes}
+    environments = len(touched | set(plan.environments))
+    known = [plan.outlooks[change.fleet].units for change in plan.deploys if change.fleet in plan.outlooks]
+    units = [number for number in known if number is not None]
+    gone = sum(change.effect is Effect.REMOVED for change in plan.changes)
+    text = f"{len(plan.changes)} of {count(plan.fleets + gone, 'fleet')}"
+    text += f" in {len(touched)} of {count(environments, 'environment')}"
+    if not units:
+        return text
+    more = "" if len(units) == len(plan.deploys) else f" on {count(len(units), 'fleet')}; others are not known"
+    return f"{text}; {count(sum(units), 'unit')}{more}"
+
+
+def versions(change: Change, arrow: str = "→") -> str:
+    """`1.4.1 → 1.4.2`; the one version where it stays."""
+    before, after = change.versions
+    if before == after or change.effect is Effect.BROKEN:
+        return before or ""
+    return f"{before or 'nothing'} {arrow} {after or 'nothing'}"
+
+
+def direction(change: Change) -> str:
+    """A sentence on a version that is an earlier one, or may be; nothing else."""
+    if change.before is None or change.after is None or change.versions[0] == change.versions[1]:
+        return ""
+    back = goes_back(change.before, change.after)
+    return GOES_BACK if back else "whether that is an earlier version is not known" if back is None else ""
+
+
+def hold_text(hold: Hold) -> str:
+    """When it clears, as far as that is known."""
+    if hold.until is not None:
+        return f"clears {hold.until:%Y-%m-%d %H:%M} UTC"
+    return "clears when somebody acts" if hold.stalled else ""
+
+
+def expectation(change: Change, outlook: Outlook, *, history: bool) -> Iterator[str]:
+    """Units and waves, and how long it may take."""
+    if change.effect not in DEPLOYS:
+        return
+    waves = [f"wave {number}: {wave}" for number, wave in enumerate(outlook.waves, 1)]
+    if outlook.units is not None:
+        yield count(outlook.units, "unit") + (f" in {count(len(waves), 'wave')}" if waves else "")
+    yield from waves
+    if outlook.takes is not None:
+        of = "its last rollout" if outlook.rollouts == 1 else f"the median of its last {outlook.rollouts} rollouts"
+        yield f"takes about {duration(outlook.takes)}: {of}"
+    elif history:
+        yield "how long it takes: no history yet"
+
+
+# ── the status ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def word_of(plan: MergePlan) -> Word:
+    """`fairlead/plan`: one line of at most 140 characters."""
+    word = _trouble(plan) or Word(state=State.SUCCESS, text=_summary(plan))
+    return Word(state=word.state, text=clip(word.text))
+
+
+def _trouble(plan: MergePlan) -> Word | None:
+    if plan.refused:
+        return Word(state=State.ERROR, text=plan.refused)
+    if plan.errors:
+        stalled = len(plan.stalled)
+        first, more = plan.errors[0], len(plan.errors) - 1
+        begins = f"{count(stalled, 'fleet')} would stall: " if stalled else ""
+        return Word(state=State.FAILURE, text=f"{begins}{first}" + (f" (+{more} more)" if more else ""))
+    if lacking := sorted(plan.lacking):
+        change = next(change for change in plan.changes if change.fleet == lacking[0])
+        others = f" (+{len(lacking) - 1} more)" if lacking[1:] else ""
+        return Word(state=State.FAILURE, text=f"no AMI for {change.fleet} {change.versions[1]}{others}: it would wait")
+    return None
+
+
+def _summary(plan: MergePlan) -> str:
+    deploys = plan.deploys
+    others = len(plan.changes) - len(deploys)
+    if not deploys:
+        return headline(plan)
+    more = f" (and {others} changed without a deploy)" if others else ""
+    return f"{count(len(deploys), 'fleet')}{more}: " + ", ".join(
+        f"{change.fleet} {versions(change, '->')}" for change in deploys
+    )

@@ -1,0 +1,596 @@
+"""From pull requests on a real git server to the words that the ledger is given."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from adapters.deployers.memory import InMemory
+from adapters.feeds.pull_plans import BYTES, FILES, Merging, Onlooker
+from adapters.feeds.pulls import MOST, TRIES, Pulls, Watched
+from adapters.feeds.repositories import Repositories, Source
+from adapters.ledger.store import Store, open_ledger
+from desired_state.mirror import Mirror
+from desired_state.model import Fleet
+from desired_state.parser import Parser
+from desired_state.pull_mirror import PULLS, PullMirror
+from reconciler.ports import Lease, Unreadable
+from reconciler.record import CommitStatus, Medium, State
+from reconciler.reviews import Proposal, Pull
+
+REFRESH = timedelta(minutes=5)
+
+
+class AnyDeploy(BaseModel):
+    """A deploy type that takes everything."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Listening:
+    """A ledger, and what was said to it."""
+
+    def __init__(self, ledger: Store) -> None:
+        self._ledger = ledger
+        self.said: list[list[CommitStatus]] = []  # a list a transaction
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._ledger, name)
+
+    def say(self, lease: Lease, statuses: Sequence[CommitStatus]) -> None:
+        if statuses:
+            self.said.append(list(statuses))
+        self._ledger.say(lease, statuses)
+
+
+@dataclass
+class Forge:
+    """Pull requests as a test opens them: pushed to where the forge keeps their heads."""
+
+    desired: Any
+    pull_ref: str = "refs/pull/{number}/head"
+    shown: dict[int, Pull] = field(default_factory=dict)
+    away: str = ""
+    asked: int = 0
+
+    def pulls(self, base: str) -> Sequence[Pull]:
+        self.asked += 1
+        if self.away:
+            raise Unreadable(self.away)
+        return [self.shown[number] for number in sorted(self.shown, reverse=True)]
+
+    def propose(self, proposal: Proposal) -> Pull:
+        raise NotImplementedError
+
+    def commit(self, files: Mapping[str, str | None], onto: str = "") -> str:
+        clone = self.desired.clone
+        clone.git("fetch", "--quiet", "origin", "main")
+        clone.git("checkout", "--quiet", "--detach", onto or "FETCH_HEAD")
+        for path, text in files.items():
+            file = clone.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text) if text is not None else file.unlink()
+        clone.git("add", "--all")
+        clone.git("commit", "--quiet", "--allow-empty", "--message", "propose")
+        return str(clone.git("rev-parse", "HEAD"))
+
+    def push(self, number: int, files: Mapping[str, str | None], onto: str = "", **facts: Any) -> Pull:
+        head = self.commit(files, onto)
+        ref = self.pull_ref.format(number=number)
+        self.desired.clone.git("push", "--quiet", "--force", "origin", f"{head}:{ref}")
+        return self.show(number, head, **facts)
+
+    def show(self, number: int, head: str, **facts: Any) -> Pull:
+        said = {"title": "a title", "author": "sam", "url": f"https://forge.example.com/acme/x/pull/{number}"}
+        said |= {"base": "main", "branch": "topic", "outside": False, "head": head, "number": number}
+        self.shown[number] = Pull(**(said | facts))
+        return self.shown[number]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Any) -> Iterator[Store]:
+    store = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock)
+    yield store
+    store.close()
+
+
+@dataclass
+class World:
+    """Everything around the feed."""
+
+    folder: Path
+    desired: Any
+    ledger: Store
+    clock: Any
+    forge: Forge
+    parser: Parser
+    mirrors: list[Mirror] = field(default_factory=list)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    looks: list[str] = field(default_factory=list)
+    images: Callable[[Fleet], Sequence[Mapping[str, str]]] = lambda fleet: ()
+    merged: list[tuple[str, Mapping[str, Pull]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        mirror = Mirror(self.folder / "mirror", self.desired.url, "main", None, 10)
+        self.mirrors.append(mirror)
+        source = Source(mirror=mirror, parser=self.parser)
+        self.repositories = Repositories(self.ledger, {"main": source}, self.clock, timedelta(seconds=30))
+        self.begin()
+
+    def begin(self) -> None:
+        """A process that knows nothing yet."""
+        self.heard = Listening(self.ledger)
+        self.units = InMemory(self.clock, ["us-east-1"])
+        mirror = PullMirror(self.folder / f"pulls-{len(self.mirrors)}", self.desired.url, "main", None, 10)
+        self.mirrors.append(mirror)
+        self.mirror = mirror
+        merging = Merging(mirror=mirror, parser=self.parser)
+        watched = Watched(reviews=self.forge, merging=merging, heads=lambda *said: self.merged.append(said))
+        onlooker = Onlooker(self.heard, {"spinnaker": self.units}, self._look, self.clock)
+        self.feed = Pulls(self.heard, {"main": watched}, onlooker, self.clock, timedelta(seconds=30), REFRESH)
+
+    def _look(self, fleet: Fleet) -> Sequence[Mapping[str, str]]:
+        self.looks.append(fleet.name)
+        return self.images(fleet)
+
+    def read(self) -> None:
+        self.repositories.run("main", self.lease("repository:main"))
+
+    def lease(self, key: str = "pulls:main") -> Lease:
+        if key not in self.leases:
+            self.ledger.add([key])
+            (due,) = self.ledger.claim(key.partition(":")[0], 1, timedelta(hours=10))
+            self.leases[key] = due.lease
+        return self.leases[key]
+
+    def look(self) -> list[CommitStatus]:
+        """One pass; gives what was said in it."""
+        before = len(self.heard.said)
+        self.again_at = self.feed.run("main", self.lease())
+        return [word for words in self.heard.said[before:] for word in words]
+
+    def close(self) -> None:
+        for mirror in self.mirrors:
+            mirror.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, desired: Any, ledger: Store, clock: Any) -> Iterator[World]:
+    parser = Parser({"spinnaker": AnyDeploy})
+    made = World(folder=tmp_path, desired=desired, ledger=ledger, clock=clock, forge=Forge(desired), parser=parser)
+    made.read()
+    yield made
+    made.close()
+
+
+BUMP = {"environments/prod/checkout.yaml": "version: 1.4.2\n"}
+
+
+def test_a_bump_is_told_on_its_head_and_in_one_comment(world: World) -> None:
+    pull = world.forge.push(7, BUMP)
+
+    status, comment = world.look()
+
+    assert ("fairlead/plan", pull.head, State.SUCCESS) == (status.context, status.commit, status.state)
+    assert "1 fleet: prod/checkout 1.4.1 -> 1.4.2" == status.description
+    assert pull.url == status.target_url
+    assert ("pull/7", "fairlead/plan comment", Medium.COMMENT) == (comment.commit, comment.context, comment.medium)
+    assert "| `prod/checkout` | `1.4.1` → `1.4.2` | deploys" in comment.body
+    assert f"Merging `{pull.head[:7]}` into `main` changes 1 of 4 fleets in 1 of 2 environments." in comment.body
+
+
+def test_both_words_are_said_in_one_transaction(world: World) -> None:
+    world.forge.push(7, BUMP)
+
+    world.look()
+
+    assert [2] == [len(words) for words in world.heard.said]
+
+
+def test_an_idle_pass_asks_the_forge_once_and_runs_no_git(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    asked, world.heard.asked, processes = world.forge.asked, [], []
+    start = world.mirror.command.start
+    world.mirror.command.start = lambda *args, **more: processes.append(args) or start(*args, **more)  # type: ignore[method-assign]
+
+    said = world.look()
+
+    assert ([], [], asked + 1) == (said, processes, world.forge.asked)
+    assert ["heads"] == world.heard.asked
+
+
+def test_a_new_head_is_planned_anew_and_the_comment_is_the_same_one(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    pull = world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.5.0\n"})
+
+    status, comment = world.look()
+
+    assert (pull.head, "1 fleet: prod/checkout 1.4.1 -> 1.5.0") == (status.commit, status.description)
+    assert "pull/7" == comment.commit
+
+
+def test_the_plan_is_of_what_the_merge_would_give(world: World) -> None:
+    """The branch of the pull request still holds what main has left since."""
+    behind = world.desired.clone.head()
+    world.desired.change({"environments/staging/checkout.yaml": "version: 9.9.9\n"})
+    world.read()
+    world.forge.push(7, BUMP, onto=behind)
+
+    status, _ = world.look()
+
+    assert "1 fleet: prod/checkout 1.4.1 -> 1.4.2" == status.description
+
+
+def test_a_branch_that_moved_is_planned_against_anew(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    world.desired.change({"environments/prod/checkout.yaml": "version: 1.4.2\n"})
+    world.read()
+
+    status, comment = world.look()
+
+    assert "no fleet changes" == status.description
+    assert "no fleet changes" in comment.body
+
+
+def test_a_branch_that_moved_elsewhere_says_nothing_new(world: World) -> None:
+    world.forge.push(7, BUMP)
+    first = world.look()
+    world.desired.change({"README.md": "words\n"})
+    world.read()
+
+    again = world.look()
+
+    assert [replace(word, at=None) for word in first] == [replace(word, at=None) for word in again]
+
+
+def test_a_conflict_is_told_with_the_file(world: World) -> None:
+    behind = world.desired.clone.head()
+    world.desired.change({"environments/prod/checkout.yaml": "version: 1.4.9\n"})
+    world.read()
+    world.forge.push(7, BUMP, onto=behind)
+
+    status, comment = world.look()
+
+    text = "conflicts with main in environments/prod/checkout.yaml: merge main into it, or rebase it"
+    assert (State.ERROR, text) == (status.state, status.description)
+    assert text in comment.body
+
+
+def test_an_error_is_told_with_its_line(world: World) -> None:
+    world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.10\n"})
+
+    status, comment = world.look()
+
+    assert State.FAILURE is status.state
+    assert status.description.startswith("1 fleet would stall: environments/prod/checkout.yaml:1:10: ")
+    assert "**1 error that it would bring**" in comment.body
+    assert "- `environments/prod/checkout.yaml:1:10: " in comment.body
+
+
+def test_an_error_that_stood_there_before_fails_nobody_else_s_pull_request(world: World) -> None:
+    world.desired.change({"environments/prod/basket.yaml": "version: [\n"})
+    world.read()
+    world.forge.push(7, BUMP)
+
+    status, comment = world.look()
+
+    assert (State.SUCCESS, "1 fleet: prod/checkout 1.4.1 -> 1.4.2") == (status.state, status.description)
+    assert "_Without it there is 1 error already._" in comment.body
+
+
+def test_what_changes_no_fleet_gets_a_status_and_no_comment(world: World) -> None:
+    world.forge.push(7, {"README.md": "words\n"})
+
+    (status,) = world.look()
+
+    assert (State.SUCCESS, "no fleet changes") == (status.state, status.description)
+
+
+def test_a_comment_that_is_not_so_any_more_is_taken_back_by_any_process(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    world.begin()
+    world.forge.push(7, {"README.md": "words\n"})
+
+    _, comment = world.look()
+
+    assert "### Fairlead plan: no fleet changes" == comment.body.splitlines()[0]
+
+
+def test_another_process_plans_the_same_and_the_ledger_keeps_one(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    known = world.ledger.undelivered("main", 100)
+    world.begin()
+
+    world.look()
+
+    assert known == world.ledger.undelivered("main", 100)
+
+
+def test_a_forge_that_is_away_is_trouble_of_the_feed_alone(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.forge.away = "the forge does not answer"
+
+    assert [] == world.look()
+
+    assert {"pulls/main": "the forge does not answer"} == world.ledger.troubles()
+    assert world.again_at > world.clock.now()
+
+
+def test_a_forge_that_is_back_has_no_trouble(world: World) -> None:
+    world.forge.away = "the forge does not answer"
+    world.look()
+    world.forge.away = ""
+    world.forge.push(7, BUMP)
+
+    assert 2 == len(world.look())
+    assert {} == world.ledger.troubles()
+
+
+def test_a_head_that_cannot_be_fetched_harms_no_other_and_is_told_in_the_end(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.forge.show(8, "ab" * 20)
+
+    first, *rest = ([word.commit for word in world.look()] for _ in range(TRIES))
+
+    assert "pull/7" in first
+    assert ["ab" * 20] == rest[-1]
+    assert [] == world.look()
+
+
+def test_only_the_newest_are_planned_and_the_rest_is_told_so(world: World) -> None:
+    head = world.forge.push(1, BUMP).head
+    numbers = range(2, MOST + 3)
+    world.desired.clone.git("push", "--quiet", "origin", *(f"{head}:refs/pull/{number}/head" for number in numbers))
+    for number in numbers:
+        world.forge.show(number, head)
+    oldest = world.forge.push(1, {"README.md": "oldest\n"}).head
+
+    said = world.look()
+
+    assert MOST == sum(word.medium is Medium.COMMENT for word in said)
+    (told,) = [word for word in said if word.commit == oldest]
+    assert (State.ERROR, f"not planned: only the newest {MOST} open pull requests are") == (
+        told.state,
+        told.description,
+    )
+
+
+def test_a_pending_word_ends_when_its_pull_request_is_closed(world: World) -> None:
+    pull = world.forge.push(7, BUMP)
+    pending = CommitStatus(
+        repository="main", commit=pull.head, context="fairlead/plan", state=State.PENDING, description="planning"
+    )
+    world.ledger.say(world.lease(), [pending])
+    world.forge.shown[7] = replace(pull, open=False)
+
+    (word,) = world.look()
+
+    assert (pull.head, State.ERROR) == (word.commit, word.state)
+
+
+def test_planning_that_takes_long_is_told_to_those_who_wait(world: World) -> None:
+    """The images of the first are asked for, and that takes long."""
+    world.images = lambda fleet: world.clock.pass_by(seconds=30) or ()
+    newest, waiting = (world.forge.push(number, BUMP | {"README.md": str(number)}) for number in (8, 7))
+
+    said = world.look()
+
+    assert [(newest.head, State.SUCCESS), (waiting.head, State.PENDING), (waiting.head, State.SUCCESS)] == [
+        (word.commit, word.state) for word in said if word.medium is Medium.STATUS
+    ]
+
+
+def test_merged_pull_requests_are_passed_on_once(world: World) -> None:
+    pull = world.forge.push(7, BUMP)
+    merged = world.forge.shown[7] = replace(pull, open=False, merged_as="cd" * 20)
+    world.look()
+    world.look()
+
+    assert [("main", {"cd" * 20: merged})] == world.merged
+
+
+@pytest.mark.parametrize("head", ["", "main", "--upload-pack=touch", "AB" * 20, "ab" * 19])
+def test_a_head_that_is_no_commit_is_not_looked_at(world: World, head: str) -> None:
+    world.forge.show(7, head)
+
+    assert [] == world.look()
+
+
+def test_the_heads_of_closed_pull_requests_are_let_go(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    del world.forge.shown[7]
+    world.forge.push(8, BUMP | {"README.md": "8"})
+    world.look()
+
+    assert f"{PULLS}/8\n" == world.mirror.git("for-each-ref", "--format=%(refname)", PULLS)
+
+
+# ── what is said of the world ────────────────────────────────────────────────────────────────────────────────────
+
+
+def missing(fleet: Fleet) -> Sequence[Mapping[str, str]]:
+    said = {"region": "us-east-1", "account": "123456789012", "ami": "", "state": "missing"}
+    return [{**said, "message": "no AMI of checkout 1.4.2"}]
+
+
+def test_a_missing_image_fails_the_status(world: World) -> None:
+    world.images = missing
+    world.forge.push(7, BUMP)
+
+    status, comment = world.look()
+
+    assert (State.FAILURE, "no AMI for prod/checkout 1.4.2: it would wait") == (status.state, status.description)
+    assert "no AMI of checkout 1.4.2" in comment.body
+
+
+def test_an_image_that_came_is_seen_by_the_slow_refresh(world: World) -> None:
+    world.images = missing
+    world.forge.push(7, BUMP)
+    world.look()
+    world.images = lambda fleet: [{**missing(fleet)[0], "state": "found", "message": "ami-1 is there"}]
+    assert [] == world.look()
+    world.clock.pass_by(minutes=6)
+
+    status, comment = world.look()
+
+    assert State.SUCCESS is status.state
+    assert "ami-1 is there" in comment.body
+
+
+def test_an_image_that_was_found_is_not_looked_for_again(world: World) -> None:
+    world.images = lambda fleet: [{**missing(fleet)[0], "state": "found", "message": "ami-1 is there"}]
+    world.forge.push(7, BUMP)
+    world.look()
+    world.clock.pass_by(minutes=6)
+    world.look()
+
+    assert ["prod/checkout"] == world.looks
+
+
+ENVIRONMENT = 'account: "{account}"\nregions: [{region}]\nspinnaker: {{url: "https://{gate}", account: prod}}\n'
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"account": "210987654321", "region": "us-east-1", "gate": "gate.example.com"},
+        {"account": "123456789012", "region": "ap-south-1", "gate": "gate.example.com"},
+        {"account": "123456789012", "region": "us-east-1", "gate": "evil.example.com"},
+    ],
+)
+def test_nobody_is_asked_where_only_the_pull_request_says_so(world: World, place: dict[str, str]) -> None:
+    world.forge.push(7, BUMP | {"environments/prod/environment.yaml": ENVIRONMENT.format(**place)})
+
+    world.look()
+
+    assert [] == world.looks
+
+
+def test_nobody_is_asked_for_a_role_that_only_the_pull_request_names(world: World, files: dict[str, str]) -> None:
+    path = "environments/prod/environment.yaml"
+    world.forge.push(7, BUMP | {path: files[path] + "role: arn:aws:iam::123456789012:role/admin\n"})
+
+    world.look()
+
+    assert [] == world.looks
+
+
+def test_an_outsider_learns_what_the_files_say_and_nothing_else(world: World) -> None:
+    world.images = missing
+    world.units.run("us-east-1", {"package/checkout": "1.4.1"})
+    world.forge.push(7, BUMP, outside=True)
+
+    status, comment = world.look()
+
+    assert State.SUCCESS is status.state
+    assert "| `prod/checkout` | `1.4.1` → `1.4.2` | deploys" in comment.body
+    assert [] == [said for said in ("unit", "no AMI", "history", "adopt") if said in comment.body.lower()]
+    assert ([], 0) == (world.looks, sum(name in {"load_many", "history"} for name in world.heard.asked))
+    assert "It comes from another repository" in comment.body
+
+
+def test_an_insider_s_pull_request_of_an_outsider_s_head_tells_no_more(world: World) -> None:
+    world.images = missing
+    head = world.forge.push(7, BUMP, outside=True).head
+    world.desired.clone.git("push", "--quiet", "origin", f"{head}:refs/pull/8/head")
+    world.forge.show(8, head)
+
+    world.look()
+
+    assert [] == world.looks
+
+
+# ── hostile pull requests ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_too_many_files_are_not_planned(world: World) -> None:
+    world.forge.push(7, {f"services/x{number}.yaml": "a: 1\n" for number in range(FILES + 1)})
+
+    (status, _) = world.look()
+
+    assert (State.ERROR, f"changes more than {FILES} files: too many to be planned; split it") == (
+        status.state,
+        status.description,
+    )
+
+
+def test_too_much_text_is_not_planned(world: World) -> None:
+    world.forge.push(7, {"services/checkout.config.yaml": "a: " + "x" * BYTES})
+
+    (status, _) = world.look()
+
+    assert (State.ERROR, "its files have more than 4 MiB: too much to be planned; split it") == (
+        status.state,
+        status.description,
+    )
+
+
+def test_a_history_of_its_own_is_told(world: World) -> None:
+    clone = world.desired.clone
+    clone.git("checkout", "--quiet", "--orphan", "alone")
+    clone.git("commit", "--quiet", "--allow-empty", "--message", "alone")
+    head = clone.git("rev-parse", "HEAD")
+    clone.git("push", "--quiet", "origin", f"{head}:refs/pull/7/head")
+    world.forge.show(7, head)
+
+    status, _ = world.look()
+
+    assert (State.ERROR, "it has no history in common with main: begin it anew from there") == (
+        status.state,
+        status.description,
+    )
+
+
+def test_nothing_of_a_pull_request_is_run_or_checked_out(world: World, tmp_path: Path) -> None:
+    """Hooks, filters, merge drivers and submodules that its files name do nothing."""
+    mark = tmp_path / "was-run"
+    behind = world.desired.clone.head()
+    world.desired.change({"README.md": "one\n"})
+    world.read()
+    config = f'[merge "evil"]\n\tdriver = touch {mark}\n[filter "evil"]\n\tsmudge = touch {mark}\n'
+    evil = {
+        ".gitattributes": "* merge=evil filter=evil diff=evil\n",
+        ".gitconfig": config,
+        "config": config,
+        "hooks/post-merge": f"#!/bin/sh\ntouch {mark}\n",
+        ".gitmodules": f'[submodule "x"]\n\tpath = x\n\turl = ext::touch {mark}\n\tupdate = !touch {mark}\n',
+        "README.md": "two\n",
+    }
+    world.forge.push(7, BUMP | evil, onto=behind)
+
+    world.look()
+
+    assert not mark.exists()
+    assert {"HEAD", "config", "objects", "refs"} <= {path.name for path in world.mirror.folder.iterdir()}
+    assert not (world.mirror.folder / "README.md").exists()
+
+
+def test_the_mirror_that_deploys_are_read_from_never_holds_a_stranger_s_commit(world: World) -> None:
+    pull = world.forge.push(7, BUMP, outside=True)
+
+    world.look()
+
+    code, _, _ = world.mirrors[0].command.attempt("cat-file", "-e", pull.head)
+    assert 0 != code
+
+
+def test_reading_the_branch_costs_no_more_after_a_plan(world: World) -> None:
+    """What a pull request's files say is not what the branch is compared with next."""
+    world.forge.push(7, {"services/checkout.yaml": "owner: [\n"})
+    known = world.parser._seen
+
+    world.look()
+
+    assert known is world.parser._seen
