@@ -52,7 +52,7 @@ FAIRLEAD = Author(name="Fairlead", email="fairlead@localhost")
 
 Changes = tuple[Sequence[NewFile], str]  # files and the commit's message
 Make = Callable[[Revision], Changes]  # from the head it shall lie on
-Check = Callable[[Sha, Sha], None]  # the head and the commit on it, before it is pushed; raises `GitError`
+Check = Callable[[Sha, Sha], None]  # the head and the commit on it, before it is pushed; what it raises ends it all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

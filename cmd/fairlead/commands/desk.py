@@ -204,7 +204,6 @@ class Desk:
 
     def _sound(self, order: Order) -> "Check":
         """No commit of ours breaks a fleet that was sound."""
-        from desired_state.git_errors import GitRefused
 
         def check(old: Sha, new: Sha) -> None:
             before, after = self.tree(old), self.tree(new)
@@ -212,7 +211,7 @@ class Desk:
                 was, becomes = (isinstance(self.parser.target_digest(each, fleet), str) for each in (before, after))
                 if was and not becomes:
                     problems = [str(each) for each in self.parser.parse(after).errors if fleet in each.fleets]
-                    raise GitRefused(f"{fleet} could not be read after it: {'; '.join(problems[:2])}")
+                    raise Refused(f"{fleet} could not be read after it: {'; '.join(problems[:2])}")
             if order.check:
                 order.check(old, new)
 

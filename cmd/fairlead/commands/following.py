@@ -64,7 +64,7 @@ def follow(found: Desk, done: Sequence[Done], within: timedelta) -> list[Result]
         until = clock.now() + within
         try:
             while not following.look(done) and clock.now() < until:
-                time.sleep(words.every)
+                pause(words.every)
         except KeyboardInterrupt:
             scope = done[0].scopes[0]
             raise Refused(
@@ -72,6 +72,11 @@ def follow(found: Desk, done: Sequence[Done], within: timedelta) -> list[Result]
                 ExitCode.INTERRUPTED,
             ) from None
     return following.results(done)
+
+
+def pause(seconds: float) -> None:
+    """Between two looks."""
+    time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,13 +128,13 @@ def _sound(found: Desk, record: Record | None, fleet: FleetName) -> Sha:
     if record.repository != found.repository.name:
         raise Refused(f"{fleet} comes from repository {record.repository}: say --repository {record.repository}")
     status = record.memory.status
-    if not status.ready or status.diverted or status.setting_commit != record.setting.commit:
+    if not status.ready or status.diverted:
         raise Refused(
             f"{fleet} does not run {status.version or 'its version'} soundly ({status.reason}: {status.message}): "
             f"fairlead why {fleet} says more",
             ExitCode.FOUND,
         )
-    return record.setting.commit
+    return status.setting_commit or record.setting.commit
 
 
 def _declared(found: Desk, fleet: FleetName, commit: Sha) -> Source:

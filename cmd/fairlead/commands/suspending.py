@@ -136,13 +136,11 @@ def _no_new_errors(found: Desk) -> "Check":
     """A region that is misspelt, or a fleet that cannot leave one out, is refused before it is pushed."""
 
     def check(old: "Sha", new: "Sha") -> None:
-        from desired_state.git_errors import GitRefused
-
         known = {str(problem) for problem in found.parser.parse(found.tree(old)).errors}
         more = [str(problem) for problem in found.parser.parse(found.tree(new)).errors]
         wrong = [problem for problem in more if problem not in known]
         if wrong:
-            raise GitRefused("; ".join(wrong[:2]))
+            raise Refused("; ".join(wrong[:2]))
 
     return check
 
