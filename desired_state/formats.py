@@ -105,6 +105,14 @@ class TriggerKeys(FileModel):
     )
 
 
+class ChangesKeys(FileModel):
+    """How commands change what an environment declares."""
+
+    how: Literal["commit", "pull-request"] = Field(
+        "commit", description="By a commit on the branch, or by a pull request"
+    )
+
+
 class EnvironmentFile(FileModel):
     """`environments/<env>/environment.yaml`."""
 
@@ -114,6 +122,7 @@ class EnvironmentFile(FileModel):
     spinnaker: SpinnakerKeys | None = Field(None, description="Which Spinnaker deploys here")
     trigger: TriggerKeys | None = Field(None, description="What trigger deploys need")
     override: Layer | None = Field(None, description="What holds for every fleet of this environment")
+    changes: ChangesKeys | None = Field(None, description="How bump, rollback, promote, suspend and resume change it")
 
 
 class PackageKeys(FileModel):

@@ -33,6 +33,7 @@ class _Rule:
     sentence: str  # with {url}, {quote}
     verbs: frozenset[str] = frozenset()  # empty: any
     remote_only: bool = False
+    in_its_words: bool = False  # the host's own lines say more than git's
 
 
 _PUSH = frozenset({"push"})
@@ -48,6 +49,7 @@ _RULES = (
         error=GitRefused,
         sentence="{url} takes no push from us ({quote}): allow it, or open a pull request instead",
         verbs=_PUSH,
+        in_its_words=True,
     ),
     _Rule(
         words=r"couldn't find remote ref|Remote branch .* not found",
@@ -95,8 +97,16 @@ def explain(verb: str, url: str, said: str, *, local: bool = False) -> GitError:
     for rule in _RULES:
         fits = (not rule.verbs or verb in rule.verbs) and not (local and rule.remote_only)
         if fits and re.search(rule.words, said, re.IGNORECASE):
-            return rule.error(rule.sentence.format(url=url, quote=_quote(said)))
+            quote = (_remote_words(said) if rule.in_its_words else "") or _quote(said)
+            return rule.error(rule.sentence.format(url=url, quote=quote))
     return GitRefused(f"git {verb} failed for {url} ({_quote(said)})")
+
+
+def _remote_words(said: str) -> str:
+    """What the host itself said, in one line and without addresses."""
+    lines = re.findall(r"^remote: *(?:(?:fatal|error): *)?(.*\S)", said, re.MULTILINE)
+    shown = "".join(each if each.isprintable() else " " for each in "; ".join(lines))
+    return re.sub(r"\w+://\S+", "(an address)", shown)[:200]
 
 
 def _quote(said: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from desired_state.assemble import Checks, DeploySettings
 from desired_state.documents import Position
+from desired_state.formats import EnvironmentFile, FairleadFile, FleetFile
+from desired_state.layout import ROOT, environment_path, fleet_path
 from desired_state.model import DesiredState, Digest, FleetName
 from desired_state.resume import Seen, resume
 from desired_state.sources import Sources
@@ -54,6 +56,24 @@ class Parser:
     def inputs(self, tree: Tree, name: FleetName) -> frozenset[str]:
         """The paths, there or not, that can change what `target_digest` says of the fleet."""
         return frozenset(self._sources.paths(tree, name))
+
+    def environment(self, tree: Tree, name: str) -> EnvironmentFile | None:
+        """What an environment's own file says; None where it is missing or cannot be read."""
+        checked = self._sources.checked(tree, environment_path(name))
+        value = checked.value if checked is not None and checked.sound else None
+        return value if isinstance(value, EnvironmentFile) else None
+
+    def fleet_file(self, tree: Tree, name: FleetName) -> FleetFile | None:
+        """What a fleet's own file says; None where it is missing or cannot be read."""
+        checked = self._sources.checked(tree, fleet_path(name))
+        value = checked.value if checked is not None and checked.sound else None
+        return value if isinstance(value, FleetFile) else None
+
+    def order(self, tree: Tree) -> tuple[str, ...]:
+        """The environments in order of promotion; nothing where `fairlead.yaml` cannot be read."""
+        checked = self._sources.checked(tree, ROOT)
+        value = checked.value if checked is not None else None
+        return value.environments if isinstance(value, FairleadFile) else ()
 
     def explain(self, tree: Tree, name: FleetName) -> Mapping[str, tuple[Any, Position]]:
         """Every effective value by dotted path, and where it was written; empty where the fleet cannot be read."""

@@ -1,99 +1,114 @@
-"""Our own commits: a bump or a rollback, made from git objects without a work tree, pushed only onto the head it read.
+"""What our own commits change and say: a bump, a rollback, a promotion, a suspension and its end.
 
-When the branch moved meanwhile, the edit is made again on the new head, so that two people (or two of us) who change
-different fleets never see each other; when the same fleet changed, that is said instead of guessed.
+A `Wish` is made again on whatever head it shall lie on, so that two people (or two of us) who change different fleets
+never see each other. `landing.py` brings it there.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from desired_state.edits import Edit, apply, declared_version
-from desired_state.git_errors import GitRefused, GitRejected
+from desired_state.git_errors import GitRefused
 from desired_state.git_objects import GitTree
+from desired_state.landing import (
+    FAIRLEAD,
+    Author,
+    Changes,
+    Make,
+    NewFile,
+    NothingToChange,
+    Writer,
+    commit,
+)
 from desired_state.mirror import Mirror
-from desired_state.model import FleetName, Revision, Sha, Version
+from desired_state.model import FleetName, Revision, Sha, Suspension, Version
+from desired_state.suspending import suspended
 
-_TRIES = 8  # pushes onto a branch that keeps moving
 _SUBJECT = 72  # characters of a commit's first line
+Edits = Mapping[FleetName, Sequence[Edit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """Who asked for the commit."""
+class Wish:
+    """A change to make: `make` gives it for a head; `paths` are the files that it is about."""
 
-    name: str
-    email: str
+    make: Make
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewFile:
-    """A path and what it shall hold; None removes it."""
+class Note:
+    """What a commit's message says beside the change itself: why, and trailers that programs read."""
 
-    path: str
-    data: bytes | None
-    mode: str = "100644"
+    message: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
 
-
-class NothingToChange(GitRefused):
-    """The repository says so already: nothing was pushed."""
-
-
-FAIRLEAD = Author(name="Fairlead", email="fairlead@localhost")
-
-Changes = tuple[Sequence[NewFile], str]  # files and the commit's message
-Make = Callable[[Revision], Changes]  # from the head it shall lie on
+    @property
+    def text(self) -> str:
+        """As it ends the message."""
+        trailers = "\n".join(f"{key}: {value}" for key, value in self.trailers)
+        return "\n\n".join(part for part in (self.message.strip(), trailers) if part)
 
 
-def bump(
-    mirror: Mirror,
-    fleets: Sequence[FleetName],
-    edit: Edit,
-    *,
-    author: Author = FAIRLEAD,
-    message: str = "",
-    folder: str = "",
-) -> Revision:
-    """Commit and push that `fleets` shall be at `edit.version`; gives the new head.
+SILENT = Note()
 
-    `message` is put under the subject `prod/checkout: 1.4.1 -> 1.4.2`; `folder` is where the desired state lies in the
-    repository. Raises `NothingToChange`, and `GitError`: a file is missing or cannot be edited, one of the fleets was
-    changed by another commit meanwhile, or the push did not work.
+
+def bumping(mirror: Mirror, edits: Edits, *, note: Note = SILENT, folder: str = "") -> Wish:
+    """Each fleet's file shall say what its edits say, one a package. `folder`: where the desired state lies.
+
+    The subject reads `prod/checkout: 1.4.1 -> 1.4.2`.
     """
-    paths = {fleet: fleet_path(fleet, folder) for fleet in fleets}
+    paths = {fleet: fleet_path(fleet, folder) for fleet in edits}
 
     def make(head: Revision) -> Changes:
         files, moves = [], {}
         tree = mirror.tree(head.sha)
         for fleet, path in paths.items():
             old = _text(tree, path, fleet)
-            new = apply(edit, old, path)
+            new = old
+            for edit in edits[fleet]:
+                new = apply(edit, new, path)
             if new != old:
                 files.append(NewFile(path=path, data=new.encode(), mode=tree.entries()[path].mode))
-                moves[fleet] = (declared_version(old, path, edit.package), edit.version)
+                moves[fleet] = _move(old, path, edits[fleet])
         if not files:
-            raise NothingToChange(f"{', '.join(fleets)} declared {edit.version} already: nothing was pushed")
-        return files, _message(moves, message)
+            raise NothingToChange(f"{_declared(edits)} already: nothing was pushed")
+        return files, _message(moves, note)
 
-    return commit(mirror, make, paths.values(), author=author)
+    return Wish(make=make, paths=tuple(paths.values()))
 
 
-def restore(
+def _move(old: str, path: str, edits: Sequence[Edit]) -> tuple[Version, Version]:
+    if len(edits) == 1:
+        return declared_version(old, path, edits[0].package), edits[0].version
+    before = ", ".join(f"{edit.package} {declared_version(old, path, edit.package)}" for edit in edits)
+    return before, ", ".join(f"{edit.package} {edit.version}" for edit in edits)
+
+
+def _declared(edits: Edits) -> str:
+    versions = {edit.version for several in edits.values() for edit in several}
+    if len(versions) == 1:
+        return f"{', '.join(edits)} declared {versions.pop()}"
+    return "; ".join(f"{fleet} declared {', '.join(edit.version for edit in each)}" for fleet, each in edits.items())
+
+
+def restoring(
     mirror: Mirror,
     fleets: Sequence[FleetName],
     *,
     to: Sha,
     reverts: Sha | None = None,
-    author: Author = FAIRLEAD,
+    note: Note = SILENT,
     folder: str = "",
-) -> Revision:
-    """Commit and push that `fleets` declare again what they did at the commit `to`: version file and config.
+) -> Wish:
+    """`fleets` shall declare again what they did at the commit `to`: version file and config.
 
     Name in `reverts` the commit whose change that takes back: the message then says `This reverts commit <sha>.`
-    Raises as `bump` does; `NothingToChange` too when what differs lies in files that the fleet shares with others.
+    There is nothing to change too when what differs lies in files that the fleet shares with others.
     """
     paths = {fleet: _own_paths(fleet, folder) for fleet in fleets}
+    whence = f"This reverts commit {reverts}." if reverts else f"As it was at {to}."
+    said = Note(message="\n\n".join(filter(None, (note.message.strip(), whence))), trailers=note.trailers)
 
     def make(head: Revision) -> Changes:
         files, moves = [], {}
@@ -110,37 +125,85 @@ def restore(
                 f"{', '.join(fleets)} declared the same at {to[:7]}: nothing was pushed; "
                 "if a shared file changed since, revert that commit with git"
             )
-        return files, _message(moves, f"This reverts commit {reverts}." if reverts else f"As it was at {to}.")
+        return files, _message(moves, said)
 
-    return commit(mirror, make, [path for own in paths.values() for path in own], author=author)
+    return Wish(make=make, paths=tuple(path for own in paths.values() for path in own))
 
 
-def commit(mirror: Mirror, make: Make, paths: Iterable[str], *, author: Author = FAIRLEAD) -> Revision:
-    """Push what `make` gives for the present head, again on each newer head while the branch moves; gives the new head.
+def suspending(
+    mirror: Mirror, scopes: Sequence[str], wished: Suspension, *, note: Note = SILENT, folder: str = "", slack: int = 0
+) -> Wish:
+    """The scopes, `prod` or `prod/checkout`, shall be suspended as `wished` says.
 
-    `paths` are the files that the edit is about: when one of them changed between two tries, someone else's change is
-    not overwritten. Raises `GitError`.
+    One that is suspended just so, but for an end that is at most `slack` seconds earlier, is left as it is.
     """
-    head = first = mirror.fetch()
-    watched = list(paths)
-    for _ in range(_TRIES):
-        files, message = make(head)
-        made = _write(mirror, head, files, message, author)
-        try:
-            _push(mirror, head.sha, made)
-        except GitRejected:
-            head = mirror.fetch()
-            _refuse_conflict(mirror, first, head, watched)
-            continue
-        return mirror.revision(made)
-    raise GitRejected(f"{mirror.url} moved on {_TRIES} times while we wrote to it: try again when it is quieter")
+    paths = {scope: suspension_path(scope, folder) for scope in scopes}
+
+    def make(head: Revision) -> Changes:
+        files, tree = [], mirror.tree(head.sha)
+        for scope, path in paths.items():
+            old = _text(tree, path, scope) if path in tree.entries() else ""
+            new = suspended(old, wished, path, slack)
+            if new != old:
+                files.append(NewFile(path=path, data=new.encode()))
+        if not files:
+            raise NothingToChange(f"{', '.join(scopes)}: suspended so already: nothing was pushed")
+        until = f" until {wished.until:%Y-%m-%dT%H:%M:%SZ}" if wished.until else ""
+        regions = f" in {', '.join(wished.regions)}" if wished.regions else ""
+        why = Note(message="\n\n".join((wished.reason, note.message)), trailers=note.trailers)
+        return files, _plain_message(f"suspend {', '.join(scopes)}{regions}{until}", why)
+
+    return Wish(make=make, paths=tuple(paths.values()))
+
+
+def resuming(mirror: Mirror, scopes: Sequence[str], *, note: Note = SILENT, folder: str = "") -> Wish:
+    """The scopes shall have no suspend file of their own."""
+    paths = {scope: suspension_path(scope, folder) for scope in scopes}
+
+    def make(head: Revision) -> Changes:
+        entries = mirror.tree(head.sha).entries()
+        there = {scope: path for scope, path in paths.items() if path in entries}
+        if not there:
+            are = "are" if len(scopes) > 1 else "is"
+            raise NothingToChange(f"{', '.join(scopes)} {are} not suspended: nothing was pushed")
+        files = [NewFile(path=path, data=None) for path in there.values()]
+        return files, _plain_message(f"resume {', '.join(there)}", note)
+
+    return Wish(make=make, paths=tuple(paths.values()))
+
+
+def bump(
+    mirror: Mirror,
+    fleets: Sequence[FleetName],
+    edit: Edit,
+    *,
+    author: Author = FAIRLEAD,
+    message: str = "",
+    folder: str = "",
+) -> Revision:
+    """Commit and push that `fleets` shall be at `edit.version`; gives the commit.
+
+    Raises `NothingToChange`, and `GitError`: a file is missing or cannot be edited, one of the fleets was changed by
+    another commit meanwhile, or the push did not work.
+    """
+    wish = bumping(mirror, dict.fromkeys(fleets, (edit,)), note=Note(message=message), folder=folder)
+    return commit(mirror, wish.make, wish.paths, writer=Writer(author=author))
 
 
 def fleet_path(fleet: FleetName, folder: str = "") -> str:
     """The one file that a bump of the fleet edits."""
     environment, _, name = fleet.partition("/")
-    prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
-    return f"{prefix}environments/{environment}/{name}.yaml"
+    return f"{_prefix(folder)}environments/{environment}/{name}.yaml"
+
+
+def suspension_path(scope: str, folder: str = "") -> str:
+    """The file that suspends an environment, or one fleet."""
+    environment, slash, name = scope.partition("/")
+    return f"{_prefix(folder)}environments/{environment}/{name}{'.' if slash else ''}suspend.yaml"
+
+
+def _prefix(folder: str) -> str:
+    return f"{folder.strip('/')}/" if folder.strip("/") else ""
 
 
 def _own_paths(fleet: FleetName, folder: str) -> tuple[str, str]:
@@ -176,7 +239,7 @@ def _version(tree: GitTree, path: str) -> Version:
         return "unreadable"
 
 
-def _message(moves: Mapping[FleetName, tuple[Version, Version]], more: str) -> str:
+def _message(moves: Mapping[FleetName, tuple[Version, Version]], note: Note) -> str:
     lines = [f"{fleet}: {old} -> {new}" for fleet, (old, new) in moves.items()]
     changes = {f"{old} -> {new}" for old, new in moves.values()}
     subject = f"{', '.join(moves)}: {changes.pop()}" if len(changes) == 1 else "; ".join(lines)
@@ -184,44 +247,8 @@ def _message(moves: Mapping[FleetName, tuple[Version, Version]], more: str) -> s
         versions = {new for _, new in moves.values()}
         subject = f"{len(lines)} fleets" + (f" to {versions.pop()}" if len(versions) == 1 else "")
     body = "\n".join(lines) if len(lines) > 1 else ""
-    return "\n\n".join(part for part in (subject, body, more.strip()) if part) + "\n"
+    return "\n\n".join(part for part in (subject, body, note.text) if part) + "\n"
 
 
-def _refuse_conflict(mirror: Mirror, first: Revision, head: Revision, paths: Iterable[str]) -> None:
-    before, now = mirror.tree(first.sha).entries(), mirror.tree(head.sha).entries()
-    changed = [path for path in paths if before.get(path) != now.get(path)]
-    if changed:
-        raise GitRefused(f"{changed[0]} was changed up to {head.short} while we edited it: look at it, then try again")
-
-
-def _write(mirror: Mirror, head: Revision, files: Sequence[NewFile], message: str, author: Author) -> Sha:
-    """A commit on `head` in the mirror's object store; no ref points to it yet."""
-    with tempfile.TemporaryDirectory(prefix="fairlead-index-") as folder:
-        env = {**_names(author), "GIT_INDEX_FILE": str(Path(folder) / "index")}
-        mirror.plumb("read-tree", head.sha, env=env)
-        mirror.plumb("update-index", "-z", "--index-info", env=env, input=_index(mirror, files))
-        tree = mirror.plumb("write-tree", env=env)
-        return mirror.plumb("commit-tree", tree, "-p", head.sha, "-F", "-", env=env, input=message.encode())
-
-
-def _index(mirror: Mirror, files: Sequence[NewFile]) -> bytes:
-    lines = []
-    for file in files:
-        blob = "0" * 40 if file.data is None else mirror.plumb("hash-object", "-w", "--stdin", input=file.data)
-        mode = "0" if file.data is None else file.mode
-        lines.append(f"{mode} {blob}\t{file.path}\0".encode())
-    return b"".join(lines)
-
-
-def _push(mirror: Mirror, old: Sha, new: Sha) -> None:
-    ref = f"refs/heads/{mirror.branch}"
-    mirror.plumb("push", "--porcelain", f"--force-with-lease={ref}:{old}", "--", mirror.url, f"{new}:{ref}")
-
-
-def _names(author: Author) -> dict[str, str]:
-    return {
-        "GIT_AUTHOR_NAME": author.name,
-        "GIT_AUTHOR_EMAIL": author.email,
-        "GIT_COMMITTER_NAME": FAIRLEAD.name,
-        "GIT_COMMITTER_EMAIL": FAIRLEAD.email,
-    }
+def _plain_message(subject: str, note: Note) -> str:
+    return "\n\n".join(part for part in (subject, note.text) if part) + "\n"

@@ -19,7 +19,7 @@ from desired_state.git_errors import GitError, GitRejected
 from desired_state.mirror import Mirror
 from desired_state.model import Sha
 from reconciler.ports import Delivery, Lease, Undelivered
-from reconciler.record import CommitStatus, State
+from reconciler.record import CommitStatus, Medium, State
 
 REF = "refs/notes/fairlead"
 OUTGOING = "refs/fairlead/outgoing-notes"  # ours alone; fast-import has to write to some ref
@@ -138,9 +138,15 @@ class GitNotes:
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         """Push all statuses as one notes commit; nothing is pushed where the notes say it already.
 
-        A commit that the repository does not have refuses its own statuses only. Trouble with the remote gives every
+        A commit that the repository does not have refuses its own statuses only, and what is no status of this
+        repository is refused without a look. Trouble with the remote gives every
         status a `retry_at`. Raises `LeaseLost` before the push, never after.
         """
+        further = [waiting for waiting in statuses if not _is_ours(waiting.status)]
+        statuses = [waiting for waiting in statuses if _is_ours(waiting.status)]
+        return (*map(_refusal, further), *self._delivered(lease, statuses, now))
+
+    def _delivered(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         if not statuses:
             return ()
         try:
@@ -252,6 +258,15 @@ class GitNotes:
         longest = min(LONGEST_WAIT.total_seconds(), 2.0 ** min(waiting.attempts + 1, 20))
         retry_at = now + timedelta(seconds=max(1.0, longest * self._jitter()))
         return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, retry_at=retry_at, message=message)
+
+
+def _is_ours(word: CommitStatus) -> bool:
+    return word.medium is Medium.STATUS and not word.project
+
+
+def _refusal(waiting: Undelivered) -> Delivery:
+    why = "git notes show statuses of their own repository, and nothing else"
+    return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, message=why)
 
 
 def _answer(waiting: Undelivered, present: bool) -> Delivery:

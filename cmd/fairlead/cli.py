@@ -16,8 +16,10 @@ from fairlead.commands import (
     offline,
     people,
     pipelines,
+    promoting,
     running,
     setup,
+    suspending,
     trigger,
 )
 from fairlead.exit_codes import Refused
@@ -62,7 +64,7 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, groups, hosts, changes, people, running, doctor, setup):
+for group in (offline, live, groups, hosts, changes, promoting, suspending, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)

@@ -104,6 +104,8 @@ class ForgeSettings(_Part):
     api: str = "https://api.github.com"  # of an Enterprise Server: https://HOST/api/v3
     repository: str = ""  # owner/name
     auth: ForgeSignIn = ForgeSignIn()
+    sources: tuple[str, ...] = ()  # patterns of services' own repositories there that words may go to: acme/*
+    deployments: bool = False  # keep the forge's own record of deployments too
     webhook_secrets: tuple[Secret, ...] = ()  # any of them signs: two while one replaces the other
     writes_per_minute: int = Field(default=60, ge=1)  # GitHub takes about 80
     writes_per_hour: int = Field(default=400, ge=1)  # and about 500
@@ -171,6 +173,16 @@ class SigningSettings(_Part):
     _key = field_validator("key")(_reference)
 
 
+class CommitSettings(_Part):
+    """Our own commits: who commits them, and the private key (SSH, or OpenPGP in ASCII armor) that signs them."""
+
+    name: str = Field(default="Fairlead", pattern=r"^[^<>\x00-\x1f]{1,100}$")
+    email: str = Field(default="fairlead@localhost", pattern=r"^[^<>\s\x00-\x1f]{1,200}$")
+    signing_key: Secret | None = None
+
+    _key = field_validator("signing_key")(lambda value: None if value is None else _reference(value))
+
+
 class Settings(BaseSettings):
     """All settings of a controller. Durations are written `30s`, `5m`, `1h`."""
 
@@ -183,6 +195,7 @@ class Settings(BaseSettings):
     repositories: tuple[RepositorySettings, ...] = ()
     gates: tuple[GateSettings, ...] = ()
     signing: SigningSettings | None = None
+    commits: CommitSettings = CommitSettings()
     observe_only: bool = False
     public_url: str = ""
     workers: int = Field(default=8, ge=1, le=256)

@@ -68,7 +68,7 @@ class Guest(Protocol):
         ...
 
     def receiving(self, name: str) -> AbstractContextManager[None]:
-        """What is around a push to a repository."""
+        """What is around a push to a repository. Raises `Cut`, also when the push was taken."""
         ...
 
 
@@ -270,8 +270,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif state.login and not hmac.compare_digest(self.headers.get("Authorization", ""), state.login.header):
             self._send(401, {"WWW-Authenticate": 'Basic realm="sandbox"'}, b"log in\n")
         else:
-            with self._receiving():
-                answer = _run_backend(self.server.backend, self._environment(len(body)), body)
+            try:
+                with self._receiving():
+                    answer = _run_backend(self.server.backend, self._environment(len(body)), body)
+            except Cut:
+                self._reset()
+                return
             self._send(*answer)
 
     def _receiving(self) -> AbstractContextManager[None]:

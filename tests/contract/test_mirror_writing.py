@@ -1,16 +1,17 @@
 """Our own commits reach the repository as one small change, beside those of others, or not at all."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from desired_state.edits import Edit
 from desired_state.git_errors import GitError, GitRefused, GitUnreachable
+from desired_state.landing import Author, Changes, NewFile, NothingToChange, Patience, Writer, commit
 from desired_state.mirror import Mirror
-from desired_state.model import Revision
-from desired_state.writing import Author, Changes, NewFile, NothingToChange, bump, commit, fleet_path, restore
+from desired_state.model import Revision, Sha
+from desired_state.writing import bump, fleet_path, restoring
 from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.git_server import GitServer
 
@@ -43,6 +44,11 @@ def ada(tmp_path: Path, server: GitServer) -> Checkout:
 def mirror(tmp_path: Path, server: GitServer, ada: Checkout) -> Iterator[Mirror]:
     with Mirror(tmp_path / "mirror", server.url("fleets"), timeout=20) as mirror:
         yield mirror
+
+
+def restore(mirror: Mirror, fleets: Sequence[str], *, to: Sha, reverts: Sha | None = None) -> Revision:
+    wish = restoring(mirror, fleets, to=to, reverts=reverts)
+    return commit(mirror, wish.make, wish.paths, writer=Writer(author=ADA))
 
 
 def text(mirror: Mirror, path: str) -> str:
@@ -161,8 +167,9 @@ def test_a_push_by_another_in_between_is_built_upon(mirror: Mirror, ada: Checkou
 
 
 def test_a_change_of_the_same_fleet_in_between_is_told(mirror: Mirror, ada: Checkout) -> None:
-    def make(_: Revision) -> Changes:
-        interfere(ada, CHECKOUT, "version: 1.5.0\n")
+    def make(head: Revision) -> Changes:
+        if head.subject == "first":
+            interfere(ada, CHECKOUT, "version: 1.5.0\n")
         return [NewFile(path=CHECKOUT, data=b"version: 1.4.2\n")], "ours\n"
 
     with pytest.raises(GitRefused, match=f"{CHECKOUT} was changed up to [0-9a-f]{{7}} while we edited it"):
@@ -176,8 +183,13 @@ def test_a_branch_that_never_rests_is_given_up(mirror: Mirror, ada: Checkout) ->
         interfere(ada, CART, f"# {head.sha}\nversion: 2.0.1\n")
         return [NewFile(path=CHECKOUT, data=b"version: 1.4.2\n")], "ours\n"
 
-    with pytest.raises(GitRefused, match="moved on 8 times while we wrote to it"):
-        commit(mirror, make, [CHECKOUT])
+    pauses: list[float] = []
+    patience = Patience(tries=3, sleep=pauses.append, jitter=lambda: 1.0)
+
+    with pytest.raises(GitRefused, match="moved on 3 times while we wrote to it"):
+        commit(mirror, make, [CHECKOUT], writer=Writer(patience=patience))
+
+    assert [2.0, 1.0, 2 / 3] == pauses
 
 
 def test_a_force_push_in_between_is_not_undone(mirror: Mirror, ada: Checkout) -> None:
@@ -212,7 +224,7 @@ def test_restoring_brings_back_version_and_configuration(mirror: Mirror, ada: Ch
     ada.commit("another", {CART: "version: 3.0.0\n"})
     bad = ada.push()
 
-    made = restore(mirror, ["prod/checkout"], to=good, reverts=bad, author=ADA)
+    made = restore(mirror, ["prod/checkout"], to=good, reverts=bad)
 
     assert "prod/checkout: 1.5.0 -> 1.4.1" == made.subject
     assert f"This reverts commit {bad}." == made.body

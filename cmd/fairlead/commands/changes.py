@@ -1,29 +1,26 @@
-"""Commands that change desired state, each by one commit pushed to the branch that Fairlead watches."""
+"""bump and rollback: what a fleet is told to run, by a commit or a pull request, as its environment says."""
 
-import getpass
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from desired_state.model import FleetName, Revision, Sha
+from desired_state.model import FleetName, Sha
 from fairlead.commands import by_hand
-from fairlead.commands.opening import CONFIG, fleet_name, mirror_of, reaching_git, repository_of, settings_of, unknown
+from fairlead.commands.desk import MESSAGE, PULL_REQUEST, REPOSITORY, Desk, Done, Order, Way, check_declared, desk, note
+from fairlead.commands.opening import CONFIG, fleet_name
+from fairlead.commands.outcomes import TIMEOUT, WAIT, conclude, waiting
 from fairlead.exit_codes import Refused
-from fairlead.rendering import Output, json_document, progress, say
+from fairlead.rendering import Output, progress
 
 if TYPE_CHECKING:
-    from desired_state.mirror import Mirror
-    from desired_state.trees import Tree
-    from desired_state.writing import Author
+    from desired_state.edits import Edit
+    from desired_state.writing import Note
 
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
-REPOSITORY = typer.Option(None, "--repository", metavar="NAME", help="Which repository of the settings.")
-MESSAGE = typer.Option("", "--message", metavar="TEXT", help="Why; it stands in the commit under its subject.")
-SERVICE = typer.Argument(..., metavar="SERVICE", help="The service, by its fleet's short name.")
-VERSION = typer.Argument(..., metavar="VERSION", help="The version that it shall have.")
+WHAT = typer.Argument(..., metavar="SERVICE VERSION", help="A service and its version, or several SERVICE=VERSION.")
 ENVIRONMENTS = typer.Option(..., "--env", metavar="ENV", help="The environment; may be repeated.")
 PINS = typer.Option(None, "--sha256", metavar="PACKAGE=HEX", help="Pin an artifact; may be repeated.")
 PACKAGE = typer.Option(None, "--package", metavar="NAME", help="Which package, where the fleet has several.")
@@ -38,36 +35,74 @@ MANUAL = typer.Option(
 )
 PATH = typer.Option(None, "--path", metavar="FOLDER", help="With --manual: a checkout, where the ledger is away.")
 COMMIT = typer.Option(None, "--commit", metavar="SHA", help="Undo this commit for the fleets that are still on it.")
+PROPOSE = typer.Option(
+    None,
+    "--pull-request/--no-pull-request",
+    help="Open a pull request, or commit; left out: as the environment says.",
+)
 
 
 def bump(  # noqa: PLR0917  typer calls it by name
-    service: str = SERVICE,
-    version: str = VERSION,
+    what: list[str] = WHAT,
     env: list[str] = ENVIRONMENTS,
     package: str | None = PACKAGE,
     sha256: list[str] | None = PINS,
     message: str = MESSAGE,
+    pull_request: bool | None = PULL_REQUEST,
+    wait: bool = WAIT,
+    timeout: str = TIMEOUT,
     repository: str | None = REPOSITORY,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
-    """Set the version of a service in one environment or several, by a commit."""
-    from desired_state import writing
+    """Set the version of a service, or of several, in one environment or several; by one commit or pull request."""
     from desired_state.edits import Edit
 
-    fleets = [fleet_name(f"{environment}/{service}") for environment in dict.fromkeys(env)]
-    edit = Edit(version=version, package=package, sha256=_pins(sha256 or ()) or None)
-    settings = settings_of(config)
-    chosen = repository_of(settings, repository)
-    with mirror_of(settings, chosen) as mirror, reaching_git():
-        with progress("pushing a commit ..."):
-            _check_declared(mirror.tree(mirror.fetch().sha).under(chosen.path), fleets)
-            try:
-                made = writing.bump(mirror, fleets, edit, author=_person(), message=message, folder=chosen.path)
-            except writing.NothingToChange as same:
-                _report(None, fleets, str(same), output)
-                return
-    _report(made, fleets, made.subject, output)
+    within = waiting(wait, timeout)
+    wanted = _wanted(what)
+    if len(wanted) > 1 and (package or sha256):
+        raise Refused("--package and --sha256 go with one service: bump the others by themselves")
+    pins = _pins(sha256 or ()) or None
+    edits = {
+        fleet_name(f"{environment}/{service}"): (Edit(version=version, package=package, sha256=pins),)
+        for environment in dict.fromkeys(env)
+        for service, version in wanted.items()
+    }
+    said = note("bump", message)
+    versions = dict.fromkeys(wanted.values())
+    with desk(config, repository) as found:
+        check_declared(found.tree(), list(edits))
+        about = next(iter(versions)) if len(versions) == 1 else ""
+        done = found.carry(bumped(found, "bump", edits, said, about), pull_request)
+        conclude(found, done, output, within)
+
+
+def bumped(found: Desk, command: str, edits: "Mapping[FleetName, Sequence[Edit]]", said: "Note", about: str) -> Order:
+    """The order to make these edits, in a branch that is named after `about` where it needs one."""
+    from desired_state.writing import bumping
+
+    if not about:
+        about = "-".join(dict.fromkeys(edit.version for several in edits.values() for edit in several))
+    return Order(
+        command=command,
+        scopes=tuple(edits),
+        wish=lambda some: bumping(found.mirror, {each: edits[each] for each in some}, note=said, folder=found.folder),
+        about=about,
+    )
+
+
+def _wanted(what: Sequence[str]) -> dict[str, str]:
+    """Versions by service. Refuses what is neither `SERVICE VERSION` nor pairs."""
+    if len(what) == 2 and not any("=" in each for each in what):
+        return {what[0]: what[1]}
+    pairs = [each.partition("=") for each in what]
+    if not all(service and version for service, _, version in pairs):
+        raise Refused("say SERVICE VERSION, such as checkout 1.4.2, or pairs, such as checkout=1.4.2 basket=2.0.0")
+    wanted = {service: version for service, _, version in pairs}
+    if len(wanted) < len(pairs):
+        twice = next(service for service in wanted if sum(service == pair[0] for pair in pairs) > 1)
+        raise Refused(f"{twice} is named twice: say one version for it")
+    return wanted
 
 
 def _pins(pins: Sequence[str]) -> dict[str, str]:
@@ -78,29 +113,21 @@ def _pins(pins: Sequence[str]) -> dict[str, str]:
     return {package: value.lower() for package, _, value in pairs}
 
 
-def _check_declared(tree: "Tree", fleets: Sequence[FleetName]) -> None:
-    """Refuses fleets that have no file, and names those that are like them."""
-    from desired_state.layout import Kind, fleet_path, place
-
-    entries = tree.entries()
-    for fleet in fleets:
-        if fleet_path(fleet) not in entries:
-            places = (place(path) for path in entries)
-            known = [f"{found.environment}/{found.name}" for found in places if found.kind is Kind.FLEET]
-            raise Refused(unknown(fleet, sorted(known), "the repository"))
-
-
 def rollback(  # noqa: PLR0917  typer calls it by name
     fleet: str | None = FLEET,
     to: str | None = TO,
     commit: str | None = COMMIT,
     manual: bool = MANUAL,
     path: Path | None = PATH,
+    message: str = MESSAGE,
+    pull_request: bool | None = PROPOSE,
+    wait: bool = WAIT,
+    timeout: str = TIMEOUT,
     repository: str | None = REPOSITORY,
     config: Path | None = CONFIG,
     output: Output = OUTPUT,
 ) -> None:
-    """Set a fleet back to what it was told before, or undo one commit for the fleets still on it; by a commit."""
+    """Set a fleet back to what it was told before, or undo one commit for the fleets still on it."""
     if manual:
         if fleet is None or commit is not None:
             raise Refused("--manual goes with a fleet, ENV/SERVICE, and maybe --to VERSION")
@@ -112,58 +139,55 @@ def rollback(  # noqa: PLR0917  typer calls it by name
         raise Refused("say either a fleet, ENV/SERVICE, or --commit SHA")
     if commit is not None and to is not None:
         raise Refused("--to goes with a fleet; --commit always goes back to what was before that commit")
-    settings = settings_of(config)
-    chosen = repository_of(settings, repository)
-    with mirror_of(settings, chosen) as mirror, reaching_git():
-        with progress("looking at history and pushing a commit ..."):
-            fleets, made = _roll_back(mirror, chosen.path, fleet, to, commit)
-    _report(made, fleets, made.subject, output)
+    within, said = waiting(wait, timeout), note("rollback", message)
+    with desk(config, repository) as found:
+        with progress("looking at history ..."):
+            planned = _one_back(found, fleet, to, said) if fleet else _commit_back(found, commit or "", said)
+        done = [planned] if isinstance(planned, Done) else found.carry(planned, pull_request)
+        conclude(found, done, output, within)
 
 
-def _roll_back(
-    mirror: "Mirror", folder: str, fleet: FleetName | None, to: str | None, commit: Sha | None
-) -> tuple[list[FleetName], Revision]:
-    from desired_state import writing
-    from fairlead import wiring
+def _one_back(found: Desk, fleet: FleetName, to: str | None, said: "Note") -> Order | Done:
+    """The order to set one fleet back; `Done` where the last command did so, and going back again would undo it."""
     from fairlead.commands.past import Past
 
-    head = mirror.fetch()
-    past = Past(mirror, wiring.parser(), head, folder)
-    if fleet is None:
-        undone = mirror.revision(commit or "").sha
-        fleets = past.still_on(undone)
-        earlier = past.parent(undone)
-    else:
-        fleets = [fleet_name(fleet)]
-        _check_declared(mirror.tree(head.sha).under(folder), fleets)
-        undone = "" if to else past.setting(fleet)
-        earlier = past.told(fleet, to) if to else past.before(fleet, undone)
-    made = writing.restore(mirror, fleets, to=earlier, reverts=undone or None, author=_person(), folder=folder)
-    return fleets, made
+    name = fleet_name(fleet)
+    check_declared(found.tree(), [name])
+    past = Past(found.mirror, found.parser, found.head, found.folder)
+    if to:
+        return _restored(found, [name], past.told(name, to), "", said)
+    undone = past.setting(name)
+    if past.is_rollback(undone):
+        message = f"{name} was rolled back already: nothing was pushed; --to goes further back"
+        return _done(found, [name], message, undone)
+    return _restored(found, [name], past.before(name, undone), undone, said)
 
 
-def _person() -> "Author":
-    """Who runs the command, as their own git names them."""
-    from desired_state.writing import Author
+def _commit_back(found: Desk, commit: str, said: "Note") -> Order | Done:
+    from fairlead.commands.past import Past
 
-    name, email = (_git_config(key) for key in ("user.name", "user.email"))
-    return Author(name=name or getpass.getuser(), email=email or f"{getpass.getuser()}@localhost")
+    past = Past(found.mirror, found.parser, found.head, found.folder)
+    undone = found.mirror.revision(commit).sha
+    fleets = past.still_on(undone)
+    if not fleets:
+        by = past.reverting(undone)
+        return _done(found, past.reverted(by), f"{undone[:7]} is taken back already: nothing was pushed", by)
+    return _restored(found, fleets, past.parent(undone), undone, said)
 
 
-def _git_config(key: str) -> str:
-    done = subprocess.run(["git", "config", "--get", key], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def _restored(found: Desk, fleets: Sequence[FleetName], to: Sha, undone: Sha, said: "Note") -> Order:
+    from desired_state.writing import restoring
+
+    return Order(
+        command="rollback",
+        scopes=tuple(fleets),
+        wish=partial(restoring, found.mirror, to=to, reverts=undone or None, note=said, folder=found.folder),
+        about=f"to-{to[:7]}",
+    )
 
 
-def _report(made: Revision | None, fleets: Sequence[FleetName], message: str, output: Output) -> None:
-    if output is Output.JSON:
-        json_document({"commit": made.sha if made else None, "fleets": list(fleets), "message": message})
-        return
-    if made is None:
-        say(message)
-        return
-    say(f"pushed {made.short}: {message}")
-    say(f"Fairlead converges {', '.join(fleets)} when it sees the commit; follow it with fairlead status {fleets[0]}")
+def _done(found: Desk, fleets: Sequence[FleetName], message: str, stands: Sha) -> Done:
+    return Done(how=Way.COMMIT, scopes=tuple(fleets), message=message, branch=found.mirror.branch, stands=stands)
 
 
 COMMANDS = (bump, rollback)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from desired_state.git_objects import GitTree
+from desired_state.landing import COMMAND
+from desired_state.layout import Kind, place
 from desired_state.mirror import Mirror
 from desired_state.model import Digest, FleetName, Revision, Setting, Sha
 from desired_state.parser import Parser
@@ -35,11 +37,29 @@ class Past:
         return found.commit
 
     def still_on(self, commit: Sha) -> list[FleetName]:
-        """The fleets whose present target a commit set. Refuses where there is none."""
+        """The fleets whose present target a commit set. Refuses where there is none, and nothing took it back."""
         fleets = sorted(name for name, setting in self._settings().items() if setting.commit == commit)
-        if not fleets:
+        if not fleets and not self.reverting(commit):
             raise Refused(f"no fleet is still on {commit[:7]}: nothing to roll back", ExitCode.FOUND)
         return fleets
+
+    def reverting(self, commit: Sha) -> Sha:
+        """The newest commit whose message says that it reverts this one; empty where none does."""
+        found = self._mirror.messages(f"--grep=^This reverts commit {commit}", "--max-count=1", self._head.sha)
+        return found[0].sha if found else ""
+
+    def reverted(self, commit: Sha) -> list[FleetName]:
+        """The fleets whose own files a commit of ours changed."""
+        touched = next((change.former for change in self._mirror.changes(commit, limit=1)), {})
+        prefix = f"{self._folder}/" if self._folder else ""
+        places = [place(path.removeprefix(prefix)) for path in touched if path.startswith(prefix)]
+        return sorted({f"{each.environment}/{each.name}" for each in places if each.kind is Kind.FLEET})
+
+    def is_rollback(self, commit: Sha) -> bool:
+        """Whether a rollback command made the commit, or what it merged."""
+        parents = self._mirror.revision(commit).parents
+        brought = self._mirror.messages(f"{parents[0]}..{commit}", "--max-count=50") if parents else []
+        return any(f"\n{COMMAND}: rollback\n" in f"\n{each.body}\n" for each in brought)
 
     def parent(self, commit: Sha) -> Sha:
         """What was before a commit. Refuses the first one."""

@@ -5,19 +5,31 @@ from collections.abc import Callable
 import structlog
 
 from adapters.forges.github import AppSignIn, GitHub, checked_repository
-from adapters.forges.hosted import Allowance, BadAddress, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
+from adapters.forges.hosted import (
+    Allowance,
+    Allowed,
+    BadAddress,
+    HostedForge,
+    Road,
+    SignIn,
+    TokenSignIn,
+    Transport,
+    windows,
+)
 from fairlead.settings import ForgeSignIn, RepositorySettings, SecretReference, Settings, SettingsError
-from reconciler.ports import Budget, Clock, Forge, Unreadable
+from reconciler.ports import Budget, Clock, Unreadable
 
 
-def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], Forge]:
+def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], HostedForge]:
     """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
     wanted = repository.forge
     name, transport, sign_in = github_road(settings, repository, clock)
     spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
     log = structlog.get_logger("fairlead")
+    allowed = Allowed(deployments=wanted.deployments, sources=wanted.sources)
+    road = Road(GitHub(), transport, sign_in)
     return lambda budget: HostedForge(
-        Road(GitHub(), transport, sign_in), name, allowance=Allowance(budget=budget, windows=spent), log=log
+        road, name, allowance=Allowance(budget=budget, windows=spent), log=log, allowed=allowed
     )
 
 

@@ -15,7 +15,7 @@ from adapters.forges.git_notes import REF, GitNotes, Line, Note
 from desired_state.mirror import Mirror
 from fairlead_sandbox.git_server import GitServer
 from reconciler.ports import Forge, LeaseLost, Undelivered
-from reconciler.record import CommitStatus, State
+from reconciler.record import CommitStatus, Medium, State
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 AUTHOR = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com"}
@@ -266,6 +266,19 @@ def test_the_same_batch_again_sends_nothing(notes: NotesWorld) -> None:
 
     assert [True, True, True] == [each.delivered for each in again]
     assert 0 == notes.pushes()
+
+
+@pytest.mark.parametrize(
+    "more", [{"medium": Medium.COMMENT, "body": "x"}, {"medium": Medium.DEPLOYMENT}, {"project": "acme/checkout"}]
+)
+def test_what_is_no_status_of_the_repository_is_refused_without_a_look(notes: NotesWorld, more: Any) -> None:
+    (refused,) = notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0], **more)), NOW)
+
+    assert ("git notes show statuses of their own repository, and nothing else", None) == (
+        refused.message,
+        refused.retry_at,
+    )
+    assert 0 == notes.asked()
 
 
 def test_git_log_shows_the_line_to_a_person(notes: NotesWorld) -> None:

@@ -39,7 +39,7 @@ def test_a_bump_is_one_commit_that_changes_one_line(run: Any, desired: Any) -> N
 
     said = json.loads(done.stdout)
     assert 0 == done.exit_code
-    assert {"commit", "fleets", "message"} == set(said)
+    assert {"commit", "fleets", "message", "changes"} == set(said)
     assert (desired.clone.head(), ["prod/checkout"]) == (said["commit"], said["fleets"])
     assert "# asked for by the payments team\nversion: 1.4.2  # see the wiki" == at_head(desired)
 
@@ -114,7 +114,7 @@ def test_a_rollback_goes_to_what_was_told_before_and_names_the_commit_it_reverts
     done = run("rollback", "prod/checkout", "-o", "json")
 
     assert 0 == done.exit_code
-    assert {"commit", "fleets", "message"} == set(json.loads(done.stdout))
+    assert {"commit", "fleets", "message", "changes"} == set(json.loads(done.stdout))
     assert "version: 1.4.2" == at_head(desired)
     assert f"This reverts commit {bad}." in desired.clone.git("log", "-1", "--format=%B", "FETCH_HEAD")
 

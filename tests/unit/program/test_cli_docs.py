@@ -82,10 +82,11 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
 
 def test_all_commands_are_there() -> None:
     offline, live = ["plan", "schemas", "validate"], ["groups", "history", "hosts", "status", "why"]
-    acting = ["adopt", "approve", "bump", "controller", "import", "once", "retry", "rollback", "trigger", "spinnaker"]
+    acting = ["adopt", "approve", "controller", "import", "once", "retry", "trigger", "spinnaker"]
+    writing = ["bump", "promote", "resume", "rollback", "suspend"]
     looking = ["doctor", "setup"]
 
-    assert sorted(offline + live + acting + looking) == sorted(COMMANDS)
+    assert sorted(offline + live + acting + writing + looking) == sorted(COMMANDS)
     assert ["spinnaker pipelines apply", "spinnaker pipelines plan", "trigger keys", "trigger setup"] == sorted(INNER)
 
 
