@@ -69,7 +69,7 @@ class Forge:
         """A new empty repository `owner/name`, which people may clone from and push to."""
         self.git.create(full_name)
         hosted = Hosted(full_name, self.git.path(full_name), self.addresses, self.vendor, self._hosted)
-        hosted.bare.git("config", "receive.hideRefs", self.vendor.pull_ref.partition("/{}")[0])  # the forge's own
+        hosted.bare.hide(self.vendor.pull_ref.partition("/{}")[0])
         hosted.furnish(self._clock, self.dialect)
         self._hosted[full_name] = hosted
         return hosted
