@@ -83,6 +83,10 @@ class Forge:
         fork.parent = full_name
         return fork
 
+    def remove(self, full_name: str) -> None:
+        """A repository that is gone from the API; the pull requests that came from it stay. Raises `LookupError`."""
+        self._hosted.pop(full_name).webhooks.stop()
+
     def repository(self, full_name: str) -> Hosted:
         """One of its repositories. Raises `LookupError`."""
         return self._hosted[full_name]
