@@ -347,6 +347,10 @@ class Budget(Protocol):
         """
         ...
 
+    def resting(self, names: Sequence[str]) -> Turn:
+        """Whether any of the names rests, for who only reads. Nothing is counted."""
+        ...
+
     def slots(self, names: Sequence[str], wanted: Sequence[Sequence[Window]]) -> Sequence[datetime]:
         """The earliest times of the next writes, in this order, each by its own windows. Nothing is counted or kept
         free."""

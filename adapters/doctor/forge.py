@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from adapters.doctor.findings import About, Finding
-from adapters.forges.github import AppAuth, Auth, Transport, Trouble
-from adapters.forges.github.answers import Answer, Fate, Verdict
+from adapters.forges.github import AppSignIn
+from adapters.forges.hosted import Answer, Call, Fate, Need, SignIn, Transport, Trouble, Verdict
 from reconciler.ports import Unreadable
 
 FEW = 500  # requests left of an hour's
@@ -20,21 +20,26 @@ _MAY_WRITE = frozenset({"repo", "repo:status"})  # scopes of a classic token
 class GitHubLook:
     """One repository at GitHub. `hook`: the address that GitHub is to call; empty: none."""
 
-    def __init__(self, name: str, repository: str, transport: Transport, auth: Auth, hook: str) -> None:
+    def __init__(self, name: str, repository: str, transport: Transport, sign_in: SignIn, hook: str) -> None:
         self._about = About(check="forge", name=name)
         self._repository = repository
         self._transport = transport
-        self._auth = auth
+        self._sign_in = sign_in
         self._hook = hook
 
     def check(self) -> Iterator[Finding]:
         """Everything that is to be said of it."""
         try:
-            yield from self._looked(self._auth.header())
+            yield from self._looked(self._sign_in.headers(self._repository, Need.STATUSES))
         except Trouble as trouble:
             yield self._troubled(trouble.verdict)
         except Unreadable as error:
             yield self._about.failed(error)
+
+    def _got(self, rest: str, signed: Mapping[str, str]) -> Answer:
+        path = f"/repos/{self._repository}{rest}"
+        call = Call(method="GET", path=path, need=Need.STATUSES, project=self._repository)
+        return self._transport.send(call, signed)
 
     def _troubled(self, verdict: Verdict) -> Finding:
         """The controller's sentence; of a road that leads nowhere it ends with what the controller does then."""
@@ -45,8 +50,8 @@ class GitHubLook:
             return self._about.trouble(verdict.message, "wait, and see who else uses this token")
         return self._about.trouble(seen, fix)
 
-    def _looked(self, authorization: str) -> Iterator[Finding]:
-        answer = self._transport.get(f"/repos/{self._repository}", authorization)
+    def _looked(self, signed: Mapping[str, str]) -> Iterator[Finding]:
+        answer = self._got("", signed)
         if answer.status == 404 and _scopes(answer) & _MAY_WRITE == {"repo:status"}:
             yield self._about.skipped("a token with the scope repo:status alone is not shown a private repository")
             return
@@ -65,15 +70,15 @@ class GitHubLook:
         yield self._writes(_scopes(answer), _mapping(found.get("permissions")))
         yield self._pace(answer)
         if self._hook:
-            yield self._hooks(authorization)
+            yield self._hooks(signed)
 
     def _writes(self, scopes: set[str], permissions: Mapping[str, Any]) -> Finding:
-        if not scopes and not isinstance(self._auth, AppAuth):
+        if not scopes and not isinstance(self._sign_in, AppSignIn):
             return self._about.skipped(
                 "the repository is seen; a fine-grained token does not tell whether it may write statuses",
                 "see in its settings that it has Commit statuses: write",
             )
-        if isinstance(self._auth, AppAuth) or (scopes & _MAY_WRITE and permissions.get("push") is True):
+        if isinstance(self._sign_in, AppSignIn) or (scopes & _MAY_WRITE and permissions.get("push") is True):
             return self._about.ok(f"{self._repository} is seen, and statuses may be written")
         return self._about.trouble(
             "statuses may not be written", "grant Commit statuses: write, or the scope repo:status"
@@ -87,8 +92,8 @@ class GitHubLook:
             )
         return self._about.ok(f"{left or 'an unknown number'} of {most or 'unknown'} requests are left of this hour")
 
-    def _hooks(self, authorization: str) -> Finding:
-        answer = self._transport.get(f"/repos/{self._repository}/hooks?per_page=100", authorization)
+    def _hooks(self, signed: Mapping[str, str]) -> Finding:
+        answer = self._got("/hooks?per_page=100", signed)
         listed = _json(answer)
         if answer.status != 200 or not isinstance(listed, list):
             return self._about.skipped(

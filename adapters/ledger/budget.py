@@ -53,6 +53,17 @@ class Budgets:
             connection.execute(_WRITE, {"budget": account, "at": now})
         return Turn(strikes=max(row.strikes for row in rows))
 
+    def resting(self, names: Sequence[str]) -> Turn:
+        """Whether any of the names rests, for who only reads. Nothing is counted."""
+        with self._database.reading() as connection:
+            rows = list(connection.execute(_LOCKED, {"names": names}))
+            now = _now(connection)
+        resting = [row for row in rows if row.rests_until > now]
+        if resting:
+            last = max(resting, key=lambda row: row.rests_until)
+            return Turn(wait_until=moment(last.rests_until), why=last.why)
+        return Turn(strikes=max((row.strikes for row in rows), default=0))
+
     def slots(self, names: Sequence[str], wanted: Sequence[Sequence[Window]]) -> Sequence[datetime]:
         """See `reconciler.ports.Budget`."""
         most = max((window.most for windows in wanted for window in windows), default=0)

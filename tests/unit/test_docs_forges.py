@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from adapters.forges.github import webhook
-from adapters.forges.github.answers import Answer, unreachable, verdict_on_sign_in, verdict_on_status
+from adapters.forges.github.answers import verdict_on, verdict_on_sign_in
 from adapters.forges.github.auth import RENEWED_BEFORE
-from adapters.forges.github.forge import FAILURES, FIRST_LOOK, LOOKS
-from adapters.forges.github.limits import LAST_WORDS, LONGEST_DESCRIPTION, LONGEST_WAIT, MOST_WORDS, SHARES, windows
+from adapters.forges.github.dialect import LONGEST_DESCRIPTION, MOST_WORDS
+from adapters.forges.hosted import Answer, Call, Need, message_in, unreachable, windows
+from adapters.forges.hosted.forge import FAILURES, FIRST_LOOK, LOOKS, last_words
+from adapters.forges.hosted.limits import LONGEST_WAIT, SHARES
 from adapters.ledger.telling import DOUBT
 from fairlead.settings import ForgeSettings
 
@@ -26,8 +28,9 @@ def sentences() -> list[str]:
         b'{"message": "reached the maximum number of statuses"}',
     ]
     answers = [Answer(status=status, headers={}, body=body) for status in range(300, 520) for body in bodies]
-    said = [verdict_on_status(each, repository="acme/x", commit="ab" * 20, secrets=()) for each in answers]
-    said += [verdict_on_sign_in(each, secrets=()) for each in answers]
+    call = Call(method="POST", path="", need=Need.STATUSES, project="acme/x", about="commit abababababab")
+    said = [verdict_on(call, each, message_in(each.body)) for each in answers]
+    said += [verdict_on_sign_in(each, call=call, secrets=()) for each in answers]
     return [each.message for each in said]
 
 
@@ -58,7 +61,7 @@ def test_every_kind_of_sentence_is_on_the_page() -> None:
         f"`writes_per_minute` ({ForgeSettings().writes_per_minute})",
         f"`writes_per_hour` ({ForgeSettings().writes_per_hour})",
         f"{MOST_WORDS:,} statuses for a commit and context",
-        f"after {LAST_WORDS} words",
+        f"after {last_words(MOST_WORDS)} words",
         f"{LONGEST_DESCRIPTION} characters",
         f"Over {webhook.LARGEST // 1024 // 1024} MiB is refused",
         f"A repeat within {webhook.FORGOTTEN_AFTER / 60:g} minutes is ignored",
@@ -83,4 +86,4 @@ def test_the_numbers_in_words_are_the_code_s() -> None:
     assert 60 == DOUBT.total_seconds()
     assert "no answer came, or a 5xx | a minute later" in PLAIN
     assert "told more than a minute after the event is told once only" in PLAIN
-    assert "GitHub cannot be reached" in unreachable("x")
+    assert "GitHub cannot be reached" in unreachable("GitHub", "x")

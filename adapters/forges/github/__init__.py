@@ -1,24 +1,16 @@
-"""GitHub, and GitHub Enterprise Server: statuses on commits, and the webhook of pushes."""
+"""GitHub, and GitHub Enterprise Server: its dialect, its sign-in as an App, and the webhook of pushes."""
 
-from adapters.forges.github.answers import Trouble
-from adapters.forges.github.auth import AppAuth, Auth, TokenAuth
-from adapters.forges.github.forge import GitHub
-from adapters.forges.github.transport import BadAddress, Transport, checked_api, checked_repository
+from adapters.forges.github.auth import AppSignIn
+from adapters.forges.github.dialect import GitHub, checked_repository
 from adapters.forges.github.webhook import Hint, Ignored, Place, Refused, Webhook
 
 __all__ = [
-    "AppAuth",
-    "Auth",
-    "BadAddress",
+    "AppSignIn",
     "GitHub",
     "Hint",
     "Ignored",
     "Place",
     "Refused",
-    "TokenAuth",
-    "Transport",
-    "Trouble",
     "Webhook",
-    "checked_api",
     "checked_repository",
 ]

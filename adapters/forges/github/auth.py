@@ -1,70 +1,46 @@
-"""How Fairlead signs in at GitHub: with a token, or as a GitHub App.
+"""How Fairlead signs in at GitHub as a GitHub App. (With a token: `adapters.forges.hosted.TokenSignIn`.)
 
-An App signs a JWT with its private key and is given a token for one installation, good for an hour
-(docs.github.com, "Generating an installation access token for a GitHub App").
+An App signs a JWT with its private key and is given tokens for one installation, good for an hour
+(docs.github.com, "Generating an installation access token for a GitHub App"). Each reaches one repository and has one
+right, so that a right that was not granted stops nothing but what needs it.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Protocol
 
 import jwt
 
-from adapters.forges.github.answers import Answer, Fate, Trouble, Verdict, unreachable, verdict_on_sign_in
-from adapters.forges.github.transport import Transport
+from adapters.forges.github.answers import TITLE, verdict_on_sign_in
+from adapters.forges.hosted import (
+    Answer,
+    Call,
+    Fate,
+    Need,
+    NoSense,
+    Reveal,
+    Transport,
+    Trouble,
+    Verdict,
+    record_in,
+    unreachable,
+)
 from reconciler.ports import Clock, Unreadable
 
 HOUR = timedelta(hours=1)
 RENEWED_BEFORE = timedelta(minutes=5)  # the end of an installation token
 CLOCKS_APART = timedelta(seconds=60)  # GitHub's advice for `iat`
 JWT_LIVES = timedelta(minutes=9)  # GitHub takes ten minutes at most
-Reveal = Callable[[], str]  # gives a secret, read anew so that it may be replaced; raises `Unreadable`
-
-
-class Auth(Protocol):
-    """Who we are at GitHub. `account` names whom GitHub counts our writes for; it holds no secret."""
-
-    @property
-    def account(self) -> str: ...
-    def header(self) -> str:
-        """The value of `Authorization`. Raises `Trouble`, and `Unreadable` where a secret is not to be had."""
-        ...
-
-    def forget(self) -> None:
-        """GitHub did not accept it: what was kept is not used again."""
-        ...
-
-    def secrets(self) -> Iterable[str]:
-        """What must not be repeated, whoever sends it back to us."""
-        ...
-
-
-class TokenAuth:
-    """A personal access token, classic or fine-grained, of a user whose statuses these are. Raises `Unreadable`.
-
-    `reference` says where the token is. The account is named after it, because it stays when the token is replaced:
-    replicas that began with different ones share their budget all the same.
-    """
-
-    def __init__(self, token: Reveal, *, reference: str) -> None:
-        self._token = token
-        self._last = token()
-        self.account = f"token {reference}"
-
-    def header(self) -> str:
-        """The token as it is now: a replaced one needs no restart."""
-        self._last = self._token()
-        return f"Bearer {self._last}"
-
-    def forget(self) -> None:
-        """It is read anew each time."""
-
-    def secrets(self) -> Iterable[str]:
-        """The token."""
-        return (self._last,)
+SAID = 16  # of the last secrets that were sent
+PERMISSIONS = {
+    Need.STATUSES: {"statuses": "write"},
+    Need.COMMENTS: {"pull_requests": "write"},
+    Need.DEPLOYMENTS: {"deployments": "write"},
+    Need.CONTENTS: {"contents": "read"},
+    Need.PULLS: {"pull_requests": "write"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +51,8 @@ class Kept:
     until: datetime
 
 
-class AppAuth:
-    """A GitHub App, as one installation of it. Its tokens reach one repository, and its statuses only.
+class AppSignIn:
+    """A GitHub App, as one installation of it: of the owner of `repository`, `owner/name`.
 
     `key` gives the PEM text of the App's private key. Raises `Unreadable` where it is none.
     """
@@ -86,40 +62,65 @@ class AppAuth:
     ) -> None:
         self.account = f"app {app} installation {installation}"
         self._app, self._installation, self._key = app, installation, key
-        self._repository = repository.partition("/")[2]
+        self._owner = repository.partition("/")[0]
         self._transport, self._clock = transport, clock
-        self._kept: Kept | None = None
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._login = ""
         self._said: tuple[str, ...] = ()
         self._lock = Lock()
         self._assertion()  # a key that cannot sign is told at the start
 
-    def header(self) -> str:
+    def headers(self, project: str, need: Need) -> Mapping[str, str]:
         """With a token that is good for some minutes at least; a new one is asked for where there is none."""
+        key = (project.lower(), json.dumps(PERMISSIONS[need]))
         with self._lock:
-            if self._kept is None or self._clock.now() >= self._kept.until:
-                self._kept = self._ask()
-            return f"Bearer {self._kept.token}"
+            kept = self._kept.get(key)
+            if kept is None or self._clock.now() >= kept.until:
+                self._kept[key] = kept = self._ask(project, need)
+            return _bearer(kept.token)
 
     def forget(self) -> None:
-        """The next header has a new token."""
+        """The next headers have new tokens."""
         with self._lock:
-            self._kept = None
+            self._kept.clear()
 
     def secrets(self) -> Iterable[str]:
         """The last of what was sent."""
         return self._said
 
-    def _ask(self) -> Kept:
-        assertion, asked_at = self._assertion(), self._clock.now()
-        self._said = (*self._said[-3:], assertion)
-        wanted = {"repositories": [self._repository], "permissions": {"statuses": "write"}}
+    def login(self) -> str:
+        """The App's account at its comments: `name[bot]`. Raises `Trouble` and `Unreadable`."""
+        with self._lock:
+            if not self._login:
+                call = Call(method="GET", path="/app", need=Need.COMMENTS, project="")
+                answer = self._signed(call, 200)
+                try:
+                    self._login = f"{record_in(answer)['slug']}[bot]"
+                except (NoSense, KeyError):
+                    raise _no_sense(answer, "what it says of the App") from None
+            return self._login
+
+    def _ask(self, project: str, need: Need) -> Kept:
+        owner, _, name = project.partition("/")
+        if owner.lower() != self._owner.lower():  # the name alone is sent, and there may be one like it here
+            message = f"the App is installed for {self._owner}: nothing can be said in {project}"
+            raise Trouble(Verdict(fate=Fate.REFUSED, message=message))
+        asked_at = self._clock.now()
         path = f"/app/installations/{self._installation}/access_tokens"
-        answer = self._transport.post(path, wanted, f"Bearer {assertion}")
-        if answer.status != 201:
-            raise Trouble(verdict_on_sign_in(answer, secrets=self._said))
-        kept = _kept(answer, asked_at)
-        self._said = (*self._said, kept.token)
+        wanted = {"repositories": [name], "permissions": PERMISSIONS[need]}
+        kept = _kept(
+            self._signed(Call(method="POST", path=path, need=need, project=project, body=wanted), 201), asked_at
+        )
+        self._said = (*self._said[1 - SAID :], kept.token)
         return kept
+
+    def _signed(self, call: Call, wanted: int) -> Answer:
+        assertion = self._assertion()
+        self._said = (*self._said[1 - SAID :], assertion)
+        answer = self._transport.send(call, _bearer(assertion))
+        if answer.status != wanted:
+            raise Trouble(verdict_on_sign_in(answer, call=call, secrets=self._said))
+        return answer
 
     def _assertion(self) -> str:
         now = self._clock.now()
@@ -130,19 +131,22 @@ class AppAuth:
             raise Unreadable("the App's private key is no RSA key in PEM: use the file that GitHub gave") from None
 
 
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
 def _kept(answer: Answer, asked_at: datetime) -> Kept:
     try:
-        found = json.loads(answer.body)
+        found = record_in(answer)
         token, ends = found["token"], datetime.fromisoformat(found["expires_at"])
         until = min(ends, asked_at + HOUR) - RENEWED_BEFORE
-    except (ValueError, RecursionError, KeyError, TypeError):
-        raise _no_token(answer) from None
+    except (ValueError, KeyError, TypeError):
+        raise _no_sense(answer, "its token for the App") from None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise _no_token(answer)
+        raise _no_sense(answer, "its token for the App")
     return Kept(token=token, until=until)
 
 
-def _no_token(answer: Answer) -> Trouble:
-    return Trouble(
-        Verdict(fate=Fate.AILING, message=unreachable("its token for the App makes no sense"), answer=answer)
-    )
+def _no_sense(answer: Answer, what: str) -> Trouble:
+    message = unreachable(TITLE, f"{what} makes no sense")
+    return Trouble(Verdict(fate=Fate.AILING, message=message, answer=answer))

@@ -5,20 +5,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from adapters.forges.github import (
-    AppAuth,
-    Auth,
-    BadAddress,
-    GitHub,
-    Hint,
-    Place,
-    Refused,
-    TokenAuth,
-    Transport,
-    Webhook,
-)
-from adapters.forges.github import checked_repository as checked_github_repository
-from adapters.forges.github.limits import Allowance, windows
+from adapters.forges.github import AppSignIn, GitHub, Hint, Place, Refused, Webhook, checked_repository
+from adapters.forges.hosted import Allowance, BadAddress, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
 from fairlead.http.pushes import Heard, Receiver, Refusal
 from fairlead.settings import ForgeSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.ports import Budget, Clock, Forge, Unreadable
@@ -27,41 +15,48 @@ from reconciler.ports import Budget, Clock, Forge, Unreadable
 def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], Forge]:
     """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
     wanted = repository.forge
-    name, transport, auth = github_road(settings, repository, clock)
+    name, transport, sign_in = github_road(settings, repository, clock)
     spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
     log = structlog.get_logger("fairlead")
-    return lambda budget: GitHub(
-        name, transport=transport, auth=auth, allowance=Allowance(budget=budget, windows=spent), log=log
+    return lambda budget: HostedForge(
+        Road(GitHub(), transport, sign_in), name, allowance=Allowance(budget=budget, windows=spent), log=log
     )
 
 
-def github_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[str, Transport, Auth]:
+def github_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[str, Transport, SignIn]:
     """The repository's `owner/name`, the way there, and who we are: one for who writes and who only looks.
 
     Raises `SettingsError`.
     """
-    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
+    wanted, seconds, dialect = repository.forge, settings.request_timeout.total_seconds(), GitHub()
     try:
-        name = checked_github_repository(wanted.repository)
-        transport = Transport(wanted.api, timeout=seconds, monotonic=clock.monotonic)
-        return name, transport, _github_auth(wanted.auth, name, transport, clock)
+        name = checked_repository(wanted.repository)
+        transport = Transport(
+            wanted.api,
+            title=dialect.title,
+            example=dialect.example,
+            headers=dialect.headers,
+            timeout=seconds,
+            monotonic=clock.monotonic,
+        )
+        return name, transport, _github_sign_in(wanted.auth, name, transport, clock)
     except BadAddress as bad:
         raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
     except (SettingsError, Unreadable) as bad:
         raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
 
 
-def _github_auth(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> Auth:
+def _github_sign_in(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> SignIn:
     needed = ("token",) if auth.mode == "token" else ("app_id", "installation_id", "private_key")
     if missing := next((name for name in needed if not getattr(auth, name)), None):
         what = "the number that GitHub shows" if missing.endswith("_id") else "a reference, env:NAME or file:/path"
         raise SettingsError(f"{missing} is needed with mode {auth.mode}: write {what}")
     if auth.mode == "token":
-        return TokenAuth(_revealed(SecretReference(auth.token).reveal_token), reference=str(auth.token))
+        return TokenSignIn(_revealed(SecretReference(auth.token).reveal_token), reference=str(auth.token))
     if not (auth.installation_id.isascii() and auth.installation_id.isdigit()):
         raise SettingsError("installation_id is a number: it ends the address of the installation's page")
     key = _revealed(SecretReference(auth.private_key).reveal)
-    return AppAuth(auth.app_id, auth.installation_id, key, repository=repository, transport=transport, clock=clock)
+    return AppSignIn(auth.app_id, auth.installation_id, key, repository=repository, transport=transport, clock=clock)
 
 
 def _revealed(reveal: Callable[[], str]) -> Callable[[], str]:

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adapters.clock import ManualClock
-from adapters.forges.github import AppAuth, Auth, GitHub, TokenAuth, Transport
-from adapters.forges.github.limits import Allowance, windows
+from adapters.forges.github import AppSignIn, GitHub
+from adapters.forges.hosted import Allowance, Allowed, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
 from adapters.ledger.store import Store, open_ledger
 from reconciler.ports import LeaseLost, Undelivered
 from reconciler.record import CommitStatus, State
@@ -31,6 +31,7 @@ TOKEN = "github_pat_CANARY11AAAA0123456789"
 REPOSITORY = "acme/desired"
 STATUSES = re.compile(r"(/api/v3)?/repos/([^/]+/[^/]+)/statuses/([^/]+)")
 TOKENS = re.compile(r"(/api/v3)?/app/installations/(\d+)/access_tokens")
+ALLOWED = Allowed(deployments=True, sources=("acme/*",))
 SPANS = ((timedelta(minutes=1), 80), (timedelta(hours=1), 500))
 
 
@@ -228,22 +229,38 @@ class Bench:
     jitter: float = 1.0
     timeout: float = 10.0
 
-    def forge(self, auth: Auth | None = None, *, repository: str = REPOSITORY, api: str = "", **pace: int) -> GitHub:
+    def forge(
+        self,
+        sign_in: SignIn | None = None,
+        *,
+        repository: str = REPOSITORY,
+        api: str = "",
+        allowed: Allowed = ALLOWED,
+        **pace: int,
+    ) -> HostedForge:
         limits = {"per_minute": 60, "per_hour": 400} | pace
-        return GitHub(
+        sign_in = sign_in or TokenSignIn(lambda: TOKEN, reference="env:TOKEN")
+        return HostedForge(
+            Road(GitHub(), self.transport(api), sign_in),
             repository,
-            transport=self.transport(api),
-            auth=auth or TokenAuth(lambda: TOKEN, reference="env:TOKEN"),
             allowance=Allowance(budget=self.store, windows=windows(**limits)),
             log=self.log,
+            allowed=allowed,
             jitter=lambda: self.jitter,
         )
 
     def transport(self, api: str = "") -> Transport:
-        return Transport(api or self.github.url, timeout=self.timeout, monotonic=self.clock.monotonic)
+        return Transport(
+            api or self.github.url,
+            title=GitHub.title,
+            example=GitHub.example,
+            headers=GitHub.headers,
+            timeout=self.timeout,
+            monotonic=self.clock.monotonic,
+        )
 
-    def app(self, key: Callable[[], str]) -> AppAuth:
-        return AppAuth("12345", "678", key, repository=REPOSITORY, transport=self.transport(), clock=self.clock)
+    def app(self, key: Callable[[], str]) -> AppSignIn:
+        return AppSignIn("12345", "678", key, repository=REPOSITORY, transport=self.transport(), clock=self.clock)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from adapters.forges.github import BadAddress, GitHub, TokenAuth, checked_api, checked_repository
-from adapters.forges.github.forge import body_of
+from adapters.forges.github import GitHub, checked_repository
+from adapters.forges.github.dialect import body_of
+from adapters.forges.hosted import BadAddress, HostedForge, TokenSignIn, checked_api
 from desired_state.words import NAME
 from reconciler.ports import LeaseLost, Unreadable
 from reconciler.record import State
@@ -27,7 +28,7 @@ def known(github: Any) -> None:
     github.commits.update(COMMITS)
 
 
-def deliver(bench: Any, say: Any, *statuses: Any, forge: GitHub | None = None, attempts: int = 0) -> Any:
+def deliver(bench: Any, say: Any, *statuses: Any, forge: HostedForge | None = None, attempts: int = 0) -> Any:
     waiting = say.waiting(*(statuses or [say.status()]), attempts=attempts)
     return (forge or bench.forge()).deliver(say.lease(), waiting, bench.clock.now())
 
@@ -179,7 +180,7 @@ def refusal(message: str, **more: Any) -> bytes:
         ),
         (
             refusal("description is too long (maximum is 140 characters)"),
-            "GitHub refused the status (422: Validation Failed: description is too long (maximum is 140 characters))",
+            "the status is too long for GitHub (422: Validation Failed: description is too long (maximum is 140",
         ),
         (
             b'{"message": "Validation Failed", "errors": [{"code": "custom"}, "odd", 3, null]}',
@@ -279,7 +280,7 @@ def test_a_sign_in_that_fails_stops_every_repository_of_the_account(bench: Any, 
 
 def test_a_replaced_token_needs_no_restart(bench: Any, say: Any) -> None:
     token = ["old"]
-    forge = bench.forge(TokenAuth(lambda: token[0], reference="env:TOKEN"))
+    forge = bench.forge(TokenSignIn(lambda: token[0], reference="env:TOKEN"))
     assert not deliver(bench, say, forge=forge)[0].delivered
     bench.clock.advance(timedelta(minutes=5))
 
@@ -291,7 +292,7 @@ def test_a_replaced_token_needs_no_restart(bench: Any, say: Any) -> None:
 def test_replicas_that_began_with_different_tokens_share_the_budget(bench: Any, say: Any) -> None:
     bench.github.tokens["new"] = bench.github.tokens[say.token]
     replicas = [
-        bench.forge(TokenAuth(lambda token=token: token, reference="file:/token")) for token in (say.token, "new")
+        bench.forge(TokenSignIn(lambda token=token: token, reference="file:/token")) for token in (say.token, "new")
     ]
 
     told = [each.delivered for forge in replicas for each in deliver(bench, say, *many(say, 8), forge=forge)]
@@ -307,7 +308,7 @@ def test_a_token_that_is_gone_is_said_and_nothing_is_sent(bench: Any, say: Any) 
             raise Unreadable("the secret env:X is not there")
         return say.token
 
-    forge = bench.forge(TokenAuth(token, reference="env:TOKEN"))
+    forge = bench.forge(TokenSignIn(token, reference="env:TOKEN"))
     there[0] = False
 
     (delivery,) = deliver(bench, say, forge=forge)
@@ -570,12 +571,12 @@ def test_github_s_own_words_are_shown_on_one_short_line(bench: Any, say: Any) ->
 )  # fmt: skip
 def test_an_address_that_a_token_must_not_travel_to_is_refused(api: str) -> None:
     with pytest.raises(BadAddress, match=r"^api is (no address|http, where the token would travel in clear): write"):
-        checked_api(api)
+        checked_api(api, GitHub.example)
 
 
 @pytest.mark.parametrize("api", ["https://api.github.com", "https://ghe.example.com/api/v3/", "http://localhost:8080"])
 def test_an_address_for_a_token_is_taken(api: str) -> None:
-    assert api.rstrip("/") == checked_api(api)
+    assert api.rstrip("/") == checked_api(api, GitHub.example)
 
 
 def test_a_managed_user_s_repository_is_taken() -> None:

@@ -9,10 +9,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from adapters.forges.github import Trouble
+from adapters.forges.hosted import Need, Trouble
 from reconciler.ports import Unreadable
 
 REST = json.loads((Path(__file__).parents[2] / "data" / "github" / "rest.json").read_text())
+
+
+def header(app: Any, project: str = "acme/desired", need: Need = Need.STATUSES) -> str:
+    return app.headers(project, need)["Authorization"]
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def test_a_status_is_put_with_an_installation_token(bench: Any, say: Any, app: A
 
 
 def test_what_is_asked_for_is_what_github_publishes(bench: Any, app: Any) -> None:
-    app.header()
+    header(app)
 
     schema = REST["create-installation-access-token"]["request"]["properties"]
     body = asked(bench)[0].body
@@ -48,28 +52,28 @@ def test_the_published_example_of_an_answer_is_understood(bench: Any, say: Any, 
     example = REST["create-installation-access-token"]["response_example"]
     bench.github.next.append(say.canned(status=201, body=json.dumps(example).encode()))
 
-    assert f"Bearer {example['token']}" == app.header()
+    assert f"Bearer {example['token']}" == header(app)
 
 
 def test_a_token_is_kept_and_renewed_before_its_hour_ends(bench: Any, app: Any) -> None:
-    first = app.header()
+    first = header(app)
     bench.clock.advance(timedelta(minutes=54, seconds=59))
-    assert first == app.header()
+    assert first == header(app)
 
     bench.clock.advance(timedelta(seconds=1))
 
-    assert first != app.header()
+    assert first != header(app)
     assert 2 == len(asked(bench))
 
 
 def test_a_token_is_renewed_within_the_hour_whatever_the_answer_says(bench: Any, say: Any, app: Any) -> None:
     body = {"token": "ghs_x", "expires_at": "2999-01-01T00:00:00Z"}
     bench.github.next.append(say.canned(status=201, body=json.dumps(body).encode()))
-    app.header()
+    header(app)
 
     bench.clock.advance(timedelta(minutes=55))
 
-    assert "Bearer ghs_x" != app.header()
+    assert "Bearer ghs_x" != header(app)
 
 
 def test_a_revoked_token_is_replaced_after_the_refusal(bench: Any, say: Any, app: Any) -> None:
@@ -132,7 +136,7 @@ def test_what_keeps_us_from_a_token_is_said_and_no_status_is_lost(
 
 
 def test_no_secret_of_the_app_is_repeated(bench: Any, say: Any, app: Any, app_key: Any) -> None:
-    app.header()
+    header(app)
     token = next(each for each in bench.github.tokens if each.startswith("ghs_"))
     sent = asked(bench)[0].headers["Authorization"].removeprefix("Bearer ")
     bench.github.down = say.canned(status=401, body=json.dumps({"message": f"{token} {sent}"}).encode())
@@ -141,7 +145,7 @@ def test_no_secret_of_the_app_is_repeated(bench: Any, say: Any, app: Any, app_ke
     with_token = forge.deliver(say.lease(), told, bench.clock.now())  # the token echoed
     bench.clock.advance(timedelta(minutes=5))
     with pytest.raises(Trouble) as signing:  # the assertion echoed, where the clock stands still
-        app.header()
+        header(app)
 
     again = asked(bench)[-1].headers["Authorization"].removeprefix("Bearer ")
     everything = f"{with_token} {bench.log.said} {signing.value} {signing.value.verdict.message}"

@@ -17,7 +17,9 @@ from adapters.clock import SystemClock
 from adapters.doctor.clocks import check_clock
 from adapters.doctor.findings import Finding, Verdict
 from adapters.doctor.forge import GitHubLook
-from adapters.forges.github import AppAuth, Auth, TokenAuth, Transport
+from adapters.forges.github import AppSignIn
+from adapters.forges.github import GitHub as Dialect
+from adapters.forges.hosted import SignIn, TokenSignIn, Transport
 from fairlead.cli import app
 
 HOOK = "https://fairlead.example.com/hooks/github"
@@ -82,15 +84,21 @@ def github() -> Iterator[GitHub]:
 
 
 def look(github: GitHub, hook: str = HOOK, key: rsa.RSAPrivateKey | None = None) -> list[Finding]:
-    road = Transport(github.url, timeout=5, monotonic=SystemClock().monotonic)
+    road = transport(github.url)
     return list(GitHubLook("main", "acme/desired", road, signed(road, key), hook).check())
 
 
-def signed(road: Transport, key: rsa.RSAPrivateKey | None) -> Auth:
+def transport(url: str) -> Transport:
+    monotonic = SystemClock().monotonic
+    title, example, headers = Dialect.title, Dialect.example, Dialect.headers
+    return Transport(url, title=title, example=example, headers=headers, timeout=5, monotonic=monotonic)
+
+
+def signed(road: Transport, key: rsa.RSAPrivateKey | None) -> SignIn:
     if key is None:
-        return TokenAuth(lambda: "ghp_secret", reference="env:TOKEN")
+        return TokenSignIn(lambda: "ghp_secret", reference="env:TOKEN")
     text = pem(key)
-    return AppAuth("7", "42", lambda: text, repository="acme/desired", transport=road, clock=SystemClock())
+    return AppSignIn("7", "42", lambda: text, repository="acme/desired", transport=road, clock=SystemClock())
 
 
 def verdicts(found: list[Finding]) -> list[str]:
@@ -204,9 +212,9 @@ def test_no_secret_is_in_any_sentence(github: GitHub) -> None:
 
 
 def test_a_forge_that_is_away_is_unreachable() -> None:
-    road = Transport("http://127.0.0.1:1", timeout=5, monotonic=SystemClock().monotonic)
+    road = transport("http://127.0.0.1:1")
 
-    (found,) = GitHubLook("main", "a/b", road, TokenAuth(lambda: "t", reference="env:TOKEN"), "").check()
+    (found,) = GitHubLook("main", "a/b", road, TokenSignIn(lambda: "t", reference="env:TOKEN"), "").check()
 
     assert (True, "check `forge.api` and the network") == (found.unreachable, found.fix)
     assert "wait" not in found.seen

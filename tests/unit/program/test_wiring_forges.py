@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adapters.clock import SystemClock
 from adapters.forges.git_notes import GitNotes
-from adapters.forges.github import GitHub
+from adapters.forges.hosted import HostedForge
 from fairlead import wiring
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import forges
@@ -55,7 +55,9 @@ def test_each_repository_gets_the_forge_that_its_settings_name(tmp_path: Path) -
     parts = wiring.assemble(settings(tmp_path, {}, github(), enterprise))
     parts.close()
 
-    assert {"r0": GitNotes, "r1": GitHub, "r2": GitHub} == {name: type(each) for name, each in parts.forges.items()}
+    assert {"r0": GitNotes, "r1": HostedForge, "r2": HostedForge} == {
+        name: type(each) for name, each in parts.forges.items()
+    }
 
 
 @pytest.mark.parametrize(

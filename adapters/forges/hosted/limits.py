@@ -1,9 +1,7 @@
-"""How much GitHub takes, and how long we stay away from it.
+"""How much a forge takes, and how long we stay away from it.
 
-The numbers are GitHub's. docs.github.com, "Rate limits for the REST API": about 80 writes of content in a minute and
-500 in an hour, a second between two; `Retry-After`, else `x-ratelimit-reset`, else at least a minute. "REST API
-endpoints for commit statuses": 1,000 for a commit and context. Whether a status counts as content is
-not said: it is taken to.
+The headers are those that forges share: `Retry-After` (RFC 9110, 10.2.3), else `x-ratelimit-reset` where
+`x-ratelimit-remaining` is 0 (docs.github.com, "Rate limits for the REST API"), else at least a minute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +11,11 @@ from email.utils import parsedate_to_datetime
 
 from reconciler.outbox import is_fleets
 from reconciler.ports import Budget, Turn, Window
-from reconciler.record import CommitStatus, State
+from reconciler.record import CommitStatus, Medium, State
 
-LONGEST_DESCRIPTION = 140  # characters, which GitHub counts as code points
-MOST_WORDS = 1000  # GitHub takes for one commit and context
-LAST_WORDS = 900  # from here on only final states are told, so that there is room for them
 LONGEST_WAIT = timedelta(minutes=5)
-LEAST_REST = timedelta(minutes=1)  # where GitHub limits us without saying for how long
-LONGEST_REST = timedelta(hours=2)  # whatever a header says: the primary limit is reset each hour
+LEAST_REST = timedelta(minutes=1)  # where a forge limits us without saying for how long
+LONGEST_REST = timedelta(hours=2)  # whatever a header says: limits are reset each hour
 SHARES = {"final": 100, "roll-up": 90, "fleet": 75}  # percent of a minute and an hour up to which each is told
 _JOINERS = frozenset("\u200c\u200d")  # invisible, and parts of words and of emoji
 _BURST = timedelta(seconds=10)
@@ -36,6 +31,15 @@ class Allowance:
     def take(self, names: Sequence[str], status: CommitStatus) -> Turn:
         """See `Budget.take`."""
         return self.budget.take(names, self._open_to(status))
+
+    def resting(self, names: Sequence[str]) -> Turn:
+        """See `Budget.resting`."""
+        return self.budget.resting(names)
+
+    def now(self) -> datetime:
+        """By the ledger's clock."""
+        (now,) = self.budget.slots(("nobody",), [()])
+        return now
 
     def slots(self, names: Sequence[str], statuses: Sequence[CommitStatus]) -> Sequence[datetime]:
         """See `Budget.slots`."""
@@ -53,7 +57,8 @@ class Allowance:
 def _rank(status: CommitStatus) -> str:
     if status.state is not State.PENDING:
         return "final"
-    return "fleet" if is_fleets(status.context) else "roll-up"
+    further = status.project or status.medium is Medium.DEPLOYMENT
+    return "fleet" if further or is_fleets(status.context) else "roll-up"
 
 
 def windows(per_minute: int, per_hour: int) -> tuple[Window, ...]:
@@ -72,12 +77,12 @@ def backoff(troubles: int, jitter: float) -> timedelta:
 
 
 def closed(jitter: float) -> timedelta:
-    """How long to stay away where only people can help: GitHub locks out who signs in wrongly again and again."""
+    """How long to stay away where only people can help: forges lock out who signs in wrongly again and again."""
     return LEAST_REST + (LONGEST_WAIT - LEAST_REST) * jitter
 
 
 def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedelta:
-    """How long GitHub wants us to stay away. `headers` by lower-case name; a reset is read on GitHub's own clock."""
+    """How long a forge wants us to stay away. `headers` by lower-case name; a reset is read on its own clock."""
     asked = _retry_after(headers, now)
     if asked is None and headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(headers.get("x-ratelimit-reset", ""))
@@ -116,13 +121,13 @@ def _time(text: str) -> datetime | None:
     return said if said.tzinfo is not None else None
 
 
-def fitting(text: str) -> str:
-    """A description as GitHub takes it: one line, 140 characters, no half of a character."""
+def fitting(text: str, longest: int) -> str:
+    """A description as a forge takes it: one line, so many characters, no half of a character."""
     whole = text.encode("utf-8", "replace").decode()
     line = " ".join("".join(map(_shown, whole)).split())
-    if len(line) <= LONGEST_DESCRIPTION:
+    if len(line) <= longest:
         return line
-    return line[: LONGEST_DESCRIPTION - 1].rstrip(" \u200c\u200d") + "…"
+    return line[: longest - 1].rstrip(" \u200c\u200d") + "…"
 
 
 def _shown(each: str) -> str:

@@ -1,0 +1,85 @@
+"""What is asked of a forge, and what comes back, as plain data: a dialect makes the one and reads the other."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Need(Enum):
+    """What a call takes: the right that it is made with, and how far trouble with it reaches."""
+
+    STATUSES = "statuses"
+    COMMENTS = "comments"  # on pull requests
+    DEPLOYMENTS = "deployments"
+    CONTENTS = "contents"  # of a repository: its tags
+    PULLS = "pull requests"  # listed and opened
+
+
+class Fate(Enum):
+    """What becomes of a word, and of those behind it."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # this word, for good
+    ABSENT = "absent"  # its commit or tag is not there, or not yet
+    AILING = "ailing"  # nobody knows; perhaps the next one goes through
+    LIMITED = "limited"  # too fast: the whole account rests
+    LOCKED_OUT = "locked out"  # the account is not let in: people must help
+    SHUT = "shut"  # the repository, or this need of it, is not to be had: people must help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request. `path` begins with `/` and stands behind the API's address; `body` is sent as JSON.
+
+    `project` is the repository at the forge that it concerns, `about` what in it, for sentences: `commit 1234abcd`.
+    Answers with a status in `seen` come to who asked, whatever a dialect says of them.
+    """
+
+    method: str
+    path: str
+    need: Need
+    project: str
+    about: str = ""
+    body: Mapping[str, Any] | None = None
+    seen: frozenset[int] = frozenset()
+
+    @property
+    def writes(self) -> bool:
+        """It changes something: it is counted in the budget, made only under the lease, and may be in doubt."""
+        return self.method != "GET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: header names in lower case, the body as it was."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A fate, and why, as a sentence. `answer` is what it was told from, if anything came back."""
+
+    fate: Fate
+    message: str = ""
+    answer: Answer | None = None
+    in_doubt: bool = False  # it was sent, and may take effect yet
+
+
+class Trouble(Exception):
+    """Something kept us from an answer; `verdict` says what follows from it. The message is its sentence."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+class NoSense(ValueError):
+    """An answer that is not of the shape that it should have."""
+
+
+# What is said in several calls: each is given back its answer, and only where that was taken or is `seen`.
+Steps = Generator[Call, Answer, Verdict]

@@ -1,0 +1,103 @@
+"""Pull requests of one repository: listed within caps, opened once."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import TypeVar
+
+from adapters.forges.hosted.answers import has_next
+from adapters.forges.hosted.asking import Answer, Call, Fate, NoSense, Verdict
+from adapters.forges.hosted.limits import LEAST_REST, Allowance, limited
+from adapters.forges.hosted.road import Road
+from reconciler.ports import Unreadable
+from reconciler.reviews import Proposal, Pull
+
+PAGES = 20  # of open pull requests; the oldest beyond them are not seen
+REMEMBERED = 1000  # merged pull requests whose details are not asked for again
+Found = TypeVar("Found")
+
+
+class Reviewing:
+    """Implements `reconciler.reviews.Reviews` over a road."""
+
+    def __init__(self, road: Road, project: str, allowance: Allowance) -> None:
+        self._road, self._dialect, self._project = road, road.dialect, project
+        self._allowance = allowance
+        self._details: OrderedDict[tuple[int, str], Pull] = OrderedDict()
+        self._lock = Lock()
+
+    def pulls(self, base: str) -> Sequence[Pull]:
+        """See `Reviews`. Of those that are not open, one page: those that changed last."""
+        found: list[Pull] = []
+        for page in range(1, PAGES + 1):
+            answer = self._answer(self._dialect.pulls(self._project, base, is_open=True, page=page))
+            found += self._read(self._dialect.pulls_in, answer)
+            if not has_next(answer):
+                break
+        answer = self._answer(self._dialect.pulls(self._project, base, is_open=False, page=1))
+        found += [self._whole(each) for each in self._read(self._dialect.pulls_in, answer)]
+        return list({each.number: each for each in found}.values())  # one may be closed while we turn pages
+
+    def propose(self, proposal: Proposal) -> Pull:
+        """See `Reviews`."""
+        if there := self._proposed(proposal):
+            return there
+        call = self._dialect.open_pull(self._project, proposal)
+        turn = self._allowance.budget.take(self._names(call), self._allowance.windows)
+        if turn.wait_until is not None:
+            raise Unreadable(f"{turn.why}; try again at {turn.wait_until:%H:%M:%S} UTC")
+        verdict = self._road.ask(call)
+        if verdict.fate is Fate.DELIVERED and verdict.answer is not None:
+            return self._read(self._dialect.pull_made, verdict.answer)
+        if verdict.fate is Fate.REFUSED and (there := self._proposed(proposal)):  # somebody was quicker
+            return there
+        raise self._failed(call, verdict)
+
+    def _proposed(self, proposal: Proposal) -> Pull | None:
+        answer = self._answer(self._dialect.pulls_from(self._project, proposal.branch, proposal.base))
+        pulls = self._read(self._dialect.pulls_in, answer)
+        mine = (each for each in pulls if each.open and (each.branch, each.base) == (proposal.branch, proposal.base))
+        return next((each for each in mine if not each.outside), None)
+
+    def _whole(self, pull: Pull) -> Pull:
+        """With what the list leaves out, asked for once: a pull request that is merged changes no more."""
+        key = (pull.number, pull.merged_as)
+        with self._lock:
+            known = self._details.get(key)
+        call = self._dialect.details(self._project, pull) if pull.merged_as and known is None else None
+        if call is None:
+            return known or pull
+        answer = self._answer(call)
+        whole = self._read(lambda each: self._dialect.detailed(pull, each), answer)
+        with self._lock:
+            self._details[key] = whole
+            while len(self._details) > REMEMBERED:
+                self._details.popitem(last=False)
+        return whole
+
+    def _answer(self, call: Call) -> Answer:
+        turn = self._allowance.resting(self._names(call))
+        if turn.wait_until is not None:
+            raise Unreadable(f"{turn.why}; it is asked again after {turn.wait_until:%H:%M:%S} UTC")
+        verdict = self._road.ask(call)
+        if verdict.fate is Fate.DELIVERED and verdict.answer is not None:
+            return verdict.answer
+        raise self._failed(call, verdict)
+
+    def _failed(self, call: Call, verdict: Verdict) -> Unreadable:
+        """A limit lets the account rest, for those who write too."""
+        if verdict.fate in {Fate.LIMITED, Fate.LOCKED_OUT}:
+            span = LEAST_REST
+            if verdict.fate is Fate.LIMITED and verdict.answer is not None:
+                span = limited(verdict.answer.headers, 0, self._allowance.now())
+            self._allowance.budget.rest(self._road.account, span, verdict.message)
+        return Unreadable(verdict.message)
+
+    def _read(self, read: Callable[[Answer], Found], answer: Answer) -> Found:
+        try:
+            return read(answer)
+        except NoSense:
+            raise Unreadable(f"{self._dialect.title} answered {answer.status} with what makes no sense") from None
+
+    def _names(self, call: Call) -> tuple[str, ...]:
+        return self._road.names(call.project, (call.need,))

@@ -1,0 +1,197 @@
+"""How a word is said, step by step. Safe to begin again after a crash at any point: what is there is looked for before
+anything is made, and nothing is remembered that a restart would lose.
+"""
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.forges.hosted.answers import has_next, without
+from adapters.forges.hosted.asking import Answer, Call, Fate, Need, Steps, Verdict
+from adapters.forges.hosted.dialect import Comment, Dialect
+from adapters.forges.hosted.limits import fitting
+from adapters.forges.hosted.sign_in import SignIn
+from adapters.forges.hosted.transport import BadAddress
+from desired_state.model import Sha
+from reconciler.record import CommitStatus, Medium
+
+PAGES = 100  # of comments, or of deployments of one commit: beyond them nothing is looked for
+NESTED = 5  # tags of tags
+DEPLOYMENT = "deployment "  # begins the context of such a word; the environment at the forge follows
+_TAG = re.compile(r"refs/tags/([A-Za-z0-9_][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*)*)")
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_PULL = re.compile(r"pull/([1-9][0-9]{0,9})")
+_NEEDS = {
+    Medium.STATUS: Need.STATUSES,
+    Medium.COMMENT: Need.COMMENTS,
+    Medium.DEPLOYMENT: Need.DEPLOYMENTS,
+}
+DONE = Verdict(fate=Fate.DELIVERED)
+Finding = Generator[Call, Answer, Sha | Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What of the further words the settings let go to this forge."""
+
+    deployments: bool = False
+    sources: tuple[str, ...] = ()  # patterns of other repositories, `acme/*`: `*` stands for one part, or some of it
+
+
+NOTHING_FURTHER = Allowed()
+
+
+def needs_of(word: CommitStatus) -> tuple[Need, ...]:
+    """What saying it takes."""
+    need = _NEEDS.get(word.medium, Need.STATUSES)
+    return (need, Need.CONTENTS) if word.commit.startswith("refs/") else (need,)
+
+
+class Saying:
+    """The words of one repository at a forge, as steps. `repository` is its name there."""
+
+    def __init__(self, dialect: Dialect, repository: str, sign_in: SignIn, allowed: Allowed) -> None:
+        self._dialect, self._repository = dialect, repository
+        self._sign_in, self._allowed = sign_in, allowed
+        self._patterns = [_pattern(each) for each in allowed.sources]
+
+    def project(self, word: CommitStatus) -> str:
+        """The repository at the forge that it goes to."""
+        return word.project or self._repository
+
+    def steps(self, word: CommitStatus) -> Steps:
+        """All that is to be asked; what cannot be said here ends as refused before the first call."""
+        if why := self._kept_back(word):
+            return Verdict(fate=Fate.REFUSED, message=why)
+        if word.medium is Medium.COMMENT:
+            return (yield from self._comment(word))
+        commit = yield from self._commit(word)
+        if isinstance(commit, Verdict):
+            return commit
+        say = self._deployment if word.medium is Medium.DEPLOYMENT else self._status
+        return (yield from say(commit, self._fitted(word)))
+
+    def _kept_back(self, word: CommitStatus) -> str:
+        title, offers = self._dialect.title, self._dialect.offers
+        if word.medium not in _NEEDS:
+            return f"{title} shows no {word.medium}: notify tells people"
+        if word.medium is Medium.COMMENT and not offers.comments:
+            return f"{title} takes no comments from us"
+        if word.medium is Medium.DEPLOYMENT and not offers.deployments:
+            return f"{title} has no deployments"
+        if word.medium is Medium.DEPLOYMENT and not self._allowed.deployments:
+            return "deployments are off: set forge.deployments"
+        return self._strange(word.project) if word.project else ""
+
+    def _strange(self, project: str) -> str:
+        """Why a word must not go to another repository than our own."""
+        if not self._dialect.offers.projects:
+            return f"{self._dialect.title} takes statuses of this repository only"
+        if not any(each.fullmatch(project.lower()) for each in self._patterns):
+            return f"forge.sources does not name {fitting(project, 100)}: name it there, or by a pattern"
+        try:
+            self._dialect.checked(project)
+        except BadAddress as bad:
+            return f"source.repository: {bad}"
+        return ""
+
+    def _fitted(self, word: CommitStatus) -> CommitStatus:
+        """As it can be sent. A link that forges would refuse the whole word for is left out."""
+        secrets = tuple(self._sign_in.secrets())
+        text = fitting(without(word.description, secrets), self._dialect.room.description)
+        link = word.target_url if word.target_url.startswith(("https://", "http://")) else ""
+        return replace(word, description=text, target_url=link)
+
+    # ── a commit ──
+
+    def _commit(self, word: CommitStatus) -> Finding:
+        if _SHA.fullmatch(word.commit):
+            return word.commit
+        tag = _TAG.fullmatch(word.commit)
+        if tag is None or ".." in word.commit:
+            return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} names no commit and no tag")
+        return (yield from self._tagged(self.project(word), tag[1]))
+
+    def _tagged(self, project: str, tag: str) -> Finding:
+        asked: Sha | Call = self._dialect.commit_of(project, tag)
+        for _ in range(NESTED):
+            if not isinstance(asked, Call):
+                break
+            answer = yield asked
+            if answer.status == 404:
+                return Verdict(fate=Fate.ABSENT, message=f"{project} shows us no tag {tag}: nothing can be said on it")
+            asked = self._dialect.commit_in(project, answer)
+        if isinstance(asked, Call) or not _SHA.fullmatch(asked):
+            return Verdict(fate=Fate.REFUSED, message=f"the tag {tag} of {project} is of no commit")
+        return asked
+
+    def _status(self, commit: Sha, word: CommitStatus) -> Steps:
+        return (yield from self._dialect.status(self.project(word), commit, word))
+
+    # ── a comment ──
+
+    def _comment(self, word: CommitStatus) -> Steps:
+        """One comment of ours on a pull request: found by a hidden marker at its beginning and by who wrote it."""
+        pull = _PULL.fullmatch(word.commit)
+        if pull is None:
+            return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} is no pull request")
+        project, number = self.project(word), int(pull[1])
+        mark, me = marker(word), self._sign_in.login()
+        if not me:
+            me = self._dialect.login_in((yield self._dialect.whoami(project)))
+        found = yield from self._found(project, number, lambda each: each.author == me and each.body.startswith(mark))
+        if isinstance(found, Verdict):
+            return found
+        text = self._text(word)
+        if found is None:
+            yield self._dialect.add_comment(project, number, text)
+        elif _lines(found.body) != _lines(text):
+            yield self._dialect.change_comment(project, number, found.id, text)
+        return DONE
+
+    def _found(
+        self, project: str, pull: int, is_ours: Callable[[Comment], bool]
+    ) -> Generator[Call, Answer, Comment | Verdict | None]:
+        for page in range(1, PAGES + 1):
+            answer = yield self._dialect.comments(project, pull, page)
+            ours = next(filter(is_ours, self._dialect.comments_in(answer)), None)
+            if ours is not None or not has_next(answer):
+                return ours
+        return Verdict(fate=Fate.REFUSED, message=f"pull request {pull} has too many comments to find ours among them")
+
+    def _text(self, word: CommitStatus) -> str:
+        text = f"{marker(word)}\n{without(word.body, self._sign_in.secrets())}"
+        text = text.encode("utf-8", "replace").decode().replace("\0", "")
+        room = self._dialect.room.body
+        return text if len(text) <= room else f"{text[: room - 3].rpartition(chr(10))[0]}\n\n…"
+
+    # ── a deployment ──
+
+    def _deployment(self, commit: Sha, word: CommitStatus) -> Steps:
+        """The forge's record of this deploy: found by commit and environment, or made; then told how it goes."""
+        project, environment = self.project(word), word.context.removeprefix(DEPLOYMENT)
+        found = None
+        for page in range(1, PAGES + 1):
+            answer = yield self._dialect.deployments(project, commit, environment, page)
+            found = self._dialect.deployment_in(answer, commit, environment)
+            if found is not None or not has_next(answer):
+                break
+        if found is None:
+            answer = yield self._dialect.add_deployment(project, commit, environment, word)
+            found = self._dialect.deployment_made(answer)
+        yield self._dialect.tell_deployment(project, found, environment, word)
+        return DONE
+
+
+def marker(word: CommitStatus) -> str:
+    """What a comment of ours begins with; nobody sees it."""
+    return f"<!-- fairlead: {word.context} of {word.repository} -->"
+
+
+def _lines(text: str) -> Sequence[str]:
+    """As a forge may give a text back: its own line ends, none at the end."""
+    return text.replace("\r\n", "\n").rstrip().split("\n")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile("[^/]*".join(re.escape(part) for part in text.lower().split("*")))
