@@ -19,9 +19,10 @@ from adapters.forges.hosted import (
 TITLE = "GitHub"
 _SHUT = frozenset({403, 404, 410, 451})
 _NO_COMMIT = re.compile(r"sha must be a 40 character", re.IGNORECASE)
-_NOT_YET = re.compile(r"no commit found", re.IGNORECASE)
+_NOT_YET = re.compile(r"no (?:commit|ref) found", re.IGNORECASE)
 _FULL = re.compile(r"maximum number of statuses", re.IGNORECASE)
 _LONG = re.compile(r"too long|is at most|maximum is", re.IGNORECASE)
+_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
 _ARCHIVED = re.compile(r"\barchived\b", re.IGNORECASE)
 # What a person grants; docs.github.com, "Permissions required for fine-grained personal access tokens".
 RIGHTS = {
@@ -29,7 +30,8 @@ RIGHTS = {
     Need.COMMENTS: ("comment on pull requests of", "pull_requests: write"),
     Need.DEPLOYMENTS: ("make deployments in", "deployments: write"),
     Need.CONTENTS: ("read the tags of", "contents: read"),
-    Need.PULLS: ("see or open pull requests of", "pull_requests: write"),
+    Need.PULLS: ("see pull requests of", "pull_requests: read"),
+    Need.PROPOSALS: ("open pull requests in", "pull_requests: write"),
 }
 
 
@@ -44,16 +46,25 @@ def verdict_on(call: Call, answer: Answer, said: str) -> Verdict:
     if answer.status not in _SHUT and answer.status >= 400:
         message = f"GitHub does not take the {_thing(call)} now ({answer.status}{so(said)}); it is tried again"
         return Verdict(fate=Fate.AILING, message=message)
-    if answer.status == 404 and call.need is Need.COMMENTS:
-        message = f"GitHub shows us no {call.about} of {call.project} (404): nothing can be said on it"
-        return Verdict(fate=Fate.REFUSED, message=message)
-    return Verdict(fate=Fate.SHUT, message=_shut(call, answer.status, said))
+    return _of_one_thing(call, answer, said) or Verdict(fate=Fate.SHUT, message=_shut(call, answer.status, said))
+
+
+def _of_one_thing(call: Call, answer: Answer, said: str) -> Verdict | None:
+    """What keeps a word from its place, and no other word from another."""
+    if answer.status == 403 and call.need is Need.COMMENTS and _LOCKED.search(said):
+        return Verdict(fate=Fate.REFUSED, message=f"{call.about} of {call.project} is locked (403{so(said)})")
+    if answer.status != 404 or call.need not in {Need.COMMENTS, Need.DEPLOYMENTS}:
+        return None
+    gone = call.about.startswith(("comment", "deployment"))  # since it was listed; the next look finds none
+    if not gone and call.need is Need.DEPLOYMENTS:
+        return None
+    message = f"GitHub shows us no {call.about} of {call.project} (404): nothing can be said there"
+    return Verdict(fate=Fate.ABSENT if gone else Fate.REFUSED, message=message)
 
 
 def _thing(call: Call) -> str:
-    return {Need.STATUSES: "status", Need.COMMENTS: "comment", Need.DEPLOYMENTS: "deployment"}.get(
-        call.need, "question" if not call.writes else "pull request"
-    )
+    things = {Need.STATUSES: "status", Need.COMMENTS: "comment", Need.DEPLOYMENTS: "deployment"}
+    return things.get(call.need, "pull request" if call.writes else "question")
 
 
 def _shut(call: Call, status: int, said: str) -> str:

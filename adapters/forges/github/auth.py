@@ -39,7 +39,8 @@ PERMISSIONS = {
     Need.COMMENTS: {"pull_requests": "write"},
     Need.DEPLOYMENTS: {"deployments": "write"},
     Need.CONTENTS: {"contents": "read"},
-    Need.PULLS: {"pull_requests": "write"},
+    Need.PULLS: {"pull_requests": "read"},
+    Need.PROPOSALS: {"pull_requests": "write"},
 }
 
 

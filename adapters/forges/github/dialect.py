@@ -31,8 +31,9 @@ VERSION = "2022-11-28"  # of the REST API; a server that does not know it says s
 LONGEST_DESCRIPTION = 140  # characters, which GitHub counts as code points
 MOST_WORDS = 1000  # GitHub takes for one commit and context ("REST API endpoints for commit statuses")
 LONGEST_COMMENT = 65_536  # characters
+STAGES = frozenset({"queued", "inactive"})  # that a word's body may say where its state says less
 TASK = "deploy:fairlead"  # of our deployments, so that others' are never taken for ours
-COMMENTS_A_PAGE, PULLS_A_PAGE, CLOSED_SHOWN = 40, 25, 25  # a page of the longest texts fits what is read
+COMMENTS_A_PAGE, PULLS_A_PAGE, CLOSED_SHOWN = 25, 25, 25  # a page of the longest texts fits what is read
 # An owner with `_` is a managed user of an enterprise.
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}")
 
@@ -152,6 +153,7 @@ class GitHub:
     def tell_deployment(self, project: str, deployment: int, environment: str, word: CommitStatus) -> Call:
         """A success retires the earlier deployments of this environment, and of no other."""
         state = "in_progress" if word.state is State.PENDING else word.state.value
+        state = word.body if word.body in STAGES else state
         body = {"state": state, "environment": environment, "description": word.description, "auto_inactive": True}
         if word.target_url:
             body["log_url"] = word.target_url
@@ -188,7 +190,7 @@ class GitHub:
     def open_pull(self, project: str, proposal: Proposal) -> Call:
         """See `Dialect`."""
         body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
-        return _call("POST", project, "/pulls", Need.PULLS, f"branch {proposal.branch}", body)
+        return _call("POST", project, "/pulls", Need.PROPOSALS, f"branch {proposal.branch}", body)
 
     def pull_made(self, answer: Answer) -> Pull:
         """See `Dialect`."""

@@ -13,7 +13,8 @@ class Need(Enum):
     COMMENTS = "comments"  # on pull requests
     DEPLOYMENTS = "deployments"
     CONTENTS = "contents"  # of a repository: its tags
-    PULLS = "pull requests"  # listed and opened
+    PULLS = "pull requests"  # listed
+    PROPOSALS = "new pull requests"
 
 
 class Fate(Enum):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from adapters.forges.hosted.asking import Answer, Call, Fate, Need, NoSense, Trouble, Verdict
-from adapters.forges.hosted.limits import Allowance, asked_to_wait, backoff, closed, limited
+from adapters.forges.hosted.limits import Allowance, asked_to_wait, backoff, closed, limited, rank
 from adapters.forges.hosted.reviewing import Reviewing
 from adapters.forges.hosted.road import Road
 from adapters.forges.hosted.saying import NOTHING_FURTHER, Allowed, Saying, needs_of
@@ -34,12 +34,14 @@ class _Batch:
     results: list[Delivery] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)  # in a row, by who would rest
     resting: dict[str, str] = field(default_factory=dict)  # since this batch, and why
-    full: dict[tuple[str, ...], str] = field(default_factory=dict)  # what had no turn, and why
+    full: dict[tuple[str, ...], str] = field(default_factory=dict)  # names and rank that had no turn, and why
     waiting: list[tuple[Undelivered, tuple[str, ...], str]] = field(default_factory=list)
 
-    def why_not(self, names: tuple[str, ...]) -> str:
+    def why_not(self, names: tuple[str, ...], word: CommitStatus) -> str:
         """Why a word with these names need not be tried; empty where it may."""
-        return self.full.get(names) or next((self.resting[name] for name in names if name in self.resting), "")
+        return self.full.get((*names, rank(word))) or next(
+            (self.resting[name] for name in names if name in self.resting), ""
+        )
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ class HostedForge:
             names = self._names(item.status)
             if self._too_many(item):
                 self._refuse(batch, item, self._stopped())
-            elif why := batch.why_not(names):
+            elif why := batch.why_not(names, item.status):
                 batch.waiting.append((item, names, why))
             else:
                 try:
@@ -153,7 +155,7 @@ class HostedForge:
     def _settle(self, batch: _Batch, item: Undelivered, names: tuple[str, ...], told: _Told) -> None:
         verdict = told.verdict
         if told.why:
-            batch.full[names] = told.why
+            batch.full[*names, rank(item.status)] = told.why
             batch.waiting.append((item, names, told.why))
             return
         if verdict.fate is Fate.DELIVERED:

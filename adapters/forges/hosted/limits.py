@@ -47,14 +47,15 @@ class Allowance:
 
     def _open_to(self, status: CommitStatus) -> tuple[Window, ...]:
         """Pending words leave room, so that a final word of any repository finds some however many wait before it."""
-        share = SHARES[_rank(status)]
+        share = SHARES[rank(status)]
         return tuple(
             each if each.span <= _BURST else replace(each, most=max(1, each.most * share // 100))
             for each in self.windows
         )
 
 
-def _rank(status: CommitStatus) -> str:
+def rank(status: CommitStatus) -> str:
+    """Which of `SHARES` is open to a word."""
     if status.state is not State.PENDING:
         return "final"
     further = status.project or status.medium is Medium.DEPLOYMENT

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import TypeVar
 
-from adapters.forges.hosted.answers import has_next
+from adapters.forges.hosted.answers import has_next, no_sense
 from adapters.forges.hosted.asking import Answer, Call, Fate, NoSense, Verdict
 from adapters.forges.hosted.limits import LEAST_REST, Allowance, limited
 from adapters.forges.hosted.road import Road
@@ -78,7 +78,9 @@ class Reviewing:
     def _answer(self, call: Call) -> Answer:
         turn = self._allowance.resting(self._names(call))
         if turn.wait_until is not None:
-            raise Unreadable(f"{turn.why}; it is asked again after {turn.wait_until:%H:%M:%S} UTC")
+            later = Unreadable(turn.why)
+            later.retry_in = turn.wait_until - self._allowance.now()
+            raise later
         verdict = self._road.ask(call)
         if verdict.fate is Fate.DELIVERED and verdict.answer is not None:
             return verdict.answer
@@ -97,7 +99,7 @@ class Reviewing:
         try:
             return read(answer)
         except NoSense:
-            raise Unreadable(f"{self._dialect.title} answered {answer.status} with what makes no sense") from None
+            raise Unreadable(no_sense(self._dialect.title, answer).message) from None
 
     def _names(self, call: Call) -> tuple[str, ...]:
         return self._road.names(call.project, (call.need,))

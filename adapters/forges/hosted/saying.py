@@ -5,6 +5,7 @@ anything is made, and nothing is remembered that a restart would lose.
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from adapters.forges.hosted.answers import has_next, without
 from adapters.forges.hosted.asking import Answer, Call, Fate, Need, Steps, Verdict
@@ -15,7 +16,8 @@ from adapters.forges.hosted.transport import BadAddress
 from desired_state.model import Sha
 from reconciler.record import CommitStatus, Medium
 
-PAGES = 100  # of comments, or of deployments of one commit: beyond them nothing is looked for
+PAGES = 100  # of comments: beyond them ours is not looked for, and none is added
+DEPLOYMENT_PAGES = 5  # the newest first
 NESTED = 5  # tags of tags
 DEPLOYMENT = "deployment "  # begins the context of such a word; the environment at the forge follows
 _TAG = re.compile(r"refs/tags/([A-Za-z0-9_][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*)*)")
@@ -35,7 +37,7 @@ class Allowed:
     """What of the further words the settings let go to this forge."""
 
     deployments: bool = False
-    sources: tuple[str, ...] = ()  # patterns of other repositories, `acme/*`: `*` stands for one part, or some of it
+    sources: tuple[str, ...] = ()  # patterns of other repositories: `acme/*`
 
 
 NOTHING_FURTHER = Allowed()
@@ -53,7 +55,7 @@ class Saying:
     def __init__(self, dialect: Dialect, repository: str, sign_in: SignIn, allowed: Allowed) -> None:
         self._dialect, self._repository = dialect, repository
         self._sign_in, self._allowed = sign_in, allowed
-        self._patterns = [_pattern(each) for each in allowed.sources]
+        self._me: tuple[tuple[str, ...], str] | None = None
 
     def project(self, word: CommitStatus) -> str:
         """The repository at the forge that it goes to."""
@@ -87,7 +89,7 @@ class Saying:
         """Why a word must not go to another repository than our own."""
         if not self._dialect.offers.projects:
             return f"{self._dialect.title} takes statuses of this repository only"
-        if not any(each.fullmatch(project.lower()) for each in self._patterns):
+        if not any(fnmatchcase(project.lower(), each.lower()) for each in self._allowed.sources):
             return f"forge.sources does not name {fitting(project, 100)}: name it there, or by a pattern"
         try:
             self._dialect.checked(project)
@@ -135,10 +137,8 @@ class Saying:
         pull = _PULL.fullmatch(word.commit)
         if pull is None:
             return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} is no pull request")
-        project, number = self.project(word), int(pull[1])
-        mark, me = marker(word), self._sign_in.login()
-        if not me:
-            me = self._dialect.login_in((yield self._dialect.whoami(project)))
+        project, number, mark = self.project(word), int(pull[1]), marker(word)
+        me = yield from self._login(project)
         found = yield from self._found(project, number, lambda each: each.author == me and each.body.startswith(mark))
         if isinstance(found, Verdict):
             return found
@@ -148,6 +148,16 @@ class Saying:
         elif _lines(found.body) != _lines(text):
             yield self._dialect.change_comment(project, number, found.id, text)
         return DONE
+
+    def _login(self, project: str) -> Generator[Call, Answer, str]:
+        """Whose comments are ours, asked once for each token."""
+        if login := self._sign_in.login():
+            return login
+        secrets = tuple(self._sign_in.secrets())
+        if self._me is None or self._me[0] != secrets:
+            login = self._dialect.login_in((yield self._dialect.whoami(project)))
+            self._me = (tuple(self._sign_in.secrets()), login)
+        return self._me[1]
 
     def _found(
         self, project: str, pull: int, is_ours: Callable[[Comment], bool]
@@ -168,14 +178,19 @@ class Saying:
     # ── a deployment ──
 
     def _deployment(self, commit: Sha, word: CommitStatus) -> Steps:
-        """The forge's record of this deploy: found by commit and environment, or made; then told how it goes."""
+        """The forge's record of this deploy: found by commit and environment, or made; then told how it goes.
+
+        The word's body may name a stage that its state does not tell: `queued` or `inactive`.
+        """
         project, environment = self.project(word), word.context.removeprefix(DEPLOYMENT)
         found = None
-        for page in range(1, PAGES + 1):
+        for page in range(1, DEPLOYMENT_PAGES + 1):
             answer = yield self._dialect.deployments(project, commit, environment, page)
             found = self._dialect.deployment_in(answer, commit, environment)
             if found is not None or not has_next(answer):
                 break
+        if found is None and word.body == "inactive":
+            return DONE  # there is nothing to retire
         if found is None:
             answer = yield self._dialect.add_deployment(project, commit, environment, word)
             found = self._dialect.deployment_made(answer)
@@ -191,7 +206,3 @@ def marker(word: CommitStatus) -> str:
 def _lines(text: str) -> Sequence[str]:
     """As a forge may give a text back: its own line ends, none at the end."""
     return text.replace("\r\n", "\n").rstrip().split("\n")
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile("[^/]*".join(re.escape(part) for part in text.lower().split("*")))

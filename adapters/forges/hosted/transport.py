@@ -13,7 +13,7 @@ from adapters.forges.hosted.asking import Answer, Call, Fate, Trouble, Verdict
 CONNECT_TIMEOUT = 5.0  # seconds
 TOTAL = 3  # times the time-out: the longest that a whole answer may take, however it drips
 LARGEST_ANSWER = 1024 * 1024  # bytes
-LARGEST_LIST = 16 * 1024 * 1024  # people write into what is listed: a page of long texts must not shut the list
+LARGEST_LIST = 24 * 1024 * 1024  # people write into what is listed: a page of long texts must not shut the list
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

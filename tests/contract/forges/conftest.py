@@ -24,7 +24,8 @@ from adapters.forges.github import AppSignIn, GitHub
 from adapters.forges.hosted import Allowance, Allowed, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
 from adapters.ledger.store import Store, open_ledger
 from reconciler.ports import LeaseLost, Undelivered
-from reconciler.record import CommitStatus, State
+from reconciler.record import CommitStatus, Medium, State
+from tests.contract.forges.played_places import RIGHTS, Places, Said, Wish
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 TOKEN = "github_pat_CANARY11AAAA0123456789"
@@ -37,11 +38,17 @@ SPANS = ((timedelta(minutes=1), 80), (timedelta(hours=1), 500))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
+    method: str
     path: str
     headers: Mapping[str, str]
     body: Any
     at: datetime
     answer: int
+
+    @property
+    def call(self) -> str:
+        """`GET /repos/acme/desired/pulls`."""
+        return f"{self.method} {self.path.partition('?')[0]}"
 
 
 @dataclass(slots=True)
@@ -55,7 +62,7 @@ class Canned:
 
 @dataclass
 class PlayedGitHub:
-    """The rules of the two calls that are made, as GitHub documents them."""
+    """The rules of the calls that are made, as GitHub documents them. `granted`: an App's permissions; None: all."""
 
     clock: ManualClock
     commits: set[str] = field(default_factory=set)
@@ -67,6 +74,10 @@ class PlayedGitHub:
     next: deque[Canned | None] = field(default_factory=deque)
     lose: int = 0  # answers to come: the write takes effect, and its connection is cut
     late: deque[Callable[[], None]] = field(default_factory=deque)  # what happens before the next request is acted on
+    places: Places = field(default_factory=Places)
+    logins: dict[str, str] = field(default_factory=lambda: {TOKEN: "fairlead-bot"})
+    granted: dict[str, str] | None = None
+    rights: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # what each token of an App was asked for
     limited: int = 0  # answers that a too fast client got
     lock: Lock = field(default_factory=Lock)
 
@@ -78,6 +89,12 @@ class PlayedGitHub:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
+                played.serve(self)
+
+            def do_GET(self) -> None:
+                played.serve(self)
+
+            def do_PATCH(self) -> None:
                 played.serve(self)
 
             def log_message(self, *_: Any) -> None: ...
@@ -98,13 +115,23 @@ class PlayedGitHub:
     def writes(self) -> list[Request]:
         return [each for each in self.requests if STATUSES.fullmatch(each.path)]
 
+    @property
+    def counted(self) -> list[Request]:
+        """What GitHub counts as content that is made."""
+        return [each for each in self.requests if each.method != "GET" and not TOKENS.fullmatch(each.path)]
+
+    @property
+    def calls(self) -> list[str]:
+        return [each.call for each in self.requests]
+
     def newest(self, commit: str) -> list[dict[str, Any]]:
         """The newest status of each context of the commit, newest first."""
         found = [words[-1] for (at, _), words in self.said.items() if at == commit]
         return sorted(found, key=lambda status: status["id"], reverse=True)
 
     def serve(self, http: BaseHTTPRequestHandler) -> None:
-        body = json.loads(http.rfile.read(int(http.headers["Content-Length"])))
+        size = int(http.headers.get("Content-Length", 0))
+        body = json.loads(http.rfile.read(size)) if size else None
         if self.late:
             self.late.popleft()()
         with self.lock:
@@ -115,8 +142,10 @@ class PlayedGitHub:
             )
             if self.lose:
                 self.lose, status = self.lose - 1, 0
-            request = Request(path=http.path, headers=dict(http.headers), body=body, at=self.clock.now(), answer=status)
-            self.requests.append(request)
+            at, asked = self.clock.now(), dict(http.headers)
+            self.requests.append(
+                Request(method=http.command, path=http.path, headers=asked, body=body, at=at, answer=status)
+            )
         if not status:
             http.close_connection = True
             http.connection.shutdown(socket.SHUT_RDWR)
@@ -129,23 +158,39 @@ class PlayedGitHub:
         http.wfile.write(content)
 
     def _answer(self, http: BaseHTTPRequestHandler, body: Any) -> tuple[int, Mapping[str, str], bytes]:
-        status, headers, content = self._act(http.path, http.headers.get("Authorization", ""), body)
+        status, headers, content = self._act(http, http.headers.get("Authorization", ""), body)
         return status, {"Content-Type": "application/json; charset=utf-8", **headers}, json.dumps(content).encode()
 
-    def _act(self, path: str, authorization: str, body: Any) -> tuple[int, Mapping[str, str], Any]:
-        if TOKENS.fullmatch(path):
-            return self._installation_token(authorization)
+    def _act(self, http: BaseHTTPRequestHandler, authorization: str, body: Any) -> Said:
+        path = http.path.partition("?")[0]
+        if TOKENS.fullmatch(path) or path.endswith("/app"):
+            return self._of_the_app(path, authorization, body)
         token = authorization.removeprefix("Bearer ")
         if self.tokens.get(token, NOW - timedelta(days=1)) <= self.clock.now():
             return 401, {}, {"message": "Bad credentials", "status": "401"}
+        if not self._may(path, token):
+            return 403, {}, {"message": "Resource not accessible by integration"}
+        if http.command != "GET":
+            for span, most in SPANS:
+                if sum(each.at > self.clock.now() - span for each in self.counted) >= most:
+                    self.limited += 1
+                    return 403, {"Retry-After": "60"}, {"message": "You have exceeded a secondary rate limit."}
         found = STATUSES.fullmatch(path)
-        if found is None or found[2].lower() != REPOSITORY:
-            return 404, {}, {"message": "Not Found"}
-        for span, most in SPANS:
-            if sum(each.at > self.clock.now() - span for each in self.writes) >= most:
-                self.limited += 1
-                return 403, {"Retry-After": "60"}, {"message": "You have exceeded a secondary rate limit."}
-        return self._put(found[3], body)
+        if found is None:
+            self.places.commits = self.commits
+            login = "octoapp[bot]" if token in self.rights else self.logins.get(token, "somebody")
+            return self.places.act(Wish.of(http.command, http.path, body, login, self.url))
+        known = found[2].lower() in self.places.repositories
+        return self._put(found[3], body) if known else (404, {}, {"message": "Not Found"})
+
+    def _may(self, path: str, token: str) -> bool:
+        """A token of an App has the rights that it was asked for, in the repositories that it was asked for."""
+        asked = self.rights.get(token)
+        right = next(((name, level) for pattern, name, level in RIGHTS if re.fullmatch(pattern, path)), None)
+        if asked is None or right is None:
+            return True
+        given = asked["permissions"].get(right[0])
+        return path.split("/repos/")[1].split("/")[1] in asked["repositories"] and given in {"write", right[1]}
 
     def _put(self, commit: str, body: Any) -> tuple[int, Mapping[str, str], Any]:
         if commit not in self.commits:
@@ -158,7 +203,7 @@ class PlayedGitHub:
         words.append({**body, "id": len(self.requests), "created_at": self.clock.now()})
         return 201, {}, {"id": len(self.requests), "state": body["state"], "context": body["context"]}
 
-    def _installation_token(self, authorization: str) -> tuple[int, Mapping[str, str], Any]:
+    def _of_the_app(self, path: str, authorization: str, body: Any) -> Said:
         try:
             claims = jwt.decode(
                 authorization.removeprefix("Bearer "),
@@ -171,9 +216,17 @@ class PlayedGitHub:
         now = self.clock.now().timestamp()
         if not claims["iat"] <= now < claims["exp"] <= now + 600 or claims["iss"] != "12345":
             return 401, {}, {"message": "'Expiration time' claim ('exp') is too far in the future"}
+        return (200, {}, {"id": 1, "slug": "octoapp"}) if path.endswith("/app") else self._installation_token(body)
+
+    def _installation_token(self, body: Any) -> Said:
+        granted = self.granted
+        if granted is not None and any(
+            granted.get(name) not in {"write", level} for name, level in body["permissions"].items()
+        ):
+            return 422, {}, {"message": "The permissions requested are not granted to this installation."}
         ends = self.clock.now() + timedelta(hours=1)
         token = f"ghs_CANARY{len(self.tokens):026}"
-        self.tokens[token] = ends
+        self.tokens[token], self.rights[token] = ends, body
         return 201, {}, {"token": token, "expires_at": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "permissions": {}}
 
 
@@ -202,6 +255,16 @@ def make_status(
         repository="main", commit=commit, context="fairlead/prod/checkout", state=state, description=text, at=NOW
     )
     return replace(first, **more)
+
+
+def make_comment(body: str = "**1 fleet** changes", pull: int = 7, **more: Any) -> CommitStatus:
+    place = {"commit": f"pull/{pull}", "context": "fairlead/plan comment", "medium": Medium.COMMENT}
+    return make_status(**{**place, "body": body, **more})
+
+
+def make_deployment(state: State = State.SUCCESS, text: str = "1.4.2 on 2/2 units", **more: Any) -> CommitStatus:
+    place = {"context": "deployment prod/checkout", "medium": Medium.DEPLOYMENT}
+    return make_status(state=state, text=text, **{**place, **more})
 
 
 def make_waiting(*statuses: CommitStatus, attempts: int = 0) -> list[Undelivered]:
@@ -233,6 +296,7 @@ class Bench:
         self,
         sign_in: SignIn | None = None,
         *,
+        transport: Transport | None = None,
         repository: str = REPOSITORY,
         api: str = "",
         allowed: Allowed = ALLOWED,
@@ -241,7 +305,7 @@ class Bench:
         limits = {"per_minute": 60, "per_hour": 400} | pace
         sign_in = sign_in or TokenSignIn(lambda: TOKEN, reference="env:TOKEN")
         return HostedForge(
-            Road(GitHub(), self.transport(api), sign_in),
+            Road(GitHub(), transport or self.transport(api), sign_in),
             repository,
             allowance=Allowance(budget=self.store, windows=windows(**limits)),
             log=self.log,
@@ -249,8 +313,8 @@ class Bench:
             jitter=lambda: self.jitter,
         )
 
-    def transport(self, api: str = "") -> Transport:
-        return Transport(
+    def transport(self, api: str = "", kind: type[Transport] = Transport) -> Any:
+        return kind(
             api or self.github.url,
             title=GitHub.title,
             example=GitHub.example,
@@ -286,7 +350,14 @@ def bench(github: PlayedGitHub, clock: ManualClock, tmp_path: Path) -> Iterator[
 def say() -> SimpleNamespace:
     """What is handed to a forge."""
     return SimpleNamespace(
-        status=make_status, waiting=make_waiting, lease=HeldLease, canned=Canned, now=NOW, token=TOKEN
+        status=make_status,
+        comment=make_comment,
+        deployment=make_deployment,
+        waiting=make_waiting,
+        lease=HeldLease,
+        canned=Canned,
+        now=NOW,
+        token=TOKEN,
     )
 
 
