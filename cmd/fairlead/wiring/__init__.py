@@ -39,7 +39,7 @@ from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
-from fairlead.wiring.forges import github
+from fairlead.wiring.forges import hosted
 from fairlead.wiring.hooks import hooks
 from fairlead.wiring.mirrors import mirror as mirror
 from fairlead.wiring.mirrors import secret
@@ -232,8 +232,8 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         signing=signing(settings),
     )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
-    hosted, store = _hosted(settings, clock), ledger(settings, clock)
-    forges = {name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()}
+    made, store = _hosted(settings, clock), ledger(settings, clock)
+    forges = {name: made[name](store) if name in made else GitNotes(found) for name, found in mirrors.items()}
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
         ledger=store,
@@ -288,8 +288,8 @@ def answering_on(settings: Settings, *where: str) -> frozenset[str]:
 
 def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:
     """By repository, what makes its forge of a ledger; those that are told by git notes are not in it."""
-    chosen = (repository for repository in settings.repositories if repository.forge.type == "github")
-    return {repository.name: github(settings, repository, clock) for repository in chosen}
+    chosen = (repository for repository in settings.repositories if repository.forge.is_hosted)
+    return {repository.name: hosted(settings, repository, clock) for repository in chosen}
 
 
 def _close(*opened: Store | Mirror | Pulls) -> None:
