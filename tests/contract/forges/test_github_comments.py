@@ -8,7 +8,7 @@ import pytest
 from adapters.forges.github import GitHub
 from adapters.forges.github.dialect import COMMENTS_A_PAGE
 from adapters.forges.hosted import Offers, TokenSignIn
-from adapters.forges.hosted.saying import marker
+from adapters.forges.hosted.saying import SURPLUS, marker
 from reconciler.record import State
 from tests.contract.forges.mortal import Killed, Mortal
 
@@ -141,6 +141,17 @@ def test_a_comment_whose_answer_is_lost_is_in_doubt_and_not_made_twice(bench: An
 
     assert (False, True, True) == (lost.delivered, lost.in_doubt, again.delivered)
     assert 1 == len(bench.github.places.bodies(7, ME))
+
+
+def test_one_that_github_made_late_gives_way_to_the_first(bench: Any, say: Any) -> None:
+    deliver(bench, say, say.comment("first"))
+    bench.github.places.comment(7, ME, f"{marker(say.comment())}\nof a request that we had given up")
+
+    told = [deliver(bench, say, word)[0].delivered for word in (say.comment("second"), say.comment("second"))]
+
+    assert [True, True] == told
+    assert [f"{marker(say.comment())}\nsecond", SURPLUS] == bench.github.places.bodies(7, ME)
+    assert 3 == len(bench.github.counted)
 
 
 def test_a_list_that_does_not_come_leaves_nothing_in_doubt(bench: Any, say: Any) -> None:
