@@ -245,7 +245,7 @@ def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
 
 
 def test_an_answer_of_another_shape_is_no_list_of_comments(bench: Any, say: Any) -> None:
-    for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b"[" * 100_000, b""):
+    for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b'[{"id": 1, "body": 5}]', b"[" * 100_000, b""):
         bench.github.next.extend([None, say.canned(status=200, body=body)])
 
         (delivery,) = deliver(bench, say, say.comment())
