@@ -267,6 +267,14 @@ def test_each_write_takes_a_turn_and_reading_takes_none(bench: Any, say: Any) ->
     assert all(each.retry_at - bench.clock.now() == timedelta(seconds=10) for each in results[2:])
 
 
+def test_comments_leave_room_for_how_deploys_end(bench: Any, say: Any) -> None:
+    comments = [say.comment(state=State.SUCCESS, pull=pull) for pull in range(1, 10)]
+
+    results = deliver(bench, say, *comments, say.status(), forge=bench.forge(per_hour=8))
+
+    assert [True] * 6 + [False] * 3 + [True] == [each.delivered for each in results]
+
+
 def test_a_resting_account_reads_nothing_either(bench: Any, say: Any) -> None:
     bench.github.next.append(say.canned(status=429, headers={"Retry-After": "60"}))
     deliver(bench, say, say.status())
