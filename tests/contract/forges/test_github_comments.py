@@ -234,9 +234,22 @@ def test_no_right_to_comment_stops_comments_and_nothing_else(bench: Any, say: An
     assert [(False, False), (True, True)] == [(each.tried, each.delivered) for each in later]
 
 
+def test_an_app_that_is_not_told_who_it_is_stops_no_status(bench: Any, say: Any, app_key: Any) -> None:
+    pem, bench.github.public_key = app_key
+    bench.github.next.extend([None, None, say.canned(status=502)])  # its token, the list, and then itself
+
+    comment, status = deliver(bench, say, say.comment(), say.status(), forge=bench.forge(bench.app(lambda: pem)))
+
+    assert ("GitHub cannot be reached: it answered 502; statuses wait and are tried again", False) == (
+        comment.message,
+        comment.in_doubt,
+    )
+    assert status.delivered
+
+
 def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
     ailing = say.canned(status=500)
-    bench.github.next.extend([None, ailing, ailing, ailing, None])
+    bench.github.next.extend([ailing, ailing, ailing])
 
     results = deliver(bench, say, *(say.comment(pull=pull) for pull in range(1, 7)), say.status())
 
@@ -246,7 +259,7 @@ def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
 
 def test_an_answer_of_another_shape_is_no_list_of_comments(bench: Any, say: Any) -> None:
     for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b'[{"id": 1, "body": 5}]', b"[" * 100_000, b""):
-        bench.github.next.extend([None, say.canned(status=200, body=body)])
+        bench.github.next.append(say.canned(status=200, body=body))
 
         (delivery,) = deliver(bench, say, say.comment())
 
