@@ -3,7 +3,7 @@ anything is made, and nothing is remembered that a restart would lose.
 """
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -28,6 +28,7 @@ _NEEDS = {
     Medium.COMMENT: Need.COMMENTS,
     Medium.DEPLOYMENT: Need.DEPLOYMENTS,
 }
+SURPLUS = "What a merge would do is in the comment above."
 DONE = Verdict(fate=Fate.DELIVERED)
 Finding = Generator[Call, Answer, Sha | Verdict]
 
@@ -137,16 +138,17 @@ class Saying:
         pull = _PULL.fullmatch(word.commit)
         if pull is None:
             return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} is no pull request")
-        project, number, mark = self.project(word), int(pull[1]), marker(word)
-        me = yield from self._login(project)
-        found = yield from self._found(project, number, lambda each: each.author == me and each.body.startswith(mark))
+        project, number = self.project(word), int(pull[1])
+        found = yield from self._found(project, number, marker(word))
         if isinstance(found, Verdict):
             return found
         text = self._text(word)
-        if found is None:
+        if not found:
             yield self._dialect.add_comment(project, number, text)
-        elif _lines(found.body) != _lines(text):
-            yield self._dialect.change_comment(project, number, found.id, text)
+        elif _lines(found[0].body) != _lines(text):
+            yield self._dialect.change_comment(project, number, found[0].id, text)
+        for surplus in found[1:]:  # a forge may carry out late what we gave up, and began anew
+            yield self._dialect.change_comment(project, number, surplus.id, SURPLUS)
         return DONE
 
     def _login(self, project: str) -> Generator[Call, Answer, str]:
@@ -159,13 +161,14 @@ class Saying:
             self._me = (tuple(self._sign_in.secrets()), login)
         return self._me[1]
 
-    def _found(
-        self, project: str, pull: int, is_ours: Callable[[Comment], bool]
-    ) -> Generator[Call, Answer, Comment | Verdict | None]:
+    def _found(self, project: str, pull: int, mark: str) -> Generator[Call, Answer, list[Comment] | Verdict]:
+        me = ""
         for page in range(1, PAGES + 1):
             answer = yield self._dialect.comments(project, pull, page)
-            ours = next(filter(is_ours, self._dialect.comments_in(answer)), None)
-            if ours is not None or not has_next(answer):
+            me = me or (yield from self._login(project))
+            shown = self._dialect.comments_in(answer)
+            ours = [each for each in shown if each.author == me and each.body.startswith(mark)]
+            if ours or not has_next(answer):
                 return ours
         return Verdict(fate=Fate.REFUSED, message=f"pull request {pull} has too many comments to find ours among them")
 
