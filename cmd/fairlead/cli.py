@@ -18,6 +18,7 @@ from fairlead.commands import (
     pipelines,
     running,
     setup,
+    statuses,
     trigger,
 )
 from fairlead.exit_codes import Refused
@@ -67,6 +68,7 @@ for group in (offline, live, groups, hosts, changes, people, running, doctor, se
         app.command()(command)
 app.command("import")(importing.import_repository)
 app.add_typer(trigger.app, name="trigger")
+app.add_typer(statuses.app, name="statuses")
 app.add_typer(pipelines.app, name="spinnaker")
 
 
