@@ -239,6 +239,10 @@ class Ledger(Protocol):
         context_prefix: str = "",
         open_only: bool = False,
     ) -> Sequence[CommitStatus]: ...
+    def speaking(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
+        """How many single fleets have a word on each of these commits; commits without one are left out."""
+        ...
+
     def undelivered(self, repository: str, limit: int) -> "Sequence[Undelivered]":
         """What the forge may be told now, by the ledger's clock, the most urgent first."""
         ...

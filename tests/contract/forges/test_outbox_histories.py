@@ -22,7 +22,7 @@ from tests.contract.forges.outbox_histories import (
     Step,
 )
 
-FEW, MANY = 12, int(os.environ.get("HYPOTHESIS_HISTORIES", "200"))
+FEW, MANY = 6, int(os.environ.get("HYPOTHESIS_HISTORIES", "200"))
 BLOWS = st.builds(
     Blow,
     moment=st.sampled_from(MOMENTS),

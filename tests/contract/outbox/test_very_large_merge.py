@@ -35,7 +35,10 @@ def is_within_the_budget(crowd: Crowd) -> bool:
     return all(found <= most for found, most in zip(pace, (10, 60, 400), strict=True)) and not crowd.forge.meter.refused
 
 
-@pytest.mark.parametrize(("answer_on", "count"), [("both", 300), ("merge", 30), ("head", 30)])
+@pytest.mark.parametrize(
+    ("answer_on", "count"),
+    [pytest.param("both", 300, marks=pytest.mark.heavy), ("both", 60), ("merge", 25), ("head", 25)],
+)
 def test_very_many_fleets(crowd_of: Callable[..., Crowd], answer_on: str, count: int) -> None:
     crowd = crowd_of(count, answer_on)
     merged = crowd.clock.now()
