@@ -1,6 +1,5 @@
 """Statuses leave here: durable, newest word first, a commit with very many fleets kept readable."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -79,10 +78,10 @@ class Outbox:
 
     def _crowded(self, repository: str, commits: Collection[Sha]) -> frozenset[Sha]:
         """The commits of very many fleets: known before the first of them speaks, and when some have moved on."""
-        said = self._ledger.statuses(repository, commits=commits, context_prefix="fairlead/")
-        spoken = Counter(status.commit for status in said if is_fleets(status.context))
-        fleets = self._ledger.set_by(repository, commits)
-        return frozenset(commit for commit in commits if max(spoken[commit], fleets.get(commit, 0)) > FLEETS_A_COMMIT)
+        counts = (self._ledger.speaking(repository, commits), self._ledger.set_by(repository, commits))
+        return frozenset(
+            commit for commit in commits if max(count.get(commit, 0) for count in counts) > FLEETS_A_COMMIT
+        )
 
 
 def _speaker(item: Undelivered) -> Sha:

@@ -247,6 +247,10 @@ class Ledger(Protocol):
         """Where anything was ever said under that context, as `pull/7`."""
         ...
 
+    def speaking(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
+        """How many single fleets have a word on each of these commits; commits without one are left out."""
+        ...
+
     def undelivered(self, repository: str, limit: int) -> "Sequence[Undelivered]":
         """What the forge may be told now, by the ledger's clock, the most urgent first."""
         ...

@@ -264,6 +264,15 @@ class Statuses:
         with self._database.reading() as connection:
             return [status_of(row) for each in queries for row in connection.execute(each)]
 
+    def speaking(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
+        """How many single fleets have a word on each of these commits; commits without one are left out."""
+        counted = select(statuses.c.commit, func.count()).where(
+            statuses.c.repository == repository, IS_OWN, statuses.c.context.like("fairlead/%/%")
+        )
+        with self._database.reading() as connection:
+            grouped = (query.group_by(statuses.c.commit) for query in _on(counted, commits))
+            return {sha: number for query in grouped for sha, number in connection.execute(query)}
+
     def heads_of(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, Head]:
         """The heads of the pull requests that these commits came from; commits without one are left out."""
         with self._database.reading() as connection:

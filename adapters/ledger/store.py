@@ -13,6 +13,7 @@ from adapters.ledger.history import History
 from adapters.ledger.migrations.steps import bring_up, is_ready
 from adapters.ledger.passes import Passes
 from adapters.ledger.people import People
+from adapters.ledger.places import Places
 from adapters.ledger.queue import WorkQueue
 from adapters.ledger.records import Records
 from adapters.ledger.remembered import Encodings
@@ -35,6 +36,7 @@ class Store(
     Statuses,
     Telling,
     Commented,
+    Places,
     Budgets,
     History,
     People,

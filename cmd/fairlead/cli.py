@@ -19,6 +19,7 @@ from fairlead.commands import (
     promoting,
     running,
     setup,
+    statuses,
     suspending,
     trigger,
 )
@@ -69,6 +70,7 @@ for group in (offline, live, groups, hosts, changes, promoting, suspending, peop
         app.command()(command)
 app.command("import")(importing.import_repository)
 app.add_typer(trigger.app, name="trigger")
+app.add_typer(statuses.app, name="statuses")
 app.add_typer(pipelines.app, name="spinnaker")
 
 

@@ -1,27 +1,31 @@
 """From options to opened things: settings, the ledger, one fleet. Each failure is one sentence that names the fix."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from desired_state.model import FleetName
+from desired_state.model import FleetName, Sha
 from fairlead.exit_codes import ExitCode, Refused
 from reconciler.ports import Ledger, Queue
-from reconciler.record import Record
+from reconciler.record import CommitStatus, Record
 
 if TYPE_CHECKING:
     from desired_state.mirror import Mirror
     from fairlead.settings import RepositorySettings, Settings
+    from reconciler.mending import Told
 
 
 class Store(Ledger, Queue, Protocol):
     """The ledger with its queue: all that a command reads and asks."""
 
     def close(self) -> None: ...
+    def spoken_on(self, beginning: str) -> Sequence[tuple[str, Sha]]: ...
+    def told(self, repository: str, commit: Sha) -> "Sequence[Told]": ...
+    def tell_anew(self, repository: str, commit: Sha, words: Iterable[CommitStatus]) -> int: ...
 
 
 CONFIG = typer.Option(

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from desired_state.model import DesiredState, Revision, Setting
-from reconciler.outbox import FLEETS_A_COMMIT, Outbox
+from reconciler.outbox import FIRST_OF_A_CROWD, FLEETS_A_COMMIT, Outbox
 from reconciler.ports import Delivery, Head, RevisionChange
 from reconciler.record import CommitStatus, State
 
@@ -178,3 +178,16 @@ def test_words_for_what_the_settings_do_not_name_wait_and_are_not_lost(rig, buil
 
     rig.wait(minutes=5)
     assert [State.FAILURE] == [each.status.state for each in rig.ledger.undelivered("main", 9)]
+
+
+def test_the_first_failures_of_a_crowd_leave_room_for_the_roll_up_that_names_them(rig, build):
+    forge, commit = Forge(), build.sha("many")
+    declare(rig, build, commit, 40)
+
+    tell(rig, build, forge, commit, {f"prod/s{number:02}": State.FAILURE for number in range(30)})
+    assert FIRST_OF_A_CROWD == len(forge.told)
+    rig.wait(seconds=1)
+    tell(rig, build, forge, commit, {"prod": State.PENDING})
+
+    assert "fairlead/prod" == forge.told[FIRST_OF_A_CROWD]
+    assert 31 == len(forge.told)
