@@ -56,7 +56,10 @@ class Letter:
 class Voice(Protocol):
     """How one kind of channel is spoken to."""
 
-    windows: tuple[Window, ...]  # how many messages it takes
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """How many messages it takes."""
+        ...
 
     def write(self, message: Message, now: datetime) -> Letter:
         """The message as it is posted. Raises `Unreadable` where a secret is missing."""
@@ -128,13 +131,6 @@ class Notifier:
                 self._leave(batch, messages[place + 1 :], *why)
                 break
         return batch.results
-
-    def reach(self) -> str:
-        """Whether the channel can be reached, without posting; gives what could not be known.
-
-        Raises `Unreached`, `BadAddress`, `Unreadable`.
-        """
-        return self._exchange.reach(self._url())
 
     def _tell(self, batch: _Batch, message: Message, lease: Lease) -> tuple[datetime, str] | None:
         """One message; gives until when the channel rests, and why, where the others need not be tried."""

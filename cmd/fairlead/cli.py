@@ -19,6 +19,7 @@ from fairlead.commands import (
     running,
     setup,
     trigger,
+    where,
 )
 from fairlead.exit_codes import Refused
 from fairlead.rendering import seen
@@ -62,7 +63,7 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, groups, hosts, changes, people, running, doctor, setup):
+for group in (offline, live, where, groups, hosts, changes, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)

@@ -31,6 +31,7 @@ from adapters.importing.facts import Account, Rules
 from adapters.importing.reading import Reader
 from adapters.importing.repository import Imported, conclude
 from adapters.ledger.store import Store, open_ledger
+from adapters.notify.notifier import Notifier
 from adapters.trigger.settings import settings_of as agent_settings
 from desired_state.git_command import GitAuth
 from desired_state.git_errors import GitRefused
@@ -41,6 +42,7 @@ from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
 from fairlead.wiring.forges import github, hooks
+from fairlead.wiring.telling import audience, notifiers
 from reconciler.hosts import HostFacts, Room
 from reconciler.observed import Snapshots
 from reconciler.plan import Pace
@@ -227,6 +229,7 @@ class Parts:
     executions: Executions
     reports: Reports
     forges: Mapping[str, Forge]
+    notifiers: Mapping[str, Notifier]
     hooks: Receiver | None
     make_clients: Callable[[], int]
     close: Callable[[], None]
@@ -250,12 +253,9 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         ledger=store,
         deployers=deployers,
         clock=clock,
-        pace=Pace(
-            active=settings.active_interval,
-            settle=settings.settle,
-            settle_of={SPINNAKER: settings.settle_at_gate},
-        ),
+        pace=_pace(settings),
         observe_only=observe_only or settings.observe_only,
+        audience=audience(settings),
         public_url=settings.public_url.rstrip("/"),
     )
     sources = {
@@ -278,10 +278,15 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},
+        notifiers=notifiers(settings, store, clock),
         hooks=hooks(settings, clock),
         make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values()),
     )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(active=settings.active_interval, settle=settings.settle, settle_of={SPINNAKER: settings.settle_at_gate})
 
 
 def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:
