@@ -285,10 +285,6 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
     )
 
 
-def _pace(settings: Settings) -> Pace:
-    return Pace(active=settings.active_interval, settle=settings.settle, settle_of={SPINNAKER: settings.settle_at_gate})
-
-
 def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:
     """By repository, what makes its forge of a ledger; those that are told by git notes are not in it."""
     chosen = (repository for repository in settings.repositories if repository.forge.type == "github")
@@ -298,3 +294,7 @@ def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store
 def _close(*opened: Store | Mirror) -> None:
     for each in opened:
         each.close()
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(active=settings.active_interval, settle=settings.settle, settle_of={SPINNAKER: settings.settle_at_gate})
