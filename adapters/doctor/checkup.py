@@ -11,6 +11,7 @@ from adapters.aws.sessions import Sessions
 from adapters.aws.topics import partition_of, queue_arn, topic_arn
 from adapters.doctor.accounts import AccountLook, Act
 from adapters.doctor.agents import check_agents, check_key
+from adapters.doctor.channels import ChannelLook
 from adapters.doctor.clocks import check_clock
 from adapters.doctor.findings import About, Check, Finding, attempted
 from adapters.doctor.forge import GitHubLook
@@ -55,6 +56,7 @@ class Checkup:
     key_id: str | None = None
     observe_only: bool = False  # then what only acting needs is not asked for
     unusable: tuple[Finding, ...] = ()
+    channels: tuple[ChannelLook, ...] = ()
 
     def read(self, repository: Repository) -> Seen:
         """The repository, and what it declares."""
@@ -67,7 +69,9 @@ class Checkup:
         """What needs no repository."""
         clocks = (partial(check_clock, name, url, self.clock) for name, url in self.servers.items())
         server = partial(check_webhook, self.listen, self.public_url, list(self.hooked))
-        return [lambda: self.unusable, self.ledger.check, *(each.check for each in self.forges), *clocks, server]
+        channels = (each.check for each in self.channels)
+        forges = (each.check for each in self.forges)
+        return [lambda: self.unusable, self.ledger.check, *forges, *channels, *clocks, server]
 
     def of(self, fleets: Sequence[Fleet]) -> list[Check]:
         """What these fleets need of AWS, Gate and their hosts."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from adapters.notify.addresses import BadAddress
 from adapters.notify.exchange import Answer, Exchange, Unreached
-from adapters.notify.messages import Message, Told, gather, is_silent, read
+from adapters.notify.messages import FEW, Message, Told, gather, is_silent, read
 from reconciler.ports import Budget, Delivery, Lease, LeaseLost, Undelivered, Unreadable, Window
 
 HELD_BACK = timedelta(seconds=5)
@@ -23,6 +23,8 @@ AGAIN = timedelta(minutes=1)
 STALE = timedelta(days=1)  # what could not be told for so long is no news any more
 LEAST_REST, LONGEST_REST = timedelta(minutes=1), timedelta(hours=1)
 SHUT_REST = timedelta(minutes=5)
+_FIRST = (Window(span=5 * AGAIN, most=FEW),)  # fleets of one commit that are told one by one
+_AGAIN = (Window(span=AGAIN, most=1),)
 LONGEST_BACKOFF = timedelta(minutes=5)
 
 
@@ -56,7 +58,10 @@ class Letter:
 class Voice(Protocol):
     """How one kind of channel is spoken to."""
 
-    windows: tuple[Window, ...]  # how many messages it takes
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """How many messages it takes."""
+        ...
 
     def write(self, message: Message, now: datetime) -> Letter:
         """The message as it is posted. Raises `Unreadable` where a secret is missing."""
@@ -129,13 +134,6 @@ class Notifier:
                 break
         return batch.results
 
-    def reach(self) -> str:
-        """Whether the channel can be reached, without posting; gives what could not be known.
-
-        Raises `Unreached`, `BadAddress`, `Unreadable`.
-        """
-        return self._exchange.reach(self._url())
-
     def _tell(self, batch: _Batch, message: Message, lease: Lease) -> tuple[datetime, str] | None:
         """One message; gives until when the channel rests, and why, where the others need not be tried."""
         ready_at = self._ready_at(message, batch.now)
@@ -146,14 +144,21 @@ class Notifier:
         if turn.wait_until is not None:
             batch.results += _waiting(message.told, turn.wait_until, turn.why)
             return turn.wait_until, turn.why
-        if message.commit:
-            about = f"{self._account} {message.commit[:12]} {message.kind.value}"
-            room = self._budget.take([about], (Window(span=AGAIN, most=_at_once(message)),))
-            if room.wait_until is not None:
-                batch.results += _waiting(message.told, room.wait_until, "the same was told a moment ago")
-                return None
+        room_at = self._room_at(message)
+        if room_at is not None:
+            batch.results += _waiting(message.told, room_at, "the same was told a moment ago")
+            return None
         verdict = self._post(message, lease, batch)
         return self._settle(batch, message, verdict, turn.strikes)
+
+    def _room_at(self, message: Message) -> datetime | None:
+        """When its commit may be told of again; None: now. All who wait are told together then."""
+        if not message.commit:
+            return None
+        about = f"{self._account} {message.commit[:12]} {message.kind.value}"
+        if len(message.told) == 1 and self._budget.take([about], _FIRST).wait_until is None:
+            return None
+        return self._budget.take([f"{about} again"], _AGAIN).wait_until
 
     def _ready_at(self, message: Message, now: datetime) -> datetime:
         """When the first of them has been held back for long enough; what was tried before is."""
@@ -200,11 +205,6 @@ class Notifier:
     def _leave(self, batch: _Batch, messages: Sequence[Message], until: datetime, why: str) -> None:
         for message in messages:
             batch.results += _waiting(message.told, until, why)
-
-
-def _at_once(message: Message) -> int:
-    """Few fleets of one commit may be told one by one."""
-    return 1 if len(message.told) > 1 else 4
 
 
 def _is_stale(item: Undelivered, now: datetime) -> bool:

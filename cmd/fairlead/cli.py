@@ -22,6 +22,7 @@ from fairlead.commands import (
     statuses,
     suspending,
     trigger,
+    where,
 )
 from fairlead.exit_codes import Refused
 from fairlead.rendering import seen
@@ -65,7 +66,7 @@ def _options(
     """The options that stand before a command."""
 
 
-for group in (offline, live, groups, hosts, changes, promoting, suspending, people, running, doctor, setup):
+for group in (offline, live, where, groups, hosts, changes, promoting, suspending, people, running, doctor, setup):
     for command in group.COMMANDS:
         app.command()(command)
 app.command("import")(importing.import_repository)

@@ -152,6 +152,8 @@ class Controller:
     def once(self) -> ExitCode:
         """One run of everything that is due."""
         self._reads_on = False
+        for notifier in self._parts.notifiers.values():
+            notifier.hurry()  # all that is to be told in this run is known before the first of it is
         self._wake_everything()
         self.loop.drain(("repository",))
         self.loop.drain(FEEDS)
@@ -170,8 +172,9 @@ class Controller:
 
     def _families(self) -> tuple[Family, ...]:
         parts, clock, lease = self._parts, self._parts.world.clock, self._settings.lease
-        forges = {name: self.metrics.counted(name, forge) for name, forge in parts.forges.items()}
-        outbox = Outbox(parts.ledger, forges, wiring.answering_on(self._settings, "head"))
+        tellers = {**parts.forges, **parts.notifiers}
+        counted = {name: self.metrics.counted(name, teller) for name, teller in tellers.items()}
+        outbox = Outbox(parts.ledger, counted, wiring.answering_on(self._settings, "head"))
         readers = max(LEAST_READERS, self._settings.workers)
         return (
             Family(name="repository", run=self._read_repository, workers=2, lease=lease, heartbeat=True),
@@ -322,6 +325,7 @@ class Controller:
 
     def _wake_reporters(self) -> None:
         self._parts.ledger.add(f"{family}:{name}" for name in self._names for family in REPORTERS)
+        self._parts.ledger.add(f"statuses:{name}" for name in self._parts.notifiers)
 
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from desired_state.durations import Duration
 
 DEFAULT_FILE = Path("fairlead.toml")
+CHANNEL = "notify-"  # before the name of a channel, where repositories are named
 
 
 class SettingsError(Exception):
@@ -137,6 +138,13 @@ class RepositorySettings(_Part):
     auth: RepositoryAuth = RepositoryAuth()
     forge: ForgeSettings = ForgeSettings()
 
+    @field_validator("name")
+    @classmethod
+    def _is_no_channel(cls, name: str) -> str:
+        if name.startswith(CHANNEL):
+            raise ValueError(f"must not begin with {CHANNEL}, as the channels of [[notify]] do in logs and metrics")
+        return name
+
 
 class GateSignIn(_Part):
     """How one Gate is signed in to. `header` is `X-Spinnaker-Token` for a bearer, `X-SPINNAKER-USER` for a header."""
@@ -195,6 +203,27 @@ class CommitSettings(_Part):
     _key = field_validator("signing_key")(lambda value: None if value is None else _reference(value))
 
 
+class NotifySettings(_Part):
+    """A channel in which people are told what needs them: `slack`, or any `webhook`, signed where a secret is given."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    kind: Literal["slack", "webhook"] = "slack"
+    url: Secret
+    secret: Secret | None = None
+    owners: tuple[str, ...] = ("*",)  # patterns of the owners whose fleets are told here
+    environments: tuple[str, ...] = ("*",)
+    private_hosts: tuple[str, ...] = ()  # hosts of addresses that may lead inside of the network
+
+    _url = field_validator("url")(_reference)
+    _secret = field_validator("secret")(lambda value: None if value is None else _reference(value))
+
+    @model_validator(mode="after")
+    def _is_signed_where_it_can_be(self) -> Self:
+        if self.kind == "slack" and self.secret is not None:
+            raise ValueError("secret goes with kind webhook: Slack reads no signature")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings of a controller. Durations are written `30s`, `5m`, `1h`."""
 
@@ -208,6 +237,7 @@ class Settings(BaseSettings):
     gates: tuple[GateSettings, ...] = ()
     signing: SigningSettings | None = None
     commits: CommitSettings = CommitSettings()
+    notify: tuple[NotifySettings, ...] = ()
     observe_only: bool = False
     public_url: str = ""
     workers: int = Field(default=8, ge=1, le=256)
@@ -220,6 +250,14 @@ class Settings(BaseSettings):
     lease: Duration = timedelta(seconds=30)
     request_timeout: Duration = timedelta(seconds=10)
     gate_timeout: Duration = timedelta(minutes=2)
+
+    @field_validator("notify")
+    @classmethod
+    def _channels_differ(cls, channels: tuple[NotifySettings, ...]) -> tuple[NotifySettings, ...]:
+        names = [channel.name for channel in channels]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two channels are called {twice}; each needs a name of its own")
+        return channels
 
     @property
     def ledger_url(self) -> str:

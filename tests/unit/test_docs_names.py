@@ -1,5 +1,6 @@
 """What the pages name exists, and what exists is named: commands, options, settings, reasons, words, links."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -229,6 +230,8 @@ def shown(default: object) -> str:
         return format_duration(default)
     if isinstance(default, bool):
         return str(default).lower()
+    if isinstance(default, tuple):
+        return json.dumps(default)
     return str(default.value if isinstance(default, Enum) else default)
 
 

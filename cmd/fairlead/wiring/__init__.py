@@ -32,6 +32,7 @@ from adapters.importing.facts import Account, Rules
 from adapters.importing.reading import Reader
 from adapters.importing.repository import Imported, conclude
 from adapters.ledger.store import Store, open_ledger
+from adapters.notify.notifier import Notifier
 from adapters.trigger.settings import settings_of as agent_settings
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet, FleetName
@@ -44,6 +45,7 @@ from fairlead.wiring.hooks import hooks
 from fairlead.wiring.mirrors import mirror as mirror
 from fairlead.wiring.mirrors import secret
 from fairlead.wiring.pulls import pull_plans
+from fairlead.wiring.telling import audience, notifiers
 from reconciler.hosts import HostFacts, Room
 from reconciler.observed import Snapshots
 from reconciler.plan import Pace
@@ -215,6 +217,7 @@ class Parts:
     reports: Reports
     pulls: Pulls
     forges: Mapping[str, Forge]
+    notifiers: Mapping[str, Notifier]
     hooks: Mapping[str, Receiver]
     make_clients: Callable[[], int]
     close: Callable[[], None]
@@ -239,12 +242,9 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         ledger=store,
         deployers=deployers,
         clock=clock,
-        pace=Pace(
-            active=settings.active_interval,
-            settle=settings.settle,
-            settle_of={SPINNAKER: settings.settle_at_gate},
-        ),
+        pace=_pace(settings),
         observe_only=observe_only or settings.observe_only,
+        audience=audience(settings),
         public_url=settings.public_url.rstrip("/"),
     )
     sources = _sources(settings, mirrors)
@@ -268,6 +268,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
         pulls=pulls,
         forges=forges,
+        notifiers=notifiers(settings, store, clock),
         hooks=hooks(settings, clock),
         make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values(), pulls),
@@ -295,3 +296,7 @@ def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store
 def _close(*opened: Store | Mirror | Pulls) -> None:
     for each in opened:
         each.close()
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(active=settings.active_interval, settle=settings.settle, settle_of={SPINNAKER: settings.settle_at_gate})

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.aws.sessions import Sessions
 from adapters.clock import SystemClock
+from adapters.doctor.channels import ChannelLook
 from adapters.doctor.checkup import Checkup, Repository
 from adapters.doctor.findings import About, Finding
 from adapters.doctor.forge import GitHubLook
@@ -20,6 +21,7 @@ from desired_state.model import Fleet
 from fairlead.settings import RepositorySettings, Settings, SettingsError
 from fairlead.wiring import mirror, parser, sign_in
 from fairlead.wiring.forges import github_road
+from fairlead.wiring.telling import reach
 from reconciler.ports import Clock
 
 
@@ -61,6 +63,7 @@ def checkup(settings: Settings, scratch: Path) -> Checkup:
         key_id=settings.signing.key_id if settings.signing else None,
         observe_only=settings.observe_only,
         unusable=tuple(unusable),
+        channels=tuple(ChannelLook(name=each.name, reach=reach(settings, each, clock)) for each in settings.notify),
     )
 
 

@@ -48,7 +48,7 @@ def test_where_the_code_is_changes_nothing_that_runs(with_source, declare):
         ('source: {repository: checkout, tag: "v{version}"}', "like acme/checkout"),
         ('source: {repository: "https://git.example.com/a/b", tag: "{version}"}', "like acme/checkout"),
         ("source: {repository: acme/checkout, tag: v1}", "must hold {version}"),
-        ("source: {repository: acme/../user, tag: \"{version}\"}", "like acme/checkout"),
+        ('source: {repository: acme/../user, tag: "{version}"}', "like acme/checkout"),
         ('source: {repository: acme/checkout, tag: "v{region}"}', "the placeholder {region} is not known here"),
         ('source: {repository: acme/checkout, tag: "v {version}"}', "the name of a tag"),
     ],

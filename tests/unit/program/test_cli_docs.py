@@ -81,7 +81,7 @@ def test_the_docs_name_no_command_that_is_not_there() -> None:
 
 
 def test_all_commands_are_there() -> None:
-    offline, live = ["plan", "schemas", "validate"], ["groups", "history", "hosts", "status", "why"]
+    offline, live = ["plan", "schemas", "validate"], ["groups", "history", "hosts", "status", "where", "why"]
     acting = ["adopt", "approve", "controller", "import", "once", "retry", "trigger", "spinnaker"]
     writing = ["bump", "promote", "resume", "rollback", "suspend"]
     looking = ["doctor", "setup", "statuses"]
