@@ -39,8 +39,14 @@ DESCRIBES = {  # what an inventory asks, and how many of what fit into an answer
 
 
 def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
-    """The inventory, the memory and the pushes, all of one world."""
-    half = scale.fleets // 2
+    """The inventory, the memory and the pushes of one world, and the pushes of a small one."""
+    yield from _measured(scale, folder / "many", scale.fleets)
+    *_, pushes = _measured(scale, folder / "few", scale.few)
+    yield pushes
+
+
+def _measured(scale: Scale, folder: Path, count: int) -> Iterator[Measurement]:
+    half = count // 2
     fleets = BulkFleets(spinnaker=half, trigger=half, environments=ENVIRONMENTS)
     settings = BulkSettings(fleets=fleets, hosts_each=HOSTS, instances_each=INSTANCES, **AS_RUN)
     with BulkProcess(folder / "world", settings) as world:
@@ -51,8 +57,8 @@ def pushing(scale: Scale, folder: Path) -> Iterable[Measurement]:
             wait_until(lambda: bool(controller.passes("sweep")), "a first sweep", PATIENCE)
             calm(watch, PATIENCE)
             yield _inventory(world, controller, watch, fleets)
-            yield _memory(controller, scale)
-            yield _pushes(world, controller, fleets, scale)
+            yield _memory(controller, count)
+            yield _pushes(world, controller, fleets, scale.trials)
         watch.close()
 
 
@@ -120,24 +126,24 @@ def _inventory(world: BulkProcess, controller: Running, watch: Watch, fleets: Bu
     )
 
 
-def _memory(controller: Running, scale: Scale) -> Measurement:
+def _memory(controller: Running, fleets: int) -> Measurement:
     now, most = controller.memory()
     sweep = controller.passes("sweep")[-1]["took_ms"] / 1000
     return Measurement(
         name="memory of a controller",
-        conditions=f"{scale.fleets:,} fleets, {scale.fleets * 10:,} instances, {scale.fleets:,} agents; SQLite",
+        conditions=f"{fleets:,} fleets, {fleets * 10:,} instances, {fleets:,} agents; SQLite",
         values={"MiB": now, "MiB at most": most, "its sweep: s": sweep},
         limits=(Limit(value="MiB at most", most=600),),
         notes=("its own process, after the first read of everything and a sweep",),
     )
 
 
-def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, scale: Scale) -> Measurement:
+def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, trials: int) -> Measurement:
     names = {"spinnaker": fleets.spinnaker_names(), "trigger": fleets.trigger_names()}
     first = max(_push(world, controller, each[-1], "1.0.1") for each in names.values())
     before = {family: len(controller.passes(family)) for family in ("repository", "fleet")}
     by_type: dict[str, list[float]] = {"spinnaker": [], "trigger": []}
-    for number in range(scale.trials):
+    for number in range(trials):
         for kind, taken in by_type.items():
             name = names[kind][(number * 97 + 11) % len(names[kind])]
             taken.append(_push(world, controller, name, f"1.1.{number}") * 1000)
@@ -148,7 +154,7 @@ def _pushes(world: BulkProcess, controller: Running, fleets: BulkFleets, scale: 
     }
     return Measurement(
         name="push → first deploy request",
-        conditions=f"{scale.fleets:,} fleets, {2 * scale.trials} pushes of one fleet each, half of either type; SQLite",
+        conditions=f"{len(world.names):,} fleets, {2 * trials} pushes of one fleet each, half of either type; SQLite",
         values={
             "p50 ms": median(both),
             "p99 ms": percentile(both, 0.99),

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.benchmarks.crowd import crowd
 from tests.benchmarks.growing import growing
 from tests.benchmarks.measurement import Measurement
+from tests.benchmarks.planning import planning
 from tests.benchmarks.pushing import pushing
 from tests.benchmarks.queueing import queueing
 from tests.benchmarks.reading import committing, polling
@@ -22,6 +23,7 @@ ROWS: Mapping[str, Row] = {
     "growth": growing,
     "queue": queueing,
     "push": pushing,
+    "plan": planning,
     "start": starting,
     "replicas": replicas,
     "agents": waves,

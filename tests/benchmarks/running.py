@@ -55,11 +55,14 @@ class Running:
 
     def hint(self, head: str) -> None:
         """The signed webhook of a push of this head. Raises RuntimeError where it is not taken."""
-        said = {"ref": "refs/heads/main", "after": head, "repository": {"full_name": FULL_NAME}}
+        self.tell("push", {"ref": "refs/heads/main", "after": head, "repository": {"full_name": FULL_NAME}})
+
+    def tell(self, event: str, said: Mapping[str, Any]) -> None:
+        """A signed webhook. Raises RuntimeError where it is not taken."""
         body = json.dumps(said).encode()
         signature = hmac.new(SECRETS[SECRET].encode(), body, "sha256").hexdigest()
-        headers = {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={signature}"}
-        headers |= {"X-GitHub-Delivery": head, "Content-Type": "application/json"}
+        headers = {"X-GitHub-Event": event, "X-Hub-Signature-256": f"sha256={signature}"}
+        headers |= {"X-GitHub-Delivery": signature, "Content-Type": "application/json"}
         answer = self._http.post(f"http://{self._address}/hooks/github", data=body, headers=headers, timeout=ENDING)
         if not answer.ok:
             raise RuntimeError(f"the webhook was answered {answer.status_code}: {answer.text}")

@@ -9,6 +9,7 @@ class Scale:
 
     sizes: tuple[int, ...]  # fleets: for exponents
     fleets: int  # what most budgets speak of
+    few: int  # fleets, beside them
     cold: int  # fleets of a cold start
     bumped: int  # fleets that one commit bumps, for several controllers
     processes: tuple[int, ...]  # of them
@@ -22,6 +23,7 @@ SCALES = {
     "tiny": Scale(  # to try the rows themselves
         sizes=(100, 300),
         fleets=300,
+        few=20,
         cold=40,
         bumped=20,
         processes=(1, 2),
@@ -33,6 +35,7 @@ SCALES = {
     "small": Scale(
         sizes=(1_000, 2_000, 4_000),
         fleets=10_000,
+        few=100,
         cold=300,
         bumped=100,
         processes=(1, 2, 4),
@@ -44,6 +47,7 @@ SCALES = {
     "full": Scale(
         sizes=(1_000, 10_000, 100_000),
         fleets=10_000,
+        few=100,
         cold=10_000,
         bumped=500,
         processes=(1, 2, 4),

@@ -7,8 +7,6 @@ import pytest
 
 from tests.contract.real_forge.building import Missing, built
 
-SUITES = (Path(__file__).parent, Path(__file__).parents[1] / "forges")
-
 
 def main(arguments: list[str]) -> int:
     """The exit code of pytest; 0 where there is no real server."""
@@ -18,7 +16,7 @@ def main(arguments: list[str]) -> int:
         print(f"test-forge: no real Gitea here: {missing}")
         return 0
     print(f"test-forge: against {version}", flush=True)
-    code = int(pytest.main(["-n0", "-m", "forge", *map(str, SUITES), *arguments]))
+    code = int(pytest.main(["-n0", "-m", "forge", str(Path(__file__).parent), *arguments]))
     print(f"test-forge: ran against {version}")
     return code
 

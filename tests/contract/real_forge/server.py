@@ -21,7 +21,7 @@ STARTING, ENDING = 120.0, 20.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealForge:
-    """Where it is, and the token of the one account, `OWNER`, which may do everything."""
+    """Where it is, and the token of the one account, `OWNER`, who is no administrator: they are told more of errors."""
 
     url: str
     token: str = field(repr=False)
@@ -70,7 +70,7 @@ def running(built: Built, folder: Path) -> Iterator[RealForge]:
     environment["FORGEJO_WORK_DIR"] = str(folder)
     command = [str(built.program), "--config", str(config)]
     _run([*command, "migrate"], environment)
-    account = ["--admin", "--username", OWNER, "--random-password", "--email", f"{OWNER}@example.com"]
+    account = ["--username", OWNER, "--random-password", "--email", f"{OWNER}@example.com"]
     token = ["--must-change-password=false", "--access-token", "--access-token-scopes", "all"]
     said = _run([*command, "admin", "user", "create", *account, *token], environment)
     log = folder / "server.log"
