@@ -33,12 +33,15 @@ class Merge:
 class PullMirror(Mirror):
     """A `Mirror` that also holds heads of pull requests, and merges them."""
 
-    def has(self, commit: Sha) -> bool:
-        """Whether the commit and all that it needs were fetched."""
-        if not _OID.fullmatch(commit) or not (self.folder / "HEAD").exists():
-            return False
-        code, _, _ = self.command.attempt("cat-file", "-e", f"{commit}^{{commit}}")
-        return code == 0
+    def lacking(self, commits: Iterable[Sha]) -> frozenset[Sha]:
+        """Those of these commits that are to be fetched: all of them where this mirror is not to be trusted."""
+        wanted = frozenset(commits)
+        asked = [commit for commit in wanted if _OID.fullmatch(commit)]
+        if self._suspect or not asked or not (self.folder / "HEAD").exists():
+            return wanted
+        lines = "".join(f"{commit}\n" for commit in asked).encode()
+        out = self.command.run("cat-file", "--batch-check=%(objectname) %(objecttype)", input=lines).decode()
+        return wanted - {line.removesuffix(" commit") for line in out.splitlines() if line.endswith(" commit")}
 
     def bring(self, refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
         """Fetch these refs of the remote, by the numbers of pull requests; of others only `keep` stays.
@@ -46,6 +49,7 @@ class PullMirror(Mirror):
         Gives a sentence for each that could not be had; one harms no other. Raises `GitUnreachable`.
         """
         with self._locked(fcntl.LOCK_EX) as descriptor:
+            self._drop_stale_locks()
             self._forget({*refs, *keep}, descriptor)
             try:
                 self._fetch_refs(refs, descriptor)
@@ -57,6 +61,10 @@ class PullMirror(Mirror):
 
     def merge(self, base: Sha, head: Sha) -> Merge:
         """What the base would be with `head` merged into it, as three-way merges go. Raises `GitError`."""
+        with self._watching():
+            return self._merge(base, head)
+
+    def _merge(self, base: Sha, head: Sha) -> Merge:
         with self._locked(fcntl.LOCK_SH) as descriptor:
             code, out, err = self.command.attempt(
                 *("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", base, head),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from desired_state.changes import Change
-from desired_state.model import DesiredState, Digest, Environment, Fleet, FleetName, Sha
+from desired_state.model import DesiredState, Digest, Fleet, FleetName, Sha
 from desired_state.parser import Parser
 from desired_state.pull_mirror import PullMirror
 from reconciler.merge_plan import MergePlan, plan_of
@@ -28,7 +28,7 @@ REMEMBERED = 5_000  # fleets at a target, of whose images something is known
 SETTLED = frozenset({"found", "baked here"})
 
 Said = Mapping[str, str]  # of one region
-Where = tuple[Environment, Environment | None, Digest]  # whom to ask
+Where = tuple[object, ...]  # whom to ask, and for what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,16 @@ class Merging:
         return self.parser.beside(self.mirror.tree(tree).under(self.folder))
 
 
-def by_git(merging: Merging, base: Sha, pull: Pull) -> MergePlan:
-    """What the branch would declare with the pull request merged, beside what it declares. Raises `GitError`."""
+def by_git(merging: Merging, base: Sha, before: DesiredState, pull: Pull) -> MergePlan:
+    """What the branch would declare with the pull request merged, beside what it declares: `before`, at `base`.
+
+    Raises `GitError`.
+    """
     merge = merging.mirror.merge(base, pull.head)
     refused = _too_large(merging.mirror, base, merge.tree) if merge.tree else _conflict(merge.conflicts, pull)
     if refused:
         return MergePlan(head=pull.head, branch=pull.base, refused=refused, outside=pull.outside)
-    before, after = merging.declares(base), merging.declares(merge.tree)
-    return replace(plan_of(pull.head, pull.base, before, after), outside=pull.outside)
+    return replace(plan_of(pull.head, pull.base, before, merging.declares(merge.tree)), outside=pull.outside)
 
 
 def _conflict(paths: Sequence[str], pull: Pull) -> str:
@@ -122,7 +124,7 @@ class Onlooker:
         unasked = 0
         for change in plan.deploys:
             said = self._asked(change, plan)
-            unasked += said is None
+            unasked += not said
             found += said or ()
         return tuple(found), unasked
 
@@ -133,7 +135,7 @@ class Onlooker:
 
     def _said(self, fleet: Fleet) -> tuple[Said, ...] | None:
         """Asked once for what is there, and again and again for what is not."""
-        place = (fleet.environment, fleet.bakes, fleet.identity_digest)
+        place = _whereabouts(fleet)
         key = (fleet.name, fleet.target_digest)
         known_at, known = self._found.get(key, (None, ()))
         here = known_at == place
@@ -159,8 +161,12 @@ def _is_where_it_was(change: Change) -> bool:
     before, after = change.before, change.after
     if before is None or after is None:
         return False
-    same = (before.environment, before.identity_digest, before.bakes, before.deploy_type)
-    return same == (after.environment, after.identity_digest, after.bakes, after.deploy_type)
+    return _whereabouts(before) == _whereabouts(after)
+
+
+def _whereabouts(fleet: Fleet) -> tuple[object, ...]:
+    sources = {package.name: package.source for package in fleet.packages}
+    return fleet.environment, fleet.identity_digest, fleet.bakes, fleet.deploy_type, sources
 
 
 def _without_words(said: Said) -> Said:

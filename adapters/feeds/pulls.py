@@ -122,9 +122,9 @@ class Pulls:
             known.heads = heads
         known.made = {pull.number: known.made[pull.number] for pull in chosen if pull.number in known.made}
         known.lost = {place: times for place, times in known.lost.items() if place in heads}
-        self._plan(name, base, chosen, lease, all_again=due)
         if due:
             known.refreshed_at = self._clock.now()
+        self._plan(name, base, chosen, lease, all_again=due)
 
     def _base(self, name: str) -> Sha | None:
         """The head of the branch that the fleets are converged to: of it a plan speaks."""
@@ -144,42 +144,59 @@ class Pulls:
         if not stale and not all_again:
             return
         self._onlooker.begin()
-        began = self._clock.monotonic()
         ready = self._fetched(name, base, stale, [pull.number for pull in pulls], lease) if stale else []
-        waiting = list(ready)
-        for pull in ready:
-            lease.check()
-            if waiting and self._clock.monotonic() - began > PATIENCE:
-                self._say_waiting(name, waiting, lease)
-                waiting = []
-            plan = by_git(self._watched[name].merging, base, pull)
-            known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
-            self._say(name, pull, plan, lease)
-            waiting = waiting[1:]
+        troubles = self._made(name, base, ready, lease) if ready else []
         for pull in pulls if all_again else ():
             if pull not in ready and pull.number in known.made:
                 lease.check()
                 self._say(name, pull, known.made[pull.number].plan, lease)
+        if troubles:
+            raise troubles[0]
+
+    def _made(self, name: str, base: Sha, pulls: Sequence[Pull], lease: Lease) -> list[GitError]:
+        """Plan them and say so; what git cannot merge keeps no other from being planned."""
+        merging, known, began = self._watched[name].merging, self._known[name], self._clock.monotonic()
+        before, waiting, troubles = merging.declares(base), list(pulls), list[GitError]()
+        for pull in pulls:
+            lease.check()
+            if waiting and self._clock.monotonic() - began > PATIENCE:
+                self._say_waiting(name, waiting, lease)
+                waiting = []
+            waiting = waiting[1:]
+            try:
+                plan = by_git(merging, base, before, pull)
+            except GitError as error:
+                troubles.append(error)
+                self._lost(name, pull, "git cannot merge it here", lease)
+            else:
+                known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
+                self._say(name, pull, plan, lease)
+        return troubles
 
     def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
         """Those of them whose heads are here now. One whose head moved meanwhile comes with the next look."""
-        mirror, known = self._watched[name].merging.mirror, self._known[name]
-        if not mirror.has(base):
+        mirror, ref = self._watched[name].merging.mirror, self._watched[name].reviews.pull_ref
+        if mirror.lacking([base]):
             mirror.fetch()
-        ref = self._watched[name].reviews.pull_ref
-        missing = {pull.number: ref.format(number=pull.number) for pull in stale if not mirror.has(pull.head)}
-        if missing:
-            mirror.bring(missing, numbers)
-        if not mirror.has(base):
+        lacking = mirror.lacking(pull.head for pull in stale)
+        if lacking:
+            refs = {pull.number: ref.format(number=pull.number) for pull in stale if pull.head in lacking}
+            mirror.bring(refs, numbers)
+            lacking = mirror.lacking(lacking)
+        if mirror.lacking([base]):
             return []  # the branch was rewritten; its new head will be read soon
-        lost = [pull for pull in stale if pull.number in missing and not mirror.has(pull.head)]
-        for pull in lost:
-            times = known.lost[pull.number, pull.head] = known.lost.get((pull.number, pull.head), 0) + 1
-            if times >= TRIES:
-                text = f"not planned: the forge gives no commit {pull.head[:7]} of it to git"
-                word = Word(state=State.ERROR, text=text)
-                self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
-        return [pull for pull in stale if pull not in lost]
+        for pull in stale:
+            if pull.head in lacking:
+                self._lost(name, pull, f"the forge gives no commit {pull.head[:7]} of it to git", lease)
+        return [pull for pull in stale if pull.head not in lacking]
+
+    def _lost(self, name: str, pull: Pull, why: str, lease: Lease) -> None:
+        """It is tried a few times, and then with every refresh."""
+        lost = self._known[name].lost
+        lost[pull.number, pull.head] = lost.get((pull.number, pull.head), 0) + 1
+        if lost[pull.number, pull.head] >= TRIES:
+            word = Word(state=State.ERROR, text=f"not planned: {why}")
+            self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
 
     def _say(self, name: str, pull: Pull, plan: MergePlan, lease: Lease) -> None:
         """The status and the comment, in one transaction."""
