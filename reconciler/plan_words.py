@@ -10,7 +10,6 @@ from reconciler.record import State
 from reconciler.speech import Word, clip, duration
 from reconciler.work import Hold
 
-PLAN = "fairlead/plan"  # the context of the status
 MEANING = {
     Effect.ADDED: "managed from now on",
     Effect.REMOVED: "no longer managed; nothing is destroyed",

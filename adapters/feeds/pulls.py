@@ -17,10 +17,10 @@ from desired_state.git_errors import GitError
 from desired_state.model import Sha
 from reconciler.merge_plan import MergePlan
 from reconciler.plan_comment import comment, no_comparison
-from reconciler.plan_words import PLAN, word_of
+from reconciler.plan_words import word_of
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.record import CommitStatus, Medium, State
-from reconciler.reviews import Pull, Reviews
+from reconciler.reviews import PLAN, Pull, Reviews
 from reconciler.speech import Word, clip
 
 COMMENT = "fairlead/plan comment"
