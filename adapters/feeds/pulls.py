@@ -167,7 +167,7 @@ class Pulls:
                 plan = by_git(merging, base, before, pull)
             except GitError as error:
                 troubles.append(error)
-                self._lost(name, pull, "git cannot merge it here", lease)
+                self._lost(name, pull, "not planned: git cannot merge it here", lease)
             else:
                 known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
                 self._say(name, pull, plan, lease)
@@ -187,7 +187,7 @@ class Pulls:
             return []  # the branch was rewritten; its new head will be read soon
         for pull in stale:
             if pull.head in lacking:
-                self._lost(name, pull, f"the forge gives no commit {pull.head[:7]} of it to git", lease)
+                self._lost(name, pull, f"not planned: the forge gives no commit {pull.head[:7]} of it to git", lease)
         return [pull for pull in stale if pull.head not in lacking]
 
     def _lost(self, name: str, pull: Pull, why: str, lease: Lease) -> None:
@@ -195,7 +195,7 @@ class Pulls:
         lost = self._known[name].lost
         lost[pull.number, pull.head] = lost.get((pull.number, pull.head), 0) + 1
         if lost[pull.number, pull.head] >= TRIES:
-            word = Word(state=State.ERROR, text=f"not planned: {why}")
+            word = Word(state=State.ERROR, text=why)
             self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
 
     def _say(self, name: str, pull: Pull, plan: MergePlan, lease: Lease) -> None:

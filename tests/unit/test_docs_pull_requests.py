@@ -101,5 +101,5 @@ def test_every_sentence_to_act_on_is_one_that_is_said() -> None:
     said = said.replace("{pull.base}", "main")
     begins = [re.split(r" \.\.\.|\d", sentence)[0] for sentence in quoted]
 
-    assert 4 == len(quoted)
+    assert 5 == len(quoted)
     assert [] == [sentence for sentence in begins if sentence not in said]
