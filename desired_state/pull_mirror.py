@@ -19,12 +19,11 @@ from desired_state.model import Sha
 PULLS = "refs/fairlead/pulls"
 _REF = re.compile(r"refs/[A-Za-z0-9/._-]{1,200}")
 _OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_UNRELATED = "unrelated histories"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """What a merge gives: a tree, or the paths in which it conflicts. Neither: the histories have nothing in common."""
+    """What a merge gives: a tree, or the paths in which it conflicts."""
 
     tree: Sha = ""
     conflicts: tuple[str, ...] = ()
@@ -59,6 +58,11 @@ class PullMirror(Mirror):
                 self._tidy(descriptor)
         return {}
 
+    def left(self, base: Sha, head: Sha) -> Sha:
+        """The commit at which `head` left the history of `base`; empty where they have nothing in common."""
+        _, out, _ = self.command.attempt("merge-base", base, head)
+        return out.decode().strip()
+
     def merge(self, base: Sha, head: Sha) -> Merge:
         """What the base would be with `head` merged into it, as three-way merges go. Raises `GitError`."""
         with self._watching():
@@ -76,14 +80,12 @@ class PullMirror(Mirror):
         if code == 1 and paths:
             return Merge(conflicts=tuple(dict.fromkeys(path for path in paths if path)))
         said = err.decode(errors="replace")
-        if _UNRELATED in said:
-            return Merge()
         if "usage:" in said or "unknown rev" in said:
             raise GitRefused("plans of pull requests need git 2.38 or newer: install it, or set forge.plans = false")
         raise MirrorBroken(f"git cannot merge {head[:7]} in the mirror of {self.url}: the next fetch makes it again")
 
     def weight(self, old: Sha, new: Sha, most: int) -> tuple[int, int]:
-        """How many files differ between two trees, and the bytes of the new ones; of at most `most` + 1 files."""
+        """How many files differ between two commits, and the bytes of the new ones; of at most `most` + 1 files."""
         blobs = self._differing(old, new, most)
         present = [blob for blob in blobs if blob.strip("0")]
         return len(blobs), sum(self.size(blob) for blob in present)

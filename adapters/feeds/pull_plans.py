@@ -5,13 +5,14 @@ No system is asked about a fleet whose account, role, regions or selector only t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from desired_state.changes import Change
 from desired_state.model import DesiredState, Digest, Fleet, FleetName, Sha
 from desired_state.parser import Parser
-from desired_state.pull_mirror import PullMirror
+from desired_state.pull_mirror import Merge, PullMirror
 from reconciler.merge_plan import MergePlan, plan_of
-from reconciler.outlook import DEPLOYS, Outlook, from_git, outlook
+from reconciler.outlook import DEPLOYS, Outlook, frees, from_git, outlook
 from reconciler.plan_images import Finding, Look, image_findings
 from reconciler.ports import Clock, Deployer, Ledger
 from reconciler.record import Event, Record
@@ -19,7 +20,7 @@ from reconciler.reviews import Pull
 
 FILES = 2_000  # that a pull request may change and be planned
 BYTES = 4 * 1024 * 1024  # of their new content
-FLEETS = 300  # that are looked at in the ledger, for one plan
+FLEETS = 1_000  # that are looked at in the ledger, for one plan
 HISTORIES = 40  # of them whose last rollouts are read
 LINES = 200  # of a fleet's history
 LOOKS = 20  # fleets whose images are asked for in one pass, for all plans together
@@ -52,22 +53,25 @@ def by_git(merging: Merging, base: Sha, before: DesiredState, pull: Pull) -> Mer
 
     Raises `GitError`.
     """
-    merge = merging.mirror.merge(base, pull.head)
-    refused = _too_large(merging.mirror, base, merge.tree) if merge.tree else _conflict(merge.conflicts, pull)
-    if refused:
-        return MergePlan(head=pull.head, branch=pull.base, refused=refused, outside=pull.outside)
+    refused = _too_large(merging.mirror, base, pull)
+    merge = merging.mirror.merge(base, pull.head) if not refused else Merge()
+    if refused or not merge.tree:
+        why = refused or _conflict(merge.conflicts, pull)
+        return MergePlan(head=pull.head, branch=pull.base, refused=why, outside=pull.outside)
     return replace(plan_of(pull.head, pull.base, before, merging.declares(merge.tree)), outside=pull.outside)
 
 
 def _conflict(paths: Sequence[str], pull: Pull) -> str:
-    if not paths:
-        return f"it has no history in common with {pull.base}: begin it anew from there"
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"conflicts with {pull.base} in {paths[0]}{more}: merge {pull.base} into it, or rebase it"
 
 
-def _too_large(mirror: PullMirror, base: Sha, tree: Sha) -> str:
-    files, size = mirror.weight(base, tree, FILES)
+def _too_large(mirror: PullMirror, base: Sha, pull: Pull) -> str:
+    """Why it is not even merged; what it changes is measured where it left the branch."""
+    left = mirror.left(base, pull.head)
+    if not left:
+        return f"it has no history in common with {pull.base}: begin it anew from there"
+    files, size = mirror.weight(left, pull.head, FILES)
     if files > FILES:
         return f"changes more than {FILES} files: too many to be planned; split it"
     if size > BYTES:
@@ -102,7 +106,8 @@ class Onlooker:
             for change in _looked_at(plan)
         }
         images, unasked = self._images(plan)
-        return replace(plan, outlooks=outlooks, images=images, unasked=unasked)
+        unseen = sum(change.fleet not in outlooks for change in plan.deploys)
+        return replace(plan, outlooks=outlooks, images=images, unasked=unasked, unseen=unseen)
 
     def _records(self, repository: str, plan: MergePlan) -> dict[FleetName, Record]:
         """Of this repository's own fleets: a pull request may name one of another's."""
@@ -153,7 +158,8 @@ class Onlooker:
 
 def _looked_at(plan: MergePlan) -> list[Change]:
     """The changes that have an outlook."""
-    return [one for one in plan.changes if one.effect in DEPLOYS or one.identity_changed][:FLEETS]
+    wanted = (one for one in plan.changes if one.effect in DEPLOYS or one.identity_changed or frees(one))
+    return list(islice(wanted, FLEETS))
 
 
 def _is_where_it_was(change: Change) -> bool:

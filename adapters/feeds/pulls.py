@@ -25,6 +25,7 @@ from reconciler.speech import Word, clip
 
 COMMENT = "fairlead/plan comment"
 MOST = 50  # open pull requests that are planned: the newest
+TOLD = 100  # of the others, that are told so
 TRIES = 3  # passes in which a head that cannot be fetched is looked for
 PATIENCE = 5.0  # seconds of planning after which those that wait are told so
 NOTED = 1_000  # merged pull requests that are remembered as passed on
@@ -108,12 +109,13 @@ class Pulls:
 
     def _look(self, name: str, lease: Lease) -> None:
         watched, known, base = self._watched[name], self._known[name], self._base(name)
-        shown = watched.reviews.pulls(watched.merging.mirror.branch)
+        branch = watched.merging.mirror.branch
+        shown = watched.reviews.pulls(branch)
         self._note(name, shown)
-        pulls = _open(shown)
+        pulls = _open(shown, branch)
         if base is None:
             return  # nothing of the branch was read yet
-        chosen, rest = pulls[:MOST], pulls[MOST:]
+        chosen, rest = pulls[:MOST], pulls[MOST : MOST + TOLD]
         heads = frozenset((pull.number, pull.head) for pull in pulls)
         due = known.refreshed_at is None or self._clock.now() >= known.refreshed_at + self._refresh
         if heads != known.heads or due:
@@ -169,8 +171,8 @@ class Pulls:
                 troubles.append(error)
                 self._lost(name, pull, "not planned: git cannot merge it here", lease)
             else:
-                known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
                 self._say(name, pull, plan, lease)
+                known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
         return troubles
 
     def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
@@ -266,9 +268,10 @@ def feed(name: str) -> str:
     return f"pulls/{name}"
 
 
-def _open(shown: Iterable[Pull]) -> list[Pull]:
+def _open(shown: Iterable[Pull], branch: str) -> list[Pull]:
     """Newest first. Where one head is proposed twice, once from outside, both are told what an outsider may know."""
-    pulls = [pull for pull in shown if pull.open and pull.number > 0 and _SHA.fullmatch(pull.head)]
+    against = (pull for pull in shown if pull.open and pull.base == branch)
+    pulls = [pull for pull in against if pull.number > 0 and _SHA.fullmatch(pull.head)]
     outside = {pull.head for pull in pulls if pull.outside}
     kept = (replace(pull, outside=True) if pull.head in outside else pull for pull in pulls)
     return sorted(kept, key=lambda pull: -pull.number)

@@ -181,7 +181,7 @@ class Controller:
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
-            Family(name="pulls", run=self._plan_pulls, lease=lease, heartbeat=True),
+            Family(name="pulls", run=self._plan_pulls, workers=2, lease=lease, heartbeat=True),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
             Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
             Family(name="sweep", run=self._sweep, lease=lease, heartbeat=True),

@@ -53,6 +53,7 @@ AFTER = replace(
         f"more than {pull_plans.BYTES // 1024 // 1024} MiB",
         f"At most {pull_plans.LOOKS} fleets are asked for in one pass",
         f"The newest {pulls.MOST} open pull requests are planned",
+        f"On the next {pulls.TOLD} the status says that they are not",
         f"`not planned: only the newest {pulls.MOST} open pull requests are`",
         "`forge.plans = false` turns it off",
     ],
