@@ -81,6 +81,11 @@ class Pulls:
         self._pacing = Pacing(clock, interval)
         self._known: dict[str, _Known] = {name: _Known() for name in watched}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The repositories whose pull requests are planned."""
+        return frozenset(self._watched)
+
     def run(self, name: str, lease: Lease) -> datetime | None:
         """Look at the open pull requests, and say what is new of them; gives the time to look again.
 

@@ -249,7 +249,8 @@ class Controller:
         else:
             self._wake_feeds()
         self._fed[name] = head
-        self._parts.ledger.add([f"pulls:{name}"], due=self._parts.world.clock.now() + AFTER_A_HEAD)
+        if name in self._parts.pulls.names:
+            self._parts.ledger.add([f"pulls:{name}"], due=self._parts.world.clock.now() + AFTER_A_HEAD)
 
     def _tell_trouble(self, feed: str) -> None:
         """What cannot be read stands in the log too, once for each failed read."""
@@ -316,8 +317,8 @@ class Controller:
             found(is_due)
 
     def _wake_everything(self) -> None:
-        families = ("repository", "pulls")
-        self._parts.ledger.add(["sweep:all", *(f"{family}:{name}" for family in families for name in self._names)])
+        self._parts.ledger.add(["sweep:all", *(f"repository:{name}" for name in self._names)])
+        self._parts.ledger.add(f"pulls:{name}" for name in self._parts.pulls.names)
         self._wake_reporters()
         self._wake_feeds()
 

@@ -19,7 +19,7 @@ from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
 from desired_state.pull_mirror import PULLS, Merge, PullMirror
-from reconciler.ports import Lease, Unreadable
+from reconciler.ports import Lease, LeaseLost, LedgerAway, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal, Pull
 
@@ -633,3 +633,31 @@ def test_reading_the_branch_costs_no_more_after_a_plan(world: World) -> None:
     world.look()
 
     assert known is world.parser._seen
+
+
+# ── crashes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fault", [LedgerAway("away"), LeaseLost("pulls:main")])
+def test_what_could_not_be_written_is_said_by_the_next_pass(world: World, fault: Exception) -> None:
+    pull = world.forge.push(7, BUMP)
+    say = world.heard.say
+
+    def failing(lease: Lease, statuses: Sequence[CommitStatus]) -> None:
+        if statuses:
+            raise fault
+
+    world.heard.say = failing  # type: ignore[method-assign]
+    with pytest.raises(type(fault)):
+        world.look()
+    world.heard.say = say  # type: ignore[method-assign]
+
+    status, comment = world.look()
+
+    assert (pull.head, "pull/7") == (status.commit, comment.commit)
+
+
+def test_a_pull_request_into_another_branch_is_not_looked_at(world: World) -> None:
+    world.forge.push(7, BUMP, base="release")
+
+    assert [] == world.look()
