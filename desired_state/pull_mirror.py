@@ -19,12 +19,11 @@ from desired_state.model import Sha
 PULLS = "refs/fairlead/pulls"
 _REF = re.compile(r"refs/[A-Za-z0-9/._-]{1,200}")
 _OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_UNRELATED = "unrelated histories"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """What a merge gives: a tree, or the paths in which it conflicts. Neither: the histories have nothing in common."""
+    """What a merge gives: a tree, or the paths in which it conflicts."""
 
     tree: Sha = ""
     conflicts: tuple[str, ...] = ()
@@ -33,12 +32,15 @@ class Merge:
 class PullMirror(Mirror):
     """A `Mirror` that also holds heads of pull requests, and merges them."""
 
-    def has(self, commit: Sha) -> bool:
-        """Whether the commit and all that it needs were fetched."""
-        if not _OID.fullmatch(commit) or not (self.folder / "HEAD").exists():
-            return False
-        code, _, _ = self.command.attempt("cat-file", "-e", f"{commit}^{{commit}}")
-        return code == 0
+    def lacking(self, commits: Iterable[Sha]) -> frozenset[Sha]:
+        """Those of these commits that are to be fetched: all of them where this mirror is not to be trusted."""
+        wanted = frozenset(commits)
+        asked = [commit for commit in wanted if _OID.fullmatch(commit)]
+        if self._suspect or not asked or not (self.folder / "HEAD").exists():
+            return wanted
+        lines = "".join(f"{commit}\n" for commit in asked).encode()
+        out = self.command.run("cat-file", "--batch-check=%(objectname) %(objecttype)", input=lines).decode()
+        return wanted - {line.removesuffix(" commit") for line in out.splitlines() if line.endswith(" commit")}
 
     def bring(self, refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
         """Fetch these refs of the remote, by the numbers of pull requests; of others only `keep` stays.
@@ -46,6 +48,7 @@ class PullMirror(Mirror):
         Gives a sentence for each that could not be had; one harms no other. Raises `GitUnreachable`.
         """
         with self._locked(fcntl.LOCK_EX) as descriptor:
+            self._drop_stale_locks()
             self._forget({*refs, *keep}, descriptor)
             try:
                 self._fetch_refs(refs, descriptor)
@@ -55,8 +58,17 @@ class PullMirror(Mirror):
                 self._tidy(descriptor)
         return {}
 
+    def left(self, base: Sha, head: Sha) -> Sha:
+        """The commit at which `head` left the history of `base`; empty where they have nothing in common."""
+        _, out, _ = self.command.attempt("merge-base", base, head)
+        return out.decode().strip()
+
     def merge(self, base: Sha, head: Sha) -> Merge:
         """What the base would be with `head` merged into it, as three-way merges go. Raises `GitError`."""
+        with self._watching():
+            return self._merge(base, head)
+
+    def _merge(self, base: Sha, head: Sha) -> Merge:
         with self._locked(fcntl.LOCK_SH) as descriptor:
             code, out, err = self.command.attempt(
                 *("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", base, head),
@@ -68,14 +80,12 @@ class PullMirror(Mirror):
         if code == 1 and paths:
             return Merge(conflicts=tuple(dict.fromkeys(path for path in paths if path)))
         said = err.decode(errors="replace")
-        if _UNRELATED in said:
-            return Merge()
         if "usage:" in said or "unknown rev" in said:
             raise GitRefused("plans of pull requests need git 2.38 or newer: install it, or set forge.plans = false")
         raise MirrorBroken(f"git cannot merge {head[:7]} in the mirror of {self.url}: the next fetch makes it again")
 
     def weight(self, old: Sha, new: Sha, most: int) -> tuple[int, int]:
-        """How many files differ between two trees, and the bytes of the new ones; of at most `most` + 1 files."""
+        """How many files differ between two commits, and the bytes of the new ones; of at most `most` + 1 files."""
         blobs = self._differing(old, new, most)
         present = [blob for blob in blobs if blob.strip("0")]
         return len(blobs), sum(self.size(blob) for blob in present)

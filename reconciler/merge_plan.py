@@ -23,6 +23,7 @@ class MergePlan:
     refused: str = ""  # why nothing can be told, as a sentence: it conflicts, is too large
     images: tuple[Finding, ...] = ()
     unasked: int = 0  # fleets whose AMI was not looked for
+    unseen: int = 0  # fleets that deploy and were not looked at: there are very many
     outlooks: Mapping[FleetName, Outlook] = field(default_factory=dict)
     outside: bool = False  # for a reader who may know only what the repository's files say
 

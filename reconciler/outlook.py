@@ -75,7 +75,7 @@ def outlook(
         units=None if observed.missing else len(observed.units),
         waves=tuple(map(_wave_text, deployer.waves(after, observed))) if observed.units else tuple(change.waves),
         holds=tuple(_holds(situation)) if deploys else (),
-        notes=tuple(_notes(situation)) if deploys else (),
+        notes=tuple(_notes(situation) if deploys else _freed(change, situation)),
         takes=timedelta(seconds=median(span.total_seconds() for span in spans)) if spans else None,
         rollouts=len(spans),
     )
@@ -157,6 +157,25 @@ def _notes(situation: Situation) -> Iterator[str]:
     for freeze in fleet.freezes:
         if situation.now < freeze.begins <= situation.now + SOON:
             yield f"freeze {freeze.name} from {freeze.begins:%Y-%m-%d %H:%M} UTC to {freeze.ends:%Y-%m-%d %H:%M} UTC"
+
+
+def frees(change: Change) -> bool:
+    """It deploys nothing by itself, and takes away what held the fleet."""
+    before, after = change.before, change.after
+    if before is None or after is None or change.effect in DEPLOYS:
+        return False
+    return any(was > now for was, now in zip(_held(before), _held(after), strict=True))
+
+
+def _held(fleet: Fleet) -> tuple[int, int, int]:
+    return int(fleet.suspension is not None), len(fleet.freezes), len(fleet.regional)
+
+
+def _freed(change: Change, situation: Situation) -> Iterator[str]:
+    if frees(change) and not situation.observed.missing and situation.drift:
+        behind = len(situation.drift.units)
+        noun = "unit is" if behind == 1 else "units are"
+        yield f"what was held begins: {behind} {noun} not at {situation.desired.fleet.version} yet"
 
 
 def _under_way(situation: Situation) -> Iterator[str]:

@@ -75,6 +75,9 @@ def _opening(plan: MergePlan) -> Iterator[str]:
     if plan.outside:
         yield ""
         yield "_It comes from another repository: only what the files of this one say is told here._"
+    if plan.unseen:
+        yield ""
+        yield f"_Not looked at: units and holds of {count(plan.unseen, 'fleet')}._"
     if plan.unasked and not plan.outside:
         yield ""
         yield f"_Not checked: the AMIs or artifacts of {count(plan.unasked, 'fleet')}._"
@@ -100,7 +103,6 @@ class _Row:
     fleets: tuple[str, ...]
     version: str
     lines: tuple[str, ...]
-    fails: bool
 
     def text(self) -> str:
         named = ", ".join(code(fleet) for fleet in self.fleets[:NAMES])
@@ -124,18 +126,20 @@ def _tables(page: _Page, plan: MergePlan, compared: Compared) -> int:
 def _rows(plan: MergePlan, compared: Compared) -> Mapping[str, list[_Row]]:
     order = {environment: place for place, environment in enumerate(plan.environments)}
     changes = sorted(plan.changes, key=lambda one: order.get(one.fleet.partition("/")[0], len(order)))
-    short = len(changes) > MANY
+    short, failing = len(changes) > MANY, plan.stalled | plan.lacking
     found: dict[str, dict[Any, list[str]]] = {}
     for change in changes:
-        fails = change.effect is Effect.BROKEN or change.fleet in plan.stalled | plan.lacking
-        what = (not fails, _service(change), _version(change, compared), tuple(_lines(plan, change, short=short)))
+        sound = change.effect is not Effect.BROKEN and change.fleet not in failing
+        service = "" if short else _service(change)
+        what = (sound, service, _version(change, compared), tuple(_lines(plan, change, short=short)))
         found.setdefault(change.fleet.partition("/")[0], {}).setdefault(what, []).append(change.fleet)
     return {environment: list(_sorted(rows)) for environment, rows in found.items()}
 
 
 def _sorted(rows: Mapping[Any, list[str]]) -> Iterator[_Row]:
-    for (sound, _, version, lines), fleets in sorted(rows.items(), key=lambda item: (item[0][:2], item[1])):
-        yield _Row(fleets=tuple(fleets), version=version, lines=lines, fails=not sound)
+    """What fails first, and then by service."""
+    for (_, _, version, lines), fleets in sorted(rows.items(), key=lambda item: (item[0][:2], item[1])):
+        yield _Row(fleets=tuple(fleets), version=version, lines=lines)
 
 
 def _service(change: Change) -> str:

@@ -39,7 +39,8 @@ def image_lines(findings: Iterable[Finding], fleet: str) -> Iterator[str]:
     """What is to be said of one fleet's images."""
     for one in findings:
         if one["fleet"] == fleet:
-            yield f"image in {one['region']} (account {one['account']}): {one['message']}"
+            what = one.get("what", "image")
+            yield f"{what} in {one['region']} (account {one['account']}): {one['message']}"
 
 
 def _coming(fleet: Fleet, said: Finding, moving: Iterable[Fleet]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from reconciler.record import State
 from reconciler.speech import Word, clip, duration
 from reconciler.work import Hold
 
-PLAN = "fairlead/plan"  # the context of the status
 MEANING = {
     Effect.ADDED: "managed from now on",
     Effect.REMOVED: "no longer managed; nothing is destroyed",
@@ -111,8 +110,10 @@ def _trouble(plan: MergePlan) -> Word | None:
         return Word(state=State.FAILURE, text=f"{begins}{first}" + (f" (+{more} more)" if more else ""))
     if lacking := sorted(plan.lacking):
         change = next(change for change in plan.changes if change.fleet == lacking[0])
+        finding = next(one for one in plan.images if one["fleet"] == lacking[0] and one["state"] == "missing")
         others = f" (+{len(lacking) - 1} more)" if lacking[1:] else ""
-        return Word(state=State.FAILURE, text=f"no AMI for {change.fleet} {change.versions[1]}{others}: it would wait")
+        what = finding.get("what", "AMI")
+        return Word(state=State.FAILURE, text=f"no {what} for {change.fleet} {change.versions[1]}{others}")
     return None
 
 

@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from desired_state.model import Sha
 
+PLAN = "fairlead/plan"  # the context of the status on a pull request's head
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:

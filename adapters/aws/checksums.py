@@ -28,14 +28,8 @@ class Checksums:
 
     def sha256(self, client: Any, address: str) -> str:
         """64 hexadecimal characters for `s3://bucket/key`. Raises `NoObject`, `Unreadable`."""
-        bucket, _, key = address.removeprefix("s3://").partition("/")
         with readable(address, "s3"):
-            try:
-                head = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-            except ClientError as error:
-                if said := _why_none(code_of(error), address):
-                    raise NoObject(said) from error
-                raise
+            head = _head(client, address)
             return _given(head) or self._read(client, address, head["ETag"])
 
     def _read(self, client: Any, address: str, etag: str) -> str:
@@ -50,6 +44,22 @@ class Checksums:
                 self._known.clear()
             known = self._known[address, etag] = digest.hexdigest()
         return known
+
+
+def find(client: Any, address: str) -> None:
+    """Return where the object is there and may be read, by one request. Raises `NoObject`, `Unreadable`."""
+    with readable(address, "s3"):
+        _head(client, address)
+
+
+def _head(client: Any, address: str) -> Any:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        return client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except ClientError as error:
+        if said := _why_none(code_of(error), address):
+            raise NoObject(said) from error
+        raise
 
 
 def _given(head: Any) -> str:

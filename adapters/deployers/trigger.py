@@ -18,6 +18,7 @@ from adapters.aws.sessions import Sessions
 from adapters.aws.targets import region_of_group, unhealthy_targets
 from adapters.aws.together import read_together
 from adapters.deployers.means import READ_WITHIN, Means
+from adapters.trigger.artifacts import artifacts_of
 from adapters.trigger.feeds import (
     find_host,
     hosts_body,
@@ -64,6 +65,7 @@ class Trigger:
     check_fleet = staticmethod(problems_of)  # for the parser, which has no deployer
     hosts = staticmethod(hosts_of)  # for people, who have none either
     room = staticmethod(room_for)
+    artifacts = staticmethod(artifacts_of)
 
     def __init__(
         self, *, sessions: Sessions, clock: Clock, signing: SigningKey | None, read_within: timedelta = READ_WITHIN

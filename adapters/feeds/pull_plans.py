@@ -5,13 +5,14 @@ No system is asked about a fleet whose account, role, regions or selector only t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from desired_state.changes import Change
-from desired_state.model import DesiredState, Digest, Environment, Fleet, FleetName, Sha
+from desired_state.model import DesiredState, Digest, Fleet, FleetName, Sha
 from desired_state.parser import Parser
-from desired_state.pull_mirror import PullMirror
+from desired_state.pull_mirror import Merge, PullMirror
 from reconciler.merge_plan import MergePlan, plan_of
-from reconciler.outlook import DEPLOYS, Outlook, from_git, outlook
+from reconciler.outlook import DEPLOYS, Outlook, frees, from_git, outlook
 from reconciler.plan_images import Finding, Look, image_findings
 from reconciler.ports import Clock, Deployer, Ledger
 from reconciler.record import Event, Record
@@ -19,7 +20,7 @@ from reconciler.reviews import Pull
 
 FILES = 2_000  # that a pull request may change and be planned
 BYTES = 4 * 1024 * 1024  # of their new content
-FLEETS = 300  # that are looked at in the ledger, for one plan
+FLEETS = 1_000  # that are looked at in the ledger, for one plan
 HISTORIES = 40  # of them whose last rollouts are read
 LINES = 200  # of a fleet's history
 LOOKS = 20  # fleets whose images are asked for in one pass, for all plans together
@@ -28,7 +29,7 @@ REMEMBERED = 5_000  # fleets at a target, of whose images something is known
 SETTLED = frozenset({"found", "baked here"})
 
 Said = Mapping[str, str]  # of one region
-Where = tuple[Environment, Environment | None, Digest]  # whom to ask
+Where = tuple[object, ...]  # whom to ask, and for what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +48,30 @@ class Merging:
         return self.parser.beside(self.mirror.tree(tree).under(self.folder))
 
 
-def by_git(merging: Merging, base: Sha, pull: Pull) -> MergePlan:
-    """What the branch would declare with the pull request merged, beside what it declares. Raises `GitError`."""
-    merge = merging.mirror.merge(base, pull.head)
-    refused = _too_large(merging.mirror, base, merge.tree) if merge.tree else _conflict(merge.conflicts, pull)
-    if refused:
-        return MergePlan(head=pull.head, branch=pull.base, refused=refused, outside=pull.outside)
-    before, after = merging.declares(base), merging.declares(merge.tree)
-    return replace(plan_of(pull.head, pull.base, before, after), outside=pull.outside)
+def by_git(merging: Merging, base: Sha, before: DesiredState, pull: Pull) -> MergePlan:
+    """What the branch would declare with the pull request merged, beside what it declares: `before`, at `base`.
+
+    Raises `GitError`.
+    """
+    refused = _too_large(merging.mirror, base, pull)
+    merge = merging.mirror.merge(base, pull.head) if not refused else Merge()
+    if refused or not merge.tree:
+        why = refused or _conflict(merge.conflicts, pull)
+        return MergePlan(head=pull.head, branch=pull.base, refused=why, outside=pull.outside)
+    return replace(plan_of(pull.head, pull.base, before, merging.declares(merge.tree)), outside=pull.outside)
 
 
 def _conflict(paths: Sequence[str], pull: Pull) -> str:
-    if not paths:
-        return f"it has no history in common with {pull.base}: begin it anew from there"
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"conflicts with {pull.base} in {paths[0]}{more}: merge {pull.base} into it, or rebase it"
 
 
-def _too_large(mirror: PullMirror, base: Sha, tree: Sha) -> str:
-    files, size = mirror.weight(base, tree, FILES)
+def _too_large(mirror: PullMirror, base: Sha, pull: Pull) -> str:
+    """Why it is not even merged; what it changes is measured where it left the branch."""
+    left = mirror.left(base, pull.head)
+    if not left:
+        return f"it has no history in common with {pull.base}: begin it anew from there"
+    files, size = mirror.weight(left, pull.head, FILES)
     if files > FILES:
         return f"changes more than {FILES} files: too many to be planned; split it"
     if size > BYTES:
@@ -100,7 +106,8 @@ class Onlooker:
             for change in _looked_at(plan)
         }
         images, unasked = self._images(plan)
-        return replace(plan, outlooks=outlooks, images=images, unasked=unasked)
+        unseen = sum(change.fleet not in outlooks for change in plan.deploys)
+        return replace(plan, outlooks=outlooks, images=images, unasked=unasked, unseen=unseen)
 
     def _records(self, repository: str, plan: MergePlan) -> dict[FleetName, Record]:
         """Of this repository's own fleets: a pull request may name one of another's."""
@@ -122,7 +129,7 @@ class Onlooker:
         unasked = 0
         for change in plan.deploys:
             said = self._asked(change, plan)
-            unasked += said is None
+            unasked += not said
             found += said or ()
         return tuple(found), unasked
 
@@ -133,7 +140,7 @@ class Onlooker:
 
     def _said(self, fleet: Fleet) -> tuple[Said, ...] | None:
         """Asked once for what is there, and again and again for what is not."""
-        place = (fleet.environment, fleet.bakes, fleet.identity_digest)
+        place = _whereabouts(fleet)
         key = (fleet.name, fleet.target_digest)
         known_at, known = self._found.get(key, (None, ()))
         here = known_at == place
@@ -151,7 +158,8 @@ class Onlooker:
 
 def _looked_at(plan: MergePlan) -> list[Change]:
     """The changes that have an outlook."""
-    return [one for one in plan.changes if one.effect in DEPLOYS or one.identity_changed][:FLEETS]
+    wanted = (one for one in plan.changes if one.effect in DEPLOYS or one.identity_changed or frees(one))
+    return list(islice(wanted, FLEETS))
 
 
 def _is_where_it_was(change: Change) -> bool:
@@ -159,8 +167,12 @@ def _is_where_it_was(change: Change) -> bool:
     before, after = change.before, change.after
     if before is None or after is None:
         return False
-    same = (before.environment, before.identity_digest, before.bakes, before.deploy_type)
-    return same == (after.environment, after.identity_digest, after.bakes, after.deploy_type)
+    return _whereabouts(before) == _whereabouts(after)
+
+
+def _whereabouts(fleet: Fleet) -> tuple[object, ...]:
+    sources = {package.name: package.source for package in fleet.packages}
+    return fleet.environment, fleet.identity_digest, fleet.bakes, fleet.deploy_type, sources
 
 
 def _without_words(said: Said) -> Said:

@@ -17,14 +17,15 @@ from desired_state.git_errors import GitError
 from desired_state.model import Sha
 from reconciler.merge_plan import MergePlan
 from reconciler.plan_comment import comment, no_comparison
-from reconciler.plan_words import PLAN, word_of
+from reconciler.plan_words import word_of
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
 from reconciler.record import CommitStatus, Medium, State
-from reconciler.reviews import Pull, Reviews
+from reconciler.reviews import PLAN, Pull, Reviews
 from reconciler.speech import Word, clip
 
 COMMENT = "fairlead/plan comment"
 MOST = 50  # open pull requests that are planned: the newest
+TOLD = 100  # of the others, that are told so
 TRIES = 3  # passes in which a head that cannot be fetched is looked for
 PATIENCE = 5.0  # seconds of planning after which those that wait are told so
 NOTED = 1_000  # merged pull requests that are remembered as passed on
@@ -80,6 +81,11 @@ class Pulls:
         self._pacing = Pacing(clock, interval)
         self._known: dict[str, _Known] = {name: _Known() for name in watched}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The repositories whose pull requests are planned."""
+        return frozenset(self._watched)
+
     def run(self, name: str, lease: Lease) -> datetime | None:
         """Look at the open pull requests, and say what is new of them; gives the time to look again.
 
@@ -108,12 +114,13 @@ class Pulls:
 
     def _look(self, name: str, lease: Lease) -> None:
         watched, known, base = self._watched[name], self._known[name], self._base(name)
-        shown = watched.reviews.pulls(watched.merging.mirror.branch)
+        branch = watched.merging.mirror.branch
+        shown = watched.reviews.pulls(branch)
         self._note(name, shown)
-        pulls = _open(shown)
+        pulls = _open(shown, branch)
         if base is None:
             return  # nothing of the branch was read yet
-        chosen, rest = pulls[:MOST], pulls[MOST:]
+        chosen, rest = pulls[:MOST], pulls[MOST : MOST + TOLD]
         heads = frozenset((pull.number, pull.head) for pull in pulls)
         due = known.refreshed_at is None or self._clock.now() >= known.refreshed_at + self._refresh
         if heads != known.heads or due:
@@ -122,9 +129,9 @@ class Pulls:
             known.heads = heads
         known.made = {pull.number: known.made[pull.number] for pull in chosen if pull.number in known.made}
         known.lost = {place: times for place, times in known.lost.items() if place in heads}
-        self._plan(name, base, chosen, lease, all_again=due)
         if due:
             known.refreshed_at = self._clock.now()
+        self._plan(name, base, chosen, lease, all_again=due)
 
     def _base(self, name: str) -> Sha | None:
         """The head of the branch that the fleets are converged to: of it a plan speaks."""
@@ -144,42 +151,59 @@ class Pulls:
         if not stale and not all_again:
             return
         self._onlooker.begin()
-        began = self._clock.monotonic()
         ready = self._fetched(name, base, stale, [pull.number for pull in pulls], lease) if stale else []
-        waiting = list(ready)
-        for pull in ready:
-            lease.check()
-            if waiting and self._clock.monotonic() - began > PATIENCE:
-                self._say_waiting(name, waiting, lease)
-                waiting = []
-            plan = by_git(self._watched[name].merging, base, pull)
-            known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
-            self._say(name, pull, plan, lease)
-            waiting = waiting[1:]
+        troubles = self._made(name, base, ready, lease) if ready else []
         for pull in pulls if all_again else ():
             if pull not in ready and pull.number in known.made:
                 lease.check()
                 self._say(name, pull, known.made[pull.number].plan, lease)
+        if troubles:
+            raise troubles[0]
+
+    def _made(self, name: str, base: Sha, pulls: Sequence[Pull], lease: Lease) -> list[GitError]:
+        """Plan them and say so; what git cannot merge keeps no other from being planned."""
+        merging, known, began = self._watched[name].merging, self._known[name], self._clock.monotonic()
+        before, waiting, troubles = merging.declares(base), list(pulls), list[GitError]()
+        for pull in pulls:
+            lease.check()
+            if waiting and self._clock.monotonic() - began > PATIENCE:
+                self._say_waiting(name, waiting, lease)
+                waiting = []
+            waiting = waiting[1:]
+            try:
+                plan = by_git(merging, base, before, pull)
+            except GitError as error:
+                troubles.append(error)
+                self._lost(name, pull, "not planned: git cannot merge it here", lease)
+            else:
+                self._say(name, pull, plan, lease)
+                known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
+        return troubles
 
     def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
         """Those of them whose heads are here now. One whose head moved meanwhile comes with the next look."""
-        mirror, known = self._watched[name].merging.mirror, self._known[name]
-        if not mirror.has(base):
+        mirror, ref = self._watched[name].merging.mirror, self._watched[name].reviews.pull_ref
+        if mirror.lacking([base]):
             mirror.fetch()
-        ref = self._watched[name].reviews.pull_ref
-        missing = {pull.number: ref.format(number=pull.number) for pull in stale if not mirror.has(pull.head)}
-        if missing:
-            mirror.bring(missing, numbers)
-        if not mirror.has(base):
+        lacking = mirror.lacking(pull.head for pull in stale)
+        if lacking:
+            refs = {pull.number: ref.format(number=pull.number) for pull in stale if pull.head in lacking}
+            mirror.bring(refs, numbers)
+            lacking = mirror.lacking(lacking)
+        if mirror.lacking([base]):
             return []  # the branch was rewritten; its new head will be read soon
-        lost = [pull for pull in stale if pull.number in missing and not mirror.has(pull.head)]
-        for pull in lost:
-            times = known.lost[pull.number, pull.head] = known.lost.get((pull.number, pull.head), 0) + 1
-            if times >= TRIES:
-                text = f"not planned: the forge gives no commit {pull.head[:7]} of it to git"
-                word = Word(state=State.ERROR, text=text)
-                self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
-        return [pull for pull in stale if pull not in lost]
+        for pull in stale:
+            if pull.head in lacking:
+                self._lost(name, pull, f"not planned: the forge gives no commit {pull.head[:7]} of it to git", lease)
+        return [pull for pull in stale if pull.head not in lacking]
+
+    def _lost(self, name: str, pull: Pull, why: str, lease: Lease) -> None:
+        """It is tried a few times, and then with every refresh."""
+        lost = self._known[name].lost
+        lost[pull.number, pull.head] = lost.get((pull.number, pull.head), 0) + 1
+        if lost[pull.number, pull.head] >= TRIES:
+            word = Word(state=State.ERROR, text=why)
+            self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
 
     def _say(self, name: str, pull: Pull, plan: MergePlan, lease: Lease) -> None:
         """The status and the comment, in one transaction."""
@@ -249,9 +273,10 @@ def feed(name: str) -> str:
     return f"pulls/{name}"
 
 
-def _open(shown: Iterable[Pull]) -> list[Pull]:
+def _open(shown: Iterable[Pull], branch: str) -> list[Pull]:
     """Newest first. Where one head is proposed twice, once from outside, both are told what an outsider may know."""
-    pulls = [pull for pull in shown if pull.open and pull.number > 0 and _SHA.fullmatch(pull.head)]
+    against = (pull for pull in shown if pull.open and pull.base == branch)
+    pulls = [pull for pull in against if pull.number > 0 and _SHA.fullmatch(pull.head)]
     outside = {pull.head for pull in pulls if pull.outside}
     kept = (replace(pull, outside=True) if pull.head in outside else pull for pull in pulls)
     return sorted(kept, key=lambda pull: -pull.number)

@@ -166,7 +166,8 @@ class Controller:
         for feed, message in troubles.items():
             self._log.error("cannot be read", feed=feed, trouble=message)
         self.close()
-        return ExitCode.UNREACHABLE if troubles else ExitCode.OK if ready else ExitCode.FOUND
+        unread = [feed for feed in troubles if not feed.startswith("pulls/")]  # of which no fleet depends
+        return ExitCode.UNREACHABLE if unread else ExitCode.OK if ready else ExitCode.FOUND
 
     # ── families ──
 
@@ -183,7 +184,7 @@ class Controller:
             Family(name="executions", run=parts.executions.run, workers=2, lease=lease, heartbeat=True),
             Family(name="reports", run=self._read_reports, workers=readers, lease=lease, heartbeat=True),
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
-            Family(name="pulls", run=self._plan_pulls, lease=lease, heartbeat=True),
+            Family(name="pulls", run=self._plan_pulls, workers=2, lease=lease, heartbeat=True),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
             Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
             Family(name="sweep", run=self._sweep, lease=lease, heartbeat=True),
@@ -251,7 +252,8 @@ class Controller:
         else:
             self._wake_feeds()
         self._fed[name] = head
-        self._parts.ledger.add([f"pulls:{name}"], due=self._parts.world.clock.now() + AFTER_A_HEAD)
+        if name in self._parts.pulls.names:
+            self._parts.ledger.add([f"pulls:{name}"], due=self._parts.world.clock.now() + AFTER_A_HEAD)
 
     def _tell_trouble(self, feed: str) -> None:
         """What cannot be read stands in the log too, once for each failed read."""
@@ -318,8 +320,8 @@ class Controller:
             found(is_due)
 
     def _wake_everything(self) -> None:
-        families = ("repository", "pulls")
-        self._parts.ledger.add(["sweep:all", *(f"{family}:{name}" for family in families for name in self._names)])
+        self._parts.ledger.add(["sweep:all", *(f"repository:{name}" for name in self._names)])
+        self._parts.ledger.add(f"pulls:{name}" for name in self._parts.pulls.names)
         self._wake_reporters()
         self._wake_feeds()
 

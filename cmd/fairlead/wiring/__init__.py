@@ -121,12 +121,17 @@ def groups_of(fleet: Fleet, snapshots: Snapshots) -> Mapping[str, Any] | None:
 
 def images_of(fleet: Fleet) -> Iterator[Mapping[str, str]]:
     """The AMIs that a deploy of the fleet would find, by region; nothing where its type looks for none. Asks AWS."""
-    return _images_of(Sessions(clock=SystemClock(), max_attempts=2), fleet)
+    return _found("images", Sessions(clock=SystemClock(), max_attempts=2), fleet)
 
 
-def _images_of(sessions: Sessions, fleet: Fleet) -> Iterator[Mapping[str, str]]:
-    look = getattr(deployer_classes().get(fleet.deploy_type), "images", None)
+def _found(what: str, sessions: Sessions, fleet: Fleet) -> Iterator[Mapping[str, str]]:
+    look = getattr(deployer_classes().get(fleet.deploy_type), what, None)
     return look(fleet, sessions) if look is not None else iter(())
+
+
+def _images_and_artifacts(sessions: Sessions, fleet: Fleet) -> Iterator[Mapping[str, str]]:
+    yield from _found("images", sessions, fleet)
+    yield from _found("artifacts", sessions, fleet)
 
 
 def lay(
@@ -248,7 +253,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         public_url=settings.public_url.rstrip("/"),
     )
     sources = _sources(settings, mirrors)
-    pulls = pull_plans(settings, world, forges, sources, partial(_images_of, means.sessions))
+    pulls = pull_plans(settings, world, forges, sources, partial(_images_and_artifacts, means.sessions))
     return Parts(
         ledger=store,
         world=world,

@@ -14,11 +14,12 @@ from adapters.feeds.pull_plans import BYTES, FILES, Merging, Onlooker
 from adapters.feeds.pulls import MOST, TRIES, Pulls, Watched
 from adapters.feeds.repositories import Repositories, Source
 from adapters.ledger.store import Store, open_ledger
+from desired_state.git_errors import GitUnreachable
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
-from desired_state.pull_mirror import PULLS, PullMirror
-from reconciler.ports import Lease, Unreadable
+from desired_state.pull_mirror import PULLS, Merge, PullMirror
+from reconciler.ports import Lease, LeaseLost, LedgerAway, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal, Pull
 
@@ -400,9 +401,9 @@ def test_merged_pull_requests_are_passed_on_once(world: World) -> None:
     assert [("main", {"cd" * 20: merged})] == world.merged
 
 
-@pytest.mark.parametrize("head", ["", "main", "--upload-pack=touch", "AB" * 20, "ab" * 19])
-def test_a_head_that_is_no_commit_is_not_looked_at(world: World, head: str) -> None:
-    world.forge.show(7, head)
+def test_a_head_that_is_no_commit_is_not_looked_at(world: World) -> None:
+    for number, head in enumerate(["", "main", "--upload-pack=touch", "AB" * 20, "ab" * 19], 1):
+        world.forge.show(number, head)
 
     assert [] == world.look()
 
@@ -415,6 +416,50 @@ def test_the_heads_of_closed_pull_requests_are_let_go(world: World) -> None:
     world.look()
 
     assert f"{PULLS}/8\n" == world.mirror.git("for-each-ref", "--format=%(refname)", PULLS)
+
+
+def test_one_that_git_cannot_merge_keeps_no_other_from_being_planned(world: World) -> None:
+    poison, other = (world.forge.push(number, BUMP | {"README.md": str(number)}) for number in (8, 7))
+    merge = world.mirror.merge
+
+    def merging(base: str, head: str) -> Merge:
+        if head == poison.head:
+            raise GitUnreachable("git was not done after 60 s")
+        return merge(base, head)
+
+    world.mirror.merge = merging  # type: ignore[method-assign]
+
+    first, *rest = ({word.commit for word in world.look()} for _ in range(TRIES))
+
+    assert other.head in first
+    assert {poison.head} == rest[-1]
+    assert "git was not done after 60 s" == world.ledger.troubles()["pulls/main"]
+    assert [] == world.look()
+    assert {} == world.ledger.troubles()
+
+
+def test_a_mirror_that_is_broken_is_made_again(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    for pack in (world.mirror.folder / "objects").rglob("*"):
+        if pack.is_file():
+            pack.unlink()
+    world.mirror.close()
+    pull = world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.5.0\n"})
+
+    said = [word for _ in range(3) for word in world.look()]
+
+    assert pull.head in {word.commit for word in said}
+    assert {} == world.ledger.troubles()
+
+
+def test_what_a_killed_git_left_behind_is_in_nobody_s_way(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    (world.mirror.folder / PULLS / "7.lock").touch()
+    pull = world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.5.0\n"})
+
+    assert pull.head in {word.commit for word in world.look()}
 
 
 # ── what is said of the world ────────────────────────────────────────────────────────────────────────────────────
@@ -431,7 +476,7 @@ def test_a_missing_image_fails_the_status(world: World) -> None:
 
     status, comment = world.look()
 
-    assert (State.FAILURE, "no AMI for prod/checkout 1.4.2: it would wait") == (status.state, status.description)
+    assert (State.FAILURE, "no AMI for prod/checkout 1.4.2") == (status.state, status.description)
     assert "no AMI of checkout 1.4.2" in comment.body
 
 
@@ -462,28 +507,22 @@ def test_an_image_that_was_found_is_not_looked_for_again(world: World) -> None:
 ENVIRONMENT = 'account: "{account}"\nregions: [{region}]\nspinnaker: {{url: "https://{gate}", account: prod}}\n'
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        {"account": "210987654321", "region": "us-east-1", "gate": "gate.example.com"},
-        {"account": "123456789012", "region": "ap-south-1", "gate": "gate.example.com"},
-        {"account": "123456789012", "region": "us-east-1", "gate": "evil.example.com"},
-    ],
-)
-def test_nobody_is_asked_where_only_the_pull_request_says_so(world: World, place: dict[str, str]) -> None:
-    world.forge.push(7, BUMP | {"environments/prod/environment.yaml": ENVIRONMENT.format(**place)})
-
-    world.look()
-
-    assert [] == world.looks
+PLACES = [
+    {"account": "210987654321", "region": "us-east-1", "gate": "gate.example.com"},
+    {"account": "123456789012", "region": "ap-south-1", "gate": "gate.example.com"},
+    {"account": "123456789012", "region": "us-east-1", "gate": "evil.example.com"},
+]
+ROLE = "role: arn:aws:iam::123456789012:role/admin\n"
 
 
-def test_nobody_is_asked_for_a_role_that_only_the_pull_request_names(world: World, files: dict[str, str]) -> None:
+def test_nobody_is_asked_where_only_the_pull_request_says_so(world: World, files: dict[str, str]) -> None:
     path = "environments/prod/environment.yaml"
-    world.forge.push(7, BUMP | {path: files[path] + "role: arn:aws:iam::123456789012:role/admin\n"})
+    for number, text in enumerate([*(ENVIRONMENT.format(**place) for place in PLACES), files[path] + ROLE], 1):
+        world.forge.push(number, BUMP | {path: text})
 
-    world.look()
+    said = world.look()
 
+    assert 4 == sum("Not checked: the AMIs or artifacts of" in word.body for word in said)
     assert [] == world.looks
 
 
@@ -594,3 +633,31 @@ def test_reading_the_branch_costs_no_more_after_a_plan(world: World) -> None:
     world.look()
 
     assert known is world.parser._seen
+
+
+# ── crashes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fault", [LedgerAway("away"), LeaseLost("pulls:main")])
+def test_what_could_not_be_written_is_said_by_the_next_pass(world: World, fault: Exception) -> None:
+    pull = world.forge.push(7, BUMP)
+    say = world.heard.say
+
+    def failing(lease: Lease, statuses: Sequence[CommitStatus]) -> None:
+        if statuses:
+            raise fault
+
+    world.heard.say = failing  # type: ignore[method-assign]
+    with pytest.raises(type(fault)):
+        world.look()
+    world.heard.say = say  # type: ignore[method-assign]
+
+    status, comment = world.look()
+
+    assert (pull.head, "pull/7") == (status.commit, comment.commit)
+
+
+def test_a_pull_request_into_another_branch_is_not_looked_at(world: World) -> None:
+    world.forge.push(7, BUMP, base="release")
+
+    assert [] == world.look()

@@ -158,6 +158,15 @@ def test_a_rollout_under_way_is_told(failures: dict[str, int], preemptions: int,
     assert sentence in look(make_fleet("1.4.2"), record(rollout=rollout, preemptions=preemptions)).notes
 
 
+@pytest.mark.parametrize(("runs", "notes"), [("1.3.0", 1), ("1.4.1", 0)])
+def test_what_a_suspension_held_back_begins_when_it_goes(runs: str, notes: int) -> None:
+    before = make_fleet("1.4.1", suspension=Suspension(reason="x"))
+
+    found = look(OLD, record(), effect=Effect.POLICY, before=before, runs=runs)
+
+    assert ["what was held begins: 2 units are not at 1.4.1 yet"] * notes == list(found.notes)
+
+
 def test_a_change_that_deploys_nothing_meets_nothing() -> None:
     after = make_fleet("1.4.1", spec="other", suspension=Suspension(reason="x"))
 

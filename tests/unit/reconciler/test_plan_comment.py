@@ -163,6 +163,21 @@ def test_missing_images_and_unasked_fleets_are_told() -> None:
     assert "_Not checked: the AMIs or artifacts of 2 fleets._" in said
 
 
+def test_fleets_that_nobody_looked_at_are_counted() -> None:
+    assert "_Not looked at: units and holds of 7 fleets._" in comment(plan(bump(), unseen=7))
+
+
+def test_a_freeze_over_very_many_services_is_one_row() -> None:
+    freeze = Freeze(name="cup", reason="no deploys", begins=NOW, ends=NOW)
+    names = [f"prod/s{number}" for number in range(300)]
+    frozen = [
+        Change(fleet=name, effect=Effect.POLICY, before=fleet(name), after=fleet(name, freezes=(freeze,)))
+        for name in names
+    ]
+
+    assert 1 == comment(plan(*frozen)).count("| `prod/")
+
+
 def test_a_fleet_too_large_is_not_compared_value_by_value() -> None:
     values = {f"key{number}": number for number in range(3_000)}
     config = Config(destination="x.yaml", format="yaml", values=values, digest="a")

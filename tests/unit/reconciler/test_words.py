@@ -109,3 +109,11 @@ def test_an_open_roll_up_on_an_earlier_head_is_closed(build):
     )
     words = by_place(roll_up("main", HEAD, (), [status], build.now))
     assert State.SUCCESS is words["fairlead/prod", SET][0]
+
+
+def test_a_plan_of_a_pull_request_is_no_environment_s_word():
+    planned = CommitStatus(
+        repository="main", commit=SET, context="fairlead/plan", state=State.PENDING, description="planning"
+    )
+
+    assert () == roll_up("main", HEAD, (), (planned,), None)
