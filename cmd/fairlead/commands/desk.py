@@ -89,11 +89,12 @@ class Desk:
 
     def reviews(self) -> Reviews | None:
         """The repository's pull requests; None where its forge has none."""
+        from fairlead import wiring
         from fairlead.settings import SettingsError
         from fairlead.wiring import writing_back
 
         try:
-            return writing_back.reviews(self.settings, self.repository)
+            return writing_back.reviews(self.settings, self.repository, wiring.clock())
         except SettingsError as error:
             raise Refused(str(error)) from error
 

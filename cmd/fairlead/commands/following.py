@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +20,9 @@ from fairlead.rendering import seen
 from reconciler.ports import Unreadable
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, State
+
+if TYPE_CHECKING:
+    from fairlead.wiring.writing_back import Words
 
 Tell = Callable[[str], None]
 _HOLDS = frozenset(reason.value for reason in Reason)
@@ -79,16 +83,8 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """Where to read what is said on a commit, and how often: seconds."""
-
-    read: Callable[[Sha], Sequence[CommitStatus]]
-    every: float
-
-
 @contextmanager
-def _store(found: Desk) -> Iterator[_Words]:
+def _store(found: Desk) -> "Iterator[Words]":
     """The ledger where it is at hand, else the forge."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,17 +92,20 @@ def _store(found: Desk) -> Iterator[_Words]:
     from fairlead.settings import SettingsError
     from fairlead.wiring import writing_back
 
+    clock = wiring.clock()
     with ExitStack() as stack:
         store = None
         with suppress(SQLAlchemyError, OSError):
-            store = writing_back.ledger_at_hand(found.settings, wiring.clock())
+            store = writing_back.ledger_at_hand(found.settings, clock)
         if store is not None:
             stack.callback(store.close)
+            yield writing_back.words_of(store, found.repository)
+            return
         try:
-            read = writing_back.statuses_of(found.repository, found.mirror, store)
+            words = writing_back.words_at_forge(found.settings, found.repository, found.mirror, clock)
         except SettingsError as error:
             raise Refused(str(error)) from error
-        yield _Words(read=read, every=0.5 if store is not None else 3.0)
+        yield words
 
 
 @contextmanager
