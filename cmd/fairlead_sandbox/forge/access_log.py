@@ -1,4 +1,7 @@
-"""Every write to the API in the order of its arrival: the witness of what was said and merged, and how often."""
+"""Every write to the API in the order of its arrival: the witness of what was said and merged, and how often.
+
+Besides it keeps what no vendor would have known: calls that do not exist, and bodies that are not as described.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,18 +26,33 @@ class Entry:
 
 
 class AccessLog:
-    """Entries of writes, oldest first; reads are not kept. Safe to share between threads."""
+    """Entries of writes, oldest first; reads are only counted. Safe to share between threads."""
 
     def __init__(self) -> None:
+        self.reads = 0
         self._lock = Lock()
         self._entries: list[Entry] = []
+        self._unknown: list[Entry] = []
+        self._misfits: list[tuple[Entry, str]] = []
 
     def arrived(self, entry: Entry) -> Entry:
         """A request is there; its entry is filled in while it is answered."""
-        if entry.method in WRITES:
-            with self._lock:
+        with self._lock:
+            if entry.method in WRITES:
                 self._entries.append(entry)
+            else:
+                self.reads += 1
         return entry
+
+    def note_unknown(self, entry: Entry) -> None:
+        """The vendor has no such call."""
+        with self._lock:
+            self._unknown.append(entry)
+
+    def note_misfit(self, entry: Entry, why: str) -> None:
+        """What was sent is not as the vendor describes it."""
+        with self._lock:
+            self._misfits.append((entry, why))
 
     def all(self, *, method: str = "", path: str = "") -> list[Entry]:
         """Those of a method, and of paths with that text in them."""
@@ -45,7 +63,20 @@ class AccessLog:
         """Those that took effect, whether their answer arrived or not."""
         return [each for each in self.all(path=path) if 200 <= each.status < 300]
 
+    def unknown(self) -> list[Entry]:
+        """Requests, reads too, for calls that do not exist."""
+        with self._lock:
+            return list(self._unknown)
+
+    def misfits(self) -> list[tuple[Entry, str]]:
+        """Requests whose body or query was not as described, with what was answered."""
+        with self._lock:
+            return list(self._misfits)
+
     def clear(self) -> None:
         """Count from here."""
         with self._lock:
+            self.reads = 0
             self._entries.clear()
+            self._unknown.clear()
+            self._misfits.clear()

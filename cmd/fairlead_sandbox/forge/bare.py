@@ -37,6 +37,17 @@ class Commit:
         return self.message.partition("\n")[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag: of itself an object where it is annotated, else only the name of a commit."""
+
+    name: str
+    target: str  # the commit
+    object: str = ""  # the tag object's id, where it is annotated
+    message: str = ""
+    tagger: tuple[str, str, str] = ("", "", "")  # name, e-mail, time
+
+
 class Bare:
     """One bare repository. `lock` is held by whoever moves its refs."""
 
@@ -58,6 +69,11 @@ class Bare:
         if done.returncode:
             raise GitFailed(done.stderr.strip() or done.stdout.strip() or f"git {args[0]} failed")
         return done.stdout.rstrip("\n")
+
+    def hide(self, refs: str) -> None:
+        """Let nobody push to refs that begin so: they are the forge's own."""
+        with (self.path / "config").open("a", encoding="utf-8") as config:
+            config.write(f"[receive]\n\thideRefs = {refs}\n")
 
     def has_commit(self, sha: str) -> bool:
         """True for the full id of a commit that is there."""
@@ -82,6 +98,22 @@ class Bare:
         """Branches and tags."""
         said = self.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags")
         return dict(line.split(" ", 1) for line in said.splitlines())
+
+    def tags(self) -> list[Tag]:
+        """All of them, by name."""
+        parts = ("refname:strip=2", "objecttype", "objectname", "*objectname", "taggername", "taggeremail:trim")
+        shape = "%00".join(f"%({part})" for part in (*parts, "taggerdate:iso-strict", "contents")) + "%00%01"
+        said = self.git("for-each-ref", f"--format={shape}", "refs/tags")
+        return [_tag(each.lstrip("\n").split("\0")) for each in said.split("\x01") if each.strip()]
+
+    def tag(self, name: str) -> Tag | None:
+        """The tag of that name, or of that object's id."""
+        return next((tag for tag in self.tags() if name in (tag.name, tag.object)), None)
+
+    def branches_with(self, sha: str) -> list[str]:
+        """Branches that hold a commit, by name."""
+        said = self.git("for-each-ref", "--format=%(refname:strip=2)", "--contains", sha, "refs/heads")
+        return said.splitlines()
 
     def move(self, ref: str, new: str, old: str) -> None:
         """Let a ref go from `old` (`ABSENT`: it is new) to `new` (`ABSENT`: it goes). Raises `GitFailed`."""
@@ -172,3 +204,10 @@ def _commit(parts: list[str]) -> Commit:
         author=(author, email, at),
         committer=(committer, address, committed),
     )
+
+
+def _tag(parts: list[str]) -> Tag:
+    name, kind, object_, target, tagger, address, at, message, *_ = parts
+    if kind != "tag":
+        return Tag(name=name, target=object_)
+    return Tag(name=name, target=target, object=object_, message=message.strip(), tagger=(tagger, address, at))

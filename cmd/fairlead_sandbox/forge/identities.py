@@ -1,23 +1,18 @@
-"""Who asks: people and bots by token, GitHub Apps by a JWT that gives them a token for an hour."""
+"""Who asks: people and bots by their token, GitHub Apps by the tokens that they get for an hour."""
 
 import base64
 import binascii
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
-from typing import Any
 
-import jwt
-
-from fairlead_sandbox.forge.dialect import Refused, not_found, stamp
+from fairlead_sandbox.forge.wire import Wrong
 from reconciler.ports import Clock
 
-LONGEST_JWT = timedelta(minutes=10)
-TOKEN_LASTS = timedelta(hours=1)
-ALL = {"contents": "write", "pull_requests": "write", "statuses": "write", "administration": "write"}
+ALL = dict.fromkeys(("contents", "pull_requests", "issues", "statuses", "deployments", "administration"), "write")
 ENOUGH_FOR_AN_APP = {"contents": "read", "metadata": "read", "statuses": "write"}
 
 
@@ -40,11 +35,10 @@ class Identity:
         """The account's id: the same for the same login."""
         return int.from_bytes(hashlib.sha256(self.login.encode()).digest()[:3])
 
-    def check(self, permission: str) -> None:
-        """Raises `Refused` where it may not write that."""
-        if self.permissions.get(permission) != "write":
-            kind = "integration" if self.app else "personal access token"
-            raise Refused(403, f"Resource not accessible by {kind}")
+    def check(self, *permissions: str) -> None:
+        """Raises `Wrong` where it may write none of these."""
+        if not any(self.permissions.get(each) == "write" for each in permissions):
+            raise Wrong("forbidden-app" if self.app else "forbidden", permission=permissions[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +58,18 @@ class App:
 
 
 class Identities:
-    """All accounts. Tokens of apps expire by the clock; they may be limited to some permissions and repositories."""
+    """All accounts. Tokens of apps expire by the clock. `prefix` is how the vendor's tokens of people begin."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, prefix: str = "ghp_") -> None:
         self._clock = clock
+        self._prefix = prefix
         self._lock = Lock()
         self._tokens: dict[str, tuple[Identity, datetime | None]] = {}
         self._apps: dict[int, App] = {}
 
     def add_person(self, login: str, permissions: Mapping[str, str] = ALL) -> str:
         """A person with a token; gives the token."""
-        return self._issue("ghp_", Identity(login=login, permissions=permissions), None)
+        return self.issue(self._prefix, Identity(login=login, permissions=permissions), None)
 
     def add_app(self, key: str, slug: str = "fairlead", permissions: Mapping[str, str] = ENOUGH_FOR_AN_APP) -> App:
         """An app with that public key, installed on every repository."""
@@ -84,105 +79,42 @@ class Identities:
             self._apps[app.app_id] = app
         return app
 
+    def apps(self) -> list[App]:
+        """Oldest first."""
+        with self._lock:
+            return list(self._apps.values())
+
     def revoke(self, token: str) -> None:
         """It is good for nothing from now on."""
         with self._lock:
             self._tokens.pop(token, None)
 
-    def who(self, authorization: str) -> Identity:
-        """Whose token that is. Raises `Refused`."""
-        if not authorization:
-            raise Refused(401, "Requires authentication")
+    def of_token(self, token: str) -> Identity:
+        """Whose token that is. Raises `Wrong`."""
+        if not token:
+            raise Wrong("no-token")
         with self._lock:
-            identity, until = self._tokens.get(_token(authorization), (None, None))
+            identity, until = self._tokens.get(token, (None, None))
         if identity is None or (until is not None and until <= self._clock.now()):
-            raise Refused(401, "Bad credentials")
+            raise Wrong("bad-token")
         return identity
 
-    def installation_token(
-        self, authorization: str, installation: int, body: Mapping[str, Any], there_are: Collection[str]
-    ) -> dict[str, Any]:
-        """A fresh token for an app's installation, as it is answered; `there_are` names of repositories.
-
-        Raises `Refused`.
-        """
-        app = self.app(authorization)
-        if app.installation_id != installation:
-            raise not_found()
-        until = self._clock.now() + TOKEN_LASTS
-        permissions, names = _permissions(app, body.get("permissions")), body.get("repositories")
-        if not set(names or ()) <= set(there_are):
-            what = "does not exist or is not accessible to the parent installation"
-            raise Refused(422, f"There is at least one repository that {what}.")
-        limited = frozenset(names) if names else None
-        bot = Identity(login=f"{app.slug}[bot]", permissions=permissions, app=True, repositories=limited)
-        return {
-            "token": self._issue("ghs_", bot, until),
-            "expires_at": stamp(until),
-            "permissions": permissions,
-            "repository_selection": "selected" if names else "all",
-        }
-
-    def app(self, authorization: str) -> App:
-        """The app that signed a JWT. Raises `Refused` with GitHub's words for what is wrong with it."""
-        token = _token(authorization)
-        undecoded = Refused(401, "A JSON web token could not be decoded")
-        try:
-            claims = jwt.decode(token, options={"verify_signature": False})
-        except jwt.PyJWTError:
-            raise undecoded from None
-        app = self._issuer(claims)
-        try:  # the times are judged below, by the forge's own clock
-            unjudged = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
-            jwt.decode(token, app.key, algorithms=["RS256"], options=unjudged)  # type: ignore[arg-type]
-        except jwt.PyJWTError:
-            raise undecoded from None
-        self._check_times(claims)
-        return app
-
-    def _issuer(self, claims: Mapping[str, Any]) -> App:
-        issuer = str(claims.get("iss", ""))
-        with self._lock:
-            known = list(self._apps.values())
-        for app in known:
-            if issuer in (str(app.app_id), app.client_id):
-                return app
-        raise Refused(404, "Integration not found")
-
-    def _check_times(self, claims: Mapping[str, Any]) -> None:
-        now, issued, expires = self._clock.now().timestamp(), claims.get("iat"), claims.get("exp")
-        if not isinstance(issued, int) or issued > now:
-            what = "must be an Integer representing the time that the assertion was issued"
-            raise Refused(401, f"'Issued at' claim ('iat') {what}")
-        if not isinstance(expires, int) or expires <= now:
-            what = "must be a numeric value representing the future time at which the assertion expires"
-            raise Refused(401, f"'Expiration time' claim ('exp') {what}")
-        if expires > now + LONGEST_JWT.total_seconds():
-            raise Refused(401, "'Expiration time' claim ('exp') is too far in the future")
-
-    def _issue(self, prefix: str, identity: Identity, until: datetime | None) -> str:
+    def issue(self, prefix: str, identity: Identity, until: datetime | None) -> str:
+        """A fresh token, good until then, or until it is revoked."""
         token = prefix + secrets.token_hex(20)
         with self._lock:
             self._tokens[token] = (identity, until)
         return token
 
 
-def _permissions(app: App, wanted: Mapping[str, str] | None) -> dict[str, str]:
-    """Those that were asked for, or all of the app's. Raises `Refused` for more than it has."""
-    if not wanted:
-        return dict(app.permissions)
-    for name, access in wanted.items():
-        if app.permissions.get(name) not in (access, "write"):
-            raise Refused(422, "The permissions requested are not granted to this installation.")
-    return dict(wanted)
-
-
-def _token(authorization: str) -> str:
-    """The token of a header `Bearer x` or `token x`, or the password of a basic one."""
+def token_of(authorization: str) -> str:
+    """The token of a header `Bearer x` or `token x`, or the password of a basic one; "?" where it is neither."""
     scheme, _, value = authorization.partition(" ")
-    if scheme.lower() in ("bearer", "token"):
-        return value.strip()
-    try:
-        return base64.b64decode(value).decode().partition(":")[2] if scheme.lower() == "basic" else ""
-    except (binascii.Error, UnicodeDecodeError):
+    if not authorization:
         return ""
+    if scheme.lower() in ("bearer", "token"):
+        return value.strip() or "?"
+    try:
+        return (base64.b64decode(value).decode().partition(":")[2] if scheme.lower() == "basic" else "") or "?"
+    except (binascii.Error, UnicodeDecodeError):
+        return "?"

@@ -1,4 +1,4 @@
-"""Commit statuses with their rules (GitHub's REST API, "Commit statuses"): every one is kept, the newest counts."""
+"""Commit statuses, of every dialect: each one that was said is kept, the newest of a context counts."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,17 +7,15 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from fairlead_sandbox.forge.dialect import Refused, invalid
+from fairlead_sandbox.forge.wire import Wrong
 from reconciler.ports import Clock
 
-STATES = ("error", "failure", "pending", "success")
-LONGEST = 140  # characters of a description
-MOST = 1000  # of a commit and context
+STATES = ("error", "failure", "pending", "success")  # that GitHub and Gitea share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One that was said. Its context keeps the writer's case."""
+    """One that was said, in the words of its dialect. Its context keeps the writer's case."""
 
     id: int
     sha: str
@@ -29,25 +27,32 @@ class Status:
     login: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How a vendor keeps them."""
+
+    folds: bool = False  # contexts that differ in case are one
+    most: int = 0  # of a commit and context; 0: no end
+
+
 class Statuses:
     """All statuses of one repository."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rules: Rules) -> None:
         self._clock = clock
+        self._rules = rules
         self._lock = Lock()
         self._said: dict[str, list[Status]] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._number = 0
 
     def say(self, sha: str, body: Mapping[str, Any], login: str) -> Status:
-        """Take one, as it was posted. Raises `Refused`."""
-        _check(body)
+        """Take one, as it was posted and found good. Raises `Wrong`."""
         context = str(body.get("context") or "default")
-        key = (sha, context.lower())
+        key = (sha, self._key(context))
         with self._lock:
-            if self._counts[key] >= MOST:
-                message = "This SHA and context has reached the maximum number of statuses."
-                raise invalid("Status", "custom", message=message)
+            if 0 < self._rules.most <= self._counts[key]:
+                raise Wrong("too-many-statuses")
             self._counts[key] += 1
             self._number += 1
             status = Status(
@@ -69,10 +74,10 @@ class Statuses:
             return self._said.get(sha, [])[::-1]
 
     def newest(self, sha: str) -> list[Status]:
-        """The newest of each context, whatever its case, newest first."""
+        """The newest of each context, newest first."""
         found: dict[str, Status] = {}
         for status in self.all(sha):
-            found.setdefault(status.context.lower(), status)
+            found.setdefault(self._key(status.context), status)
         return list(found.values())
 
     def commits(self) -> list[str]:
@@ -80,23 +85,13 @@ class Statuses:
         with self._lock:
             return list(self._said)
 
+    def _key(self, context: str) -> str:
+        return context.lower() if self._rules.folds else context
+
 
 def combined(newest: list[Status]) -> str:
     """One state of all: any failure fails it, anything pending, or nothing at all, leaves it pending."""
     states = {status.state for status in newest}
     if states & {"error", "failure"}:
         return "failure"
-    return "success" if states == {"success"} else "pending"
-
-
-def _check(body: Mapping[str, Any]) -> None:
-    description, url = body.get("description") or "", body.get("target_url") or ""
-    if body.get("state") not in STATES:
-        raise invalid("Status", "custom", field="state", message="state is not included in the list")
-    if not all(isinstance(each, str) for each in (description, url, body.get("context") or "")):
-        raise Refused(422, "Invalid request.\n\nFor 'properties', a field is not a string.")
-    if len(description) > LONGEST:
-        message = f"description is too long (maximum is {LONGEST} characters)"
-        raise invalid("Status", "custom", field="description", message=message)
-    if url and not url.startswith(("http://", "https://")):
-        raise invalid("Status", "custom", field="target_url", message="target_url must use http(s) scheme")
+    return "success" if states and states <= {"success", "warning", "skipped"} else "pending"

@@ -1,10 +1,8 @@
-"""Webhooks: each event is posted and signed as GitHub does it, in order, once; what is lost is not sent again."""
+"""Webhooks: each event is posted once and in order, signed as the dialect does it; what is lost is not sent again."""
 
-import hashlib
-import hmac
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from queue import SimpleQueue
@@ -13,7 +11,7 @@ from typing import Any
 
 import requests
 
-from fairlead_sandbox.forge.dialect import VERSION, invalid
+from fairlead_sandbox.forge.wire import Wrong
 from reconciler.ports import Clock
 
 PATIENCE = 10.0  # seconds: a receiver that takes longer has failed
@@ -29,6 +27,7 @@ class Webhook:
     events: tuple[str, ...]
     active: bool
     created_at: datetime
+    signing: str = ""  # GitLab's signing token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +41,6 @@ class Delivery:
     body: bytes
     at: datetime
     status: int = 0
-
-    def headers(self) -> dict[str, str]:
-        """As GitHub sends them; the signature is over the body as it is on the wire."""
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "GitHub-Hookshot/sandbox",
-            "X-GitHub-Delivery": self.guid,
-            "X-GitHub-Event": self.event,
-            "X-GitHub-Hook-ID": str(self.hook.id),
-            "X-GitHub-Hook-Installation-Target-Type": "repository",
-            "X-GitHub-Enterprise-Version": VERSION,
-        }
-        if self.hook.secret:
-            digest = hmac.new(self.hook.secret.encode(), self.body, hashlib.sha256).hexdigest()
-            headers["X-Hub-Signature-256"] = f"sha256={digest}"
-        return headers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,8 +63,9 @@ class _Line:
 class Webhooks:
     """Those of one repository, and the deliveries that were made."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, headers: Callable[[Delivery], dict[str, str]]) -> None:
         self.trouble = Trouble()
+        self._headers = headers
         self._clock = clock
         self._lock = Lock()
         self._hooks: dict[int, Webhook] = {}
@@ -90,26 +74,34 @@ class Webhooks:
         self._line = _Line()
         self._numbers = 0
 
-    def add(self, body: Mapping[str, Any]) -> Webhook:
-        """Configure one as it was posted; it gets a `ping`. Raises `Refused`."""
-        config = body.get("config")
-        url = config.get("url") if isinstance(config, Mapping) else None
-        if not isinstance(config, Mapping) or not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise invalid("Hook", "custom", message="Config must contain URL for webhooks")
+    def add(
+        self, url: str, events: Iterable[str], *, secret: str = "", signing: str = "", active: bool = True
+    ) -> Webhook:
+        """Configure one."""
         with self._lock:
-            if any(hook.url == url for hook in self._hooks.values()):
-                raise invalid("Hook", "custom", message="Hook already exists on this repository")
             hook = Webhook(
                 id=len(self._hooks) + 1,
                 url=url,
-                secret=str(config.get("secret") or ""),
-                events=tuple(body.get("events") or ("push",)),
-                active=body.get("active", True) is not False,
+                secret=secret,
+                signing=signing,
+                events=tuple(events),
+                active=active,
                 created_at=self._clock.now(),
             )
             self._hooks[hook.id] = hook
-        self._post(hook, "ping", {"zen": "Keep it logically awesome.", "hook_id": hook.id})
         return hook
+
+    def change(self, id_: int, **facts: Any) -> Webhook:
+        """Another secret, another address. Raises `Wrong` where there is none."""
+        with self._lock:
+            if id_ not in self._hooks:
+                raise Wrong("not-found")
+            self._hooks[id_] = replace(self._hooks[id_], **facts)
+            return self._hooks[id_]
+
+    def ping(self, hook: Webhook, payload: Mapping[str, Any]) -> None:
+        """Tell it of itself."""
+        self._post(hook, "ping", payload)
 
     def all(self) -> list[Webhook]:
         """Oldest first."""
@@ -171,18 +163,18 @@ class Webhooks:
         with requests.Session() as session:
             session.trust_env = False  # no proxy stands between two parts of one machine
             while (delivery := self._line.waiting.get()) is not None:
-                status = _deliver(session, delivery)
+                status = _deliver(session, delivery, self._headers(delivery))
                 with self._lock:
                     self._deliveries.append(replace(delivery, status=status))
 
 
-def _deliver(session: requests.Session, delivery: Delivery) -> int:
+def _deliver(session: requests.Session, delivery: Delivery, headers: Mapping[str, str]) -> int:
     """The receiver's status; 0 where there was none."""
     try:
         answer = session.post(
             delivery.hook.url,
             data=delivery.body,
-            headers=delivery.headers(),
+            headers=dict(headers),
             timeout=PATIENCE,
             allow_redirects=False,
         )

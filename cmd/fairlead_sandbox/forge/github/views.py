@@ -3,13 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairlead_sandbox.forge.bare import Commit
-from fairlead_sandbox.forge.dialect import stamp
+from fairlead_sandbox.forge.bare import Commit, Tag
+from fairlead_sandbox.forge.comments import Comment
+from fairlead_sandbox.forge.deployments import Deployment, DeploymentStatus
 from fairlead_sandbox.forge.hosted import Addresses, Hosted
 from fairlead_sandbox.forge.identities import App, Identity
 from fairlead_sandbox.forge.pulls import Pull
 from fairlead_sandbox.forge.statuses import Status, combined
 from fairlead_sandbox.forge.webhooks import Delivery, Webhook
+from fairlead_sandbox.forge.wire import stamp
+
+
+def root(api: str, docs: str) -> dict[str, Any]:
+    """Where to begin."""
+    urls = {"current_user_url": f"{api}/user", "rate_limit_url": f"{api}/rate_limit"}
+    return {**urls, "repository_url": f"{api}/repos/{{owner}}/{{repo}}", "documentation_url": docs}
 
 
 def user(login: str, addresses: Addresses) -> dict[str, Any]:
@@ -44,6 +52,7 @@ def repository(hosted: Hosted, who: Identity | None = None) -> dict[str, Any]:
         "default_branch": hosted.default_branch,
         "archived": False,
         "disabled": False,
+        "fork": bool(hosted.parent),
         **may,
     }
 
@@ -112,25 +121,108 @@ def pull(hosted: Hosted, found: Pull, mergeable: bool | None = None) -> dict[str
         "title": found.title,
         "body": found.body or None,
         "user": user(found.login, hosted.addresses),
+        "draft": found.draft,
+        "locked": False,
         "created_at": stamp(found.created_at),
+        "updated_at": stamp(found.updated_at),
         "closed_at": stamp(found.closed_at) if found.closed_at else None,
         "merged_at": stamp(found.closed_at) if found.closed_at and found.merged_by else None,
         "merged": bool(found.merged_by),
         "merged_by": user(found.merged_by, hosted.addresses) if found.merged_by else None,
         "merge_commit_sha": found.merge_commit or None,
         "mergeable": mergeable,
-        "head": _end(hosted, found.head, found.head_sha),
+        "head": _end(hosted.source_of(found), found.head, found.head_sha),
         "base": _end(hosted, found.base, found.base_sha),
     }
 
 
-def _end(hosted: Hosted, branch: str, sha: str) -> dict[str, Any]:
+def _end(hosted: Hosted | None, branch: str, sha: str) -> dict[str, Any]:
+    """One end; of a fork that is gone nothing is told but the branch and the commit."""
+    if hosted is None:
+        return {"label": f"unknown:{branch}", "ref": branch, "sha": sha, "user": None, "repo": None}
     return {
         "label": f"{hosted.owner}:{branch}",
         "ref": branch,
         "sha": sha,
         "user": user(hosted.owner, hosted.addresses),
         "repo": repository(hosted),
+    }
+
+
+def comment(hosted: Hosted, said: Comment) -> dict[str, Any]:
+    """One comment on a pull request."""
+    return {
+        "id": said.id,
+        "url": f"{hosted.url}/issues/comments/{said.id}",
+        "html_url": f"{hosted.html_url}/pull/{said.number}#issuecomment-{said.id}",
+        "issue_url": f"{hosted.url}/issues/{said.number}",
+        "body": said.body,
+        "user": user(said.login, hosted.addresses),
+        "created_at": stamp(said.created_at),
+        "updated_at": stamp(said.updated_at),
+        "author_association": "MEMBER",
+    }
+
+
+def deployment(hosted: Hosted, made: Deployment) -> dict[str, Any]:
+    """One deployment."""
+    url = f"{hosted.url}/deployments/{made.id}"
+    return {
+        "id": made.id,
+        "url": url,
+        "sha": made.sha,
+        "ref": made.ref,
+        "task": made.task,
+        "payload": made.payload,
+        "original_environment": made.environment,
+        "environment": made.environment,
+        "description": made.description or None,
+        "creator": user(made.login, hosted.addresses),
+        "created_at": stamp(made.at),
+        "updated_at": stamp(made.statuses[-1].at if made.statuses else made.at),
+        "statuses_url": f"{url}/statuses",
+        "repository_url": hosted.url,
+        "transient_environment": made.transient,
+        "production_environment": made.production,
+    }
+
+
+def deployment_status(hosted: Hosted, made: Deployment, said: DeploymentStatus) -> dict[str, Any]:
+    """One word on a deployment."""
+    url = f"{hosted.url}/deployments/{made.id}"
+    return {
+        "id": said.id,
+        "url": f"{url}/statuses/{said.id}",
+        "state": said.state,
+        "creator": user(said.login, hosted.addresses),
+        "description": said.description,
+        "environment": said.environment,
+        "target_url": said.log_url,
+        "log_url": said.log_url,
+        "environment_url": said.environment_url,
+        "created_at": stamp(said.at),
+        "updated_at": stamp(said.at),
+        "deployment_url": url,
+        "repository_url": hosted.url,
+    }
+
+
+def tag(hosted: Hosted, found: Tag) -> dict[str, Any]:
+    """A tag in the list of them: its commit, annotated or not."""
+    target = {"sha": found.target, "url": f"{hosted.url}/commits/{found.target}"}
+    return {"name": found.name, "commit": target}
+
+
+def tag_object(hosted: Hosted, found: Tag) -> dict[str, Any]:
+    """The object of an annotated tag."""
+    target = {"type": "commit", "sha": found.target, "url": f"{hosted.url}/git/commits/{found.target}"}
+    return {
+        "tag": found.name,
+        "sha": found.object,
+        "url": f"{hosted.url}/git/tags/{found.object}",
+        "message": found.message,
+        "tagger": _signature(found.tagger),
+        "object": target,
     }
 
 
