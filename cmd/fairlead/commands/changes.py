@@ -88,6 +88,7 @@ def bumped(found: Desk, command: str, edits: "Mapping[FleetName, Sequence[Edit]]
         scopes=tuple(edits),
         wish=lambda some: bumping(found.mirror, {each: edits[each] for each in some}, note=said, folder=found.folder),
         about=about,
+        thought_out=command == "promote",
     )
 
 
@@ -183,6 +184,7 @@ def _restored(found: Desk, fleets: Sequence[FleetName], to: Sha, undone: Sha, sa
         scopes=tuple(fleets),
         wish=partial(restoring, found.mirror, to=to, reverts=undone or None, note=said, folder=found.folder),
         about=f"to-{to[:7]}",
+        thought_out=True,
     )
 
 

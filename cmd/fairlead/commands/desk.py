@@ -68,6 +68,7 @@ class Order:
     wish: "Callable[[Sequence[str]], Wish]"
     about: str = ""  # ends the branch's name, such as the version
     check: "Check | None" = None
+    thought_out: bool = False  # for the head that was read: what changed since is not overwritten
 
 
 class Desk:
@@ -160,7 +161,14 @@ class Desk:
         settled = Done(how=Way.COMMIT, scopes=order.scopes, message="", branch=self.mirror.branch)
         try:
             with _refusing(), progress("pushing a commit ..."):
-                made = commit(self.mirror, wish.make, wish.paths, writer=self._writer(), check=self._sound(order))
+                made = commit(
+                    self.mirror,
+                    wish.make,
+                    wish.paths,
+                    writer=self._writer(),
+                    check=self._sound(order),
+                    since=self.head if order.thought_out else None,
+                )
         except NothingToChange as same:
             return replace(settled, message=str(same), stands=self.stands(wish.paths))
         except GitRefused as refused:

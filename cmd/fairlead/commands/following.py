@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fairlead.wiring.writing_back import Words
 
 Tell = Callable[[str], None]
+SLOWLY = 5.0  # seconds between two questions to a forge or a repository beside what is said
 _HOLDS = frozenset(reason.value for reason in Reason)
 
 
@@ -64,7 +65,7 @@ def follow(found: Desk, done: Sequence[Done], within: timedelta) -> list[Result]
 
     clock = wiring.clock()
     with _store(found) as words, _telling() as tell:
-        following = _Following(found, words.read, tell)
+        following = _Following(found, words, tell)
         until = clock.now() + within
         try:
             while not following.look(done) and clock.now() < until:
@@ -127,8 +128,10 @@ def _telling() -> Iterator[Tell]:
 class _Following:
     """What was heard so far, scope by scope."""
 
-    def __init__(self, found: Desk, read: Callable[[Sha], Sequence[CommitStatus]], tell: Tell) -> None:
-        self._desk, self._read, self._tell = found, read, tell
+    def __init__(self, found: Desk, words: "Words", tell: Tell) -> None:
+        self._desk, self._read, self._tell = found, words.read, tell
+        self._now_and_then = max(1, round(SLOWLY / words.every))  # looks between two of what others answer
+        self._looks = -1
         self._last: dict[str, Result] = {}  # the newest word on each scope, ended or not
         self._ended: set[str] = set()
         self._merged: dict[int, Sha] = {}  # by pull request
@@ -140,6 +143,7 @@ class _Following:
         """One look at everything that has not ended; True where all has."""
         from sqlalchemy.exc import SQLAlchemyError
 
+        self._looks += 1
         try:
             for each in done:
                 self._one(each)
@@ -180,7 +184,7 @@ class _Following:
         """The commit on the branch to follow; None while there is none."""
         if done.how is Way.COMMIT or done.pull is None:
             return self._there(done)
-        if done.pull.number not in self._merged:
+        if done.pull.number not in self._merged and self._looks % self._now_and_then == 0:
             self._merge(done)
         return self._merged.get(done.pull.number)
 
@@ -227,7 +231,8 @@ class _Following:
 
     def _superseded(self, commit: Sha, silent: Sequence[str]) -> None:
         """A commit that was overtaken before anyone saw it is never spoken of: the newer one is named."""
-        head = self._desk.mirror.remote_head() if silent else None
+        asks = bool(silent) and self._looks % self._now_and_then == 0
+        head = self._desk.mirror.remote_head() if asks else None
         if head is None or head in {commit, self._head}:
             return
         self._head = self._desk.mirror.fetch().sha
