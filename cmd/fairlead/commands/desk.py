@@ -285,9 +285,16 @@ def note(command: str, message: str, *trailers: tuple[str, str]) -> "Note":
     from desired_state.landing import COMMAND
     from desired_state.writing import Note
 
+    check_text("--message", message)
     if any(line.lstrip().casefold().startswith("fairlead-") for line in message.splitlines()):
         raise Refused("--message: no line may begin with Fairlead-, which is for what programs read")
     return Note(message=message, trailers=((COMMAND, command), *trailers))
+
+
+def check_text(option: str, text: str) -> None:
+    """Refuses what no file and no commit can hold."""
+    if not text.isascii() and any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+        raise Refused(f"{option}: this is not UTF-8 text")
 
 
 def person() -> "Author":

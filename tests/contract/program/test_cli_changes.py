@@ -144,6 +144,7 @@ def test_a_bump_pins_an_artifact(run: Any, desired: Any) -> None:
         (("checkout", "1.4.2", "--env", "--upload-pack=x"), "--upload-pack=x/checkout is not known"),
         (("checkout", "$(reboot)", "--env", "prod"), "prod/checkout could not be read after it"),
         (("checkout", "1.4.2", "--env", "prod", "--message", "fairlead-command: promote"), "--message: no line may"),
+        (("checkout", "1.4.2", "--env", "prod", "--message", "caf\udce9"), "--message: this is not UTF-8 text"),
         (("checkout", "1.4.2", "--env", "prod", "--wait", "--timeout", "soon"), "--timeout soon: must be a duration"),
         (("checkout", "1.4.2", "--env", "prod", "--repository", "other"), "no repository is called 'other'"),
     ],
@@ -215,6 +216,20 @@ def test_a_rollback_of_a_merged_rollback_is_none(run: Any, desired: Any) -> None
     done = run("rollback", "prod/checkout")
 
     assert (0, "version: 1.4.2") == (done.exit_code, at_head(desired))
+
+
+def test_what_a_shared_file_changed_is_not_set_back_and_that_is_said(run: Any, desired: Any) -> None:
+    shared = (desired.clone.folder / "services" / "checkout.yaml").read_text()
+    quicker = shared.replace("package: checkout", "packages: {checkout: {sha256: " + "ab" * 32 + "}}")
+    bad = desired.change({"services/checkout.yaml": quicker, "environments/prod/basket.yaml": "version: 2.0.0\n"})
+
+    alone = run("rollback", "prod/checkout")
+    both = run("rollback", "--commit", bad, "-o", "json")
+
+    told = f"cannot be set back alone: {bad[:7]} changed a file that is shared with others"
+    assert (1, True) == (alone.exit_code, f"prod/checkout {told}" in alone.stderr)
+    assert (0, ["prod/basket"]) == (both.exit_code, json.loads(both.stdout)["fleets"])
+    assert f"prod/checkout, staging/checkout {told}" in both.stderr
 
 
 def test_a_rollback_passes_over_a_broken_state(run: Any, desired: Any) -> None:
