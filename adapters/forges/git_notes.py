@@ -19,11 +19,12 @@ from desired_state.git_errors import GitError, GitRejected
 from desired_state.mirror import Mirror
 from desired_state.model import Sha
 from reconciler.ports import Delivery, Lease, Undelivered
-from reconciler.record import CommitStatus, State
+from reconciler.record import CommitStatus, Medium, State
 
 REF = "refs/notes/fairlead"
 OUTGOING = "refs/fairlead/outgoing-notes"  # ours alone; fast-import has to write to some ref
 AUTHOR = "fairlead <fairlead@localhost>"
+LONGEST_DESCRIPTION = 140  # characters, as everywhere
 TRIES = 5  # pushes of one batch while others push too
 LONGEST_WAIT = timedelta(minutes=5)
 CLOCKS_APART = timedelta(minutes=10)  # between writers, at most
@@ -67,6 +68,8 @@ class Line:
         url = "".join(status.target_url.split())
         shown = "".join(each if each.isprintable() or each.isspace() else "?" for each in status.description)
         description = " ".join(shown.split())  # a note is read on terminals
+        if len(description) > LONGEST_DESCRIPTION:
+            description = f"{description[: LONGEST_DESCRIPTION - 1].rstrip()}…"
         return cls(state=status.state, context=status.context, description=description, at=at, url=url)
 
     def __str__(self) -> str:
@@ -141,6 +144,11 @@ class GitNotes:
         A commit that the repository does not have refuses its own statuses only. Trouble with the remote gives every
         status a `retry_at`. Raises `LeaseLost` before the push, never after.
         """
+        told = [each for each in statuses if not _kept_back(each.status)]
+        refused = [_refused(each) for each in statuses if _kept_back(each.status)]
+        return [*refused, *self._told(lease, told, now)] if statuses else ()
+
+    def _told(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         if not statuses:
             return ()
         try:
@@ -252,6 +260,18 @@ class GitNotes:
         longest = min(LONGEST_WAIT.total_seconds(), 2.0 ** min(waiting.attempts + 1, 20))
         retry_at = now + timedelta(seconds=max(1.0, longest * self._jitter()))
         return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, retry_at=retry_at, message=message)
+
+
+def _kept_back(word: CommitStatus) -> str:
+    """Why a word is none that notes can show; empty where they can."""
+    if word.medium is not Medium.STATUS:
+        return f"git notes show statuses only, and no {word.medium}"
+    return "git notes show statuses of their own repository only" if word.project else ""
+
+
+def _refused(waiting: Undelivered) -> Delivery:
+    why = _kept_back(waiting.status)
+    return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, message=why)
 
 
 def _answer(waiting: Undelivered, present: bool) -> Delivery:

@@ -178,7 +178,7 @@ class Gitea(_WithoutDeployments):
     def open_pull(self, project: str, proposal: Proposal) -> Call:
         """See `Dialect`."""
         body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
-        return _call("POST", project, "/pulls", Need.PULLS, f"branch {proposal.branch}", body)
+        return _call("POST", project, "/pulls", Need.PROPOSALS, f"branch {proposal.branch}", body)
 
     def pull_made(self, answer: Answer) -> Pull:
         """See `Dialect`."""

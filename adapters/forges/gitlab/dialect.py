@@ -185,7 +185,7 @@ class GitLab:
         return _number(record_in(answer), "id")
 
     def tell_deployment(self, project: str, deployment: int, environment: str, word: CommitStatus) -> Call:
-        """One that ended does not run again: it keeps its end until the next one."""
+        """One that ended does not run again: it keeps its end. GitLab itself retires what a newer success follows."""
         path, body = f"/deployments/{deployment}", {"status": _stage(word)}
         return _call("PUT", project, path, Need.DEPLOYMENTS, f"deployment {deployment}", body)
 
@@ -224,7 +224,7 @@ class GitLab:
             "description": proposal.body,
             "remove_source_branch": True,
         }
-        return _call("POST", project, "/merge_requests", Need.PULLS, f"branch {proposal.branch}", body)
+        return _call("POST", project, "/merge_requests", Need.PROPOSALS, f"branch {proposal.branch}", body)
 
     def pull_made(self, answer: Answer) -> Pull:
         """See `Dialect`."""
@@ -274,6 +274,8 @@ def _says(shown: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
 
 
 def _stage(word: CommitStatus) -> str:
+    if word.body == "inactive" and word.state is not State.SUCCESS:
+        return "canceled"
     return "running" if word.state is State.PENDING else STATES[word.state]
 
 
