@@ -70,6 +70,11 @@ class Bare:
             raise GitFailed(done.stderr.strip() or done.stdout.strip() or f"git {args[0]} failed")
         return done.stdout.rstrip("\n")
 
+    def hide(self, refs: str) -> None:
+        """Let nobody push to refs that begin so: they are the forge's own."""
+        with (self.path / "config").open("a", encoding="utf-8") as config:
+            config.write(f"[receive]\n\thideRefs = {refs}\n")
+
     def has_commit(self, sha: str) -> bool:
         """True for the full id of a commit that is there."""
         if sha not in self._commits and len(sha) == len(ABSENT):

@@ -68,7 +68,7 @@ class Hosted:
         self, full_name: str, path: Path, addresses: Addresses, vendor: Vendor, others: Mapping[str, "Hosted"]
     ) -> None:
         self.full_name = full_name
-        self.number = len(others) + 1
+        self.number: int = max((each.number for each in others.values()), default=0) + 1
         self.addresses = addresses
         self.vendor = vendor
         self.others = others

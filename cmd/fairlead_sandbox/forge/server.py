@@ -69,7 +69,7 @@ class Forge:
         """A new empty repository `owner/name`, which people may clone from and push to."""
         self.git.create(full_name)
         hosted = Hosted(full_name, self.git.path(full_name), self.addresses, self.vendor, self._hosted)
-        hosted.bare.git("config", "receive.hideRefs", self.vendor.pull_ref.partition("/{}")[0])  # the forge's own
+        hosted.bare.hide(self.vendor.pull_ref.partition("/{}")[0])
         hosted.furnish(self._clock, self.dialect)
         self._hosted[full_name] = hosted
         return hosted
@@ -82,6 +82,10 @@ class Forge:
         fork.bare.git("fetch", "--quiet", str(parent.bare.path.resolve()), *refspecs)
         fork.parent = full_name
         return fork
+
+    def remove(self, full_name: str) -> None:
+        """A repository that is gone from the API; the pull requests that came from it stay. Raises `LookupError`."""
+        self._hosted.pop(full_name).webhooks.stop()
 
     def repository(self, full_name: str) -> Hosted:
         """One of its repositories. Raises `LookupError`."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -21,6 +22,11 @@ from fairlead_sandbox.git_server import GitServer
 
 NAME = "acme/desired"
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+TWO_COMMITS = "".join(
+    f"commit refs/heads/main\ncommitter Ada <ada@example.com> 17954496{n:02} +0000\n"
+    f"data <<.\n{words}\n.\nM 100644 inline fleet.yaml\ndata <<.\nversion: {n}\n.\n\n"
+    for n, words in enumerate(("first", "second"), 1)
+)
 AUTH = {"github": "Bearer {}", "gitlab": "Bearer {}", "gitea": "token {}"}
 ROOM = {"github": f"/repos/{NAME}", "gitlab": "/projects/acme%2Fdesired", "gitea": f"/repos/{NAME}"}
 
@@ -76,9 +82,14 @@ class Api:
         self.dialect: Name = forge.vendor.name
         self.hosted = forge.create(NAME)
         self.token = forge.identities.add_person("ada")
-        self.checkout = Checkout(folder / "ada", forge.git.url(NAME))
-        self.first = self.commit("first", {"fleet.yaml": "version: 1\n"})
-        self.second = self.commit("second", {"fleet.yaml": "version: 2\n"})
+        self.hosted.bare.git("fast-import", "--quiet", input=TWO_COMMITS)
+        self.first, self.second = (commit.sha for commit in self.hosted.bare.commits("main"))
+
+    @cached_property
+    def checkout(self) -> Checkout:
+        clone = Checkout(self.folder / "ada", self.forge.git.url(NAME))
+        clone.git("checkout", "--quiet", "main")
+        return clone
 
     def __call__(self, method: str, path: str, body: Any = None, *, token: str = "", **more: Any) -> requests.Response:
         headers = {"Authorization": AUTH[self.dialect].format(token or self.token), **more.pop("headers", {})}
