@@ -141,14 +141,15 @@ class GitNotes:
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         """Push all statuses as one notes commit; nothing is pushed where the notes say it already.
 
-        A commit that the repository does not have refuses its own statuses only. Trouble with the remote gives every
+        A commit that the repository does not have refuses its own statuses only, and what is no status of this
+        repository is refused without a look. Trouble with the remote gives every
         status a `retry_at`. Raises `LeaseLost` before the push, never after.
         """
-        told = [each for each in statuses if not _kept_back(each.status)]
-        refused = [_refused(each) for each in statuses if _kept_back(each.status)]
-        return [*refused, *self._told(lease, told, now)] if statuses else ()
+        further = [waiting for waiting in statuses if not _is_ours(waiting.status)]
+        statuses = [waiting for waiting in statuses if _is_ours(waiting.status)]
+        return (*map(_refusal, further), *self._delivered(lease, statuses, now))
 
-    def _told(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
+    def _delivered(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         if not statuses:
             return ()
         try:
@@ -262,15 +263,12 @@ class GitNotes:
         return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, retry_at=retry_at, message=message)
 
 
-def _kept_back(word: CommitStatus) -> str:
-    """Why a word is none that notes can show; empty where they can."""
-    if word.medium is not Medium.STATUS:
-        return f"git notes show statuses only, and no {word.medium}"
-    return "git notes show statuses of their own repository only" if word.project else ""
+def _is_ours(word: CommitStatus) -> bool:
+    return word.medium is Medium.STATUS and not word.project
 
 
-def _refused(waiting: Undelivered) -> Delivery:
-    why = _kept_back(waiting.status)
+def _refusal(waiting: Undelivered) -> Delivery:
+    why = "git notes show statuses of their own repository, and nothing else"
     return Delivery(id=waiting.id, sequence=waiting.sequence, delivered=False, message=why)
 
 

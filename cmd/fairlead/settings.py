@@ -104,6 +104,8 @@ class ForgeSettings(_Part):
     api: str = ""  # left out: github.com's or gitlab.com's
     repository: str = ""  # owner/name; at GitLab group/project, or group/subgroup/project
     auth: ForgeSignIn = ForgeSignIn()
+    sources: tuple[str, ...] = ()  # patterns of services' own repositories there that words may go to: acme/*
+    deployments: bool = False  # keep the forge's own record of deployments too
     webhook_secrets: tuple[Secret, ...] = ()  # any of them signs: two while one replaces the other
     writes_per_minute: int = Field(default=60, ge=1)  # GitHub takes about 80
     writes_per_hour: int = Field(default=400, ge=1)  # and about 500

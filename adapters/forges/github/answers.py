@@ -53,12 +53,12 @@ def _of_one_thing(call: Call, answer: Answer, said: str) -> Verdict | None:
     """What keeps a word from its place, and no other word from another."""
     if answer.status == 403 and call.need is Need.COMMENTS and _LOCKED.search(said):
         return Verdict(fate=Fate.REFUSED, message=f"{call.about} of {call.project} is locked (403{so(said)})")
-    if answer.status != 404 or call.need not in {Need.COMMENTS, Need.DEPLOYMENTS}:
+    if answer.status not in {404, 410} or call.need not in {Need.COMMENTS, Need.DEPLOYMENTS}:
         return None
     gone = call.about.startswith(("comment", "deployment"))  # since it was listed; the next look finds none
     if not gone and call.need is Need.DEPLOYMENTS:
         return None
-    message = f"GitHub shows us no {call.about} of {call.project} (404): nothing can be said there"
+    message = f"GitHub shows us no {call.about} of {call.project} ({answer.status}): nothing can be said there"
     return Verdict(fate=Fate.ABSENT if gone else Fate.REFUSED, message=message)
 
 
@@ -70,14 +70,15 @@ def _thing(call: Call) -> str:
 def _shut(call: Call, status: int, said: str) -> str:
     repository, (verb, right) = call.project, RIGHTS[call.need]
     if 300 <= status < 400:
-        return f"GitHub says that {repository} has moved ({status}); set forge.repository to its new name"
+        where = f"GitHub says that {repository} has moved ({status})"
+        return f"{where}; set forge.repository to its new name, or the service's source"
     if status == 403 and _ARCHIVED.search(said):
         return f"{repository} is archived at GitHub and takes no statuses; unarchive it, or take it out of the settings"
     return {
         403: f"GitHub does not let us {verb} {repository} (403{so(said)}); give the token or the App "
         f"`{right}` there (docs/forges.md)",
-        404: f"GitHub shows us no repository {repository} (404); check forge.repository, and that the token or the App "
-        "may see it",
+        404: f"GitHub shows us no repository {repository} (404); check forge.repository or the service's source, and "
+        "that the token or the App may see it",
     }.get(status, f"GitHub takes no {call.need.value} for {repository} ({status}{so(said)}); ask its owner")
 
 

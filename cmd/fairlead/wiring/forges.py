@@ -9,6 +9,7 @@ from adapters.forges import gitea, gitlab
 from adapters.forges.github import AppSignIn, GitHub, Hint, Place, Refused, Webhook
 from adapters.forges.hosted import (
     Allowance,
+    Allowed,
     BadAddress,
     Dialect,
     HostedForge,
@@ -41,7 +42,10 @@ def hosted(settings: Settings, repository: RepositorySettings, clock: Clock) -> 
     road, name = hosted_road(settings, repository, clock)
     spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
     log = structlog.get_logger("fairlead")
-    return lambda budget: HostedForge(road, name, allowance=Allowance(budget=budget, windows=spent), log=log)
+    allowed = Allowed(deployments=wanted.deployments, sources=wanted.sources)
+    return lambda budget: HostedForge(
+        road, name, allowance=Allowance(budget=budget, windows=spent), log=log, allowed=allowed
+    )
 
 
 def hosted_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[Road, str]:

@@ -13,6 +13,7 @@ from adapters.doctor.forge import GitHubLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.needs import accounts, of_gates, of_hosts, of_ledger, roads
 from adapters.doctor.permissions import assuming
+from adapters.forges.hosted import Need
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from desired_state.model import Fleet
@@ -99,4 +100,5 @@ def _github_look(settings: Settings, repository: RepositorySettings, clock: Cloc
     name, transport, auth = github_road(settings, repository, clock)
     public = settings.public_url.rstrip("/")
     hook = f"{public}/hooks/github" if public and settings.listen else ""
-    return GitHubLook(repository.name, name, transport, auth, hook)
+    further = (Need.DEPLOYMENTS,) if repository.forge.deployments else ()
+    return GitHubLook(repository.name, name, transport, auth, hook, further)

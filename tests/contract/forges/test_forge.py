@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -286,6 +287,19 @@ def test_the_same_batch_again_sends_nothing(notes: NotesWorld) -> None:
 
     assert [True, True, True] == [each.delivered for each in again]
     assert 0 == notes.pushes()
+
+
+@pytest.mark.parametrize(
+    "more", [{"medium": Medium.COMMENT, "body": "x"}, {"medium": Medium.DEPLOYMENT}, {"project": "acme/checkout"}]
+)
+def test_what_is_no_status_of_the_repository_is_refused_without_a_look(notes: NotesWorld, more: Any) -> None:
+    (refused,) = notes.forge.deliver(HeldLease(), waiting(status(notes.commits[0], **more)), NOW)
+
+    assert ("git notes show statuses of their own repository, and nothing else", None) == (
+        refused.message,
+        refused.retry_at,
+    )
+    assert 0 == notes.asked()
 
 
 def test_git_log_shows_the_line_to_a_person(notes: NotesWorld) -> None:
