@@ -5,7 +5,7 @@ asks for a token of this repository's statuses, as it does to write them: GitHub
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.doctor.findings import About, Finding
@@ -14,18 +14,29 @@ from adapters.forges.hosted import Answer, Call, Fate, Need, SignIn, Transport, 
 from reconciler.ports import Unreadable
 
 FEW = 500  # requests left of an hour's
+_SCOPES = {Need.DEPLOYMENTS: {"repo", "repo_deployment"}, Need.COMMENTS: {"repo"}}
 _MAY_WRITE = frozenset({"repo", "repo:status"})  # scopes of a classic token
 
 
 class GitHubLook:
-    """One repository at GitHub. `hook`: the address that GitHub is to call; empty: none."""
+    """One repository at GitHub. `hook`: the address that GitHub is to call; empty: none. `further`: what is on beside
+    statuses."""
 
-    def __init__(self, name: str, repository: str, transport: Transport, sign_in: SignIn, hook: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        repository: str,
+        transport: Transport,
+        sign_in: SignIn,
+        hook: str,
+        further: Sequence[Need] = (),
+    ) -> None:
         self._about = About(check="forge", name=name)
         self._repository = repository
         self._transport = transport
         self._sign_in = sign_in
         self._hook = hook
+        self._further = further
 
     def check(self) -> Iterator[Finding]:
         """Everything that is to be said of it."""
@@ -68,6 +79,8 @@ class GitHubLook:
             )
             return
         yield self._writes(_scopes(answer), _mapping(found.get("permissions")))
+        for need in self._further:
+            yield from self._may(need, _scopes(answer))
         yield self._pace(answer)
         if self._hook:
             yield self._hooks(signed)
@@ -83,6 +96,20 @@ class GitHubLook:
         return self._about.trouble(
             "statuses may not be written", "grant Commit statuses: write, or the scope repo:status"
         )
+
+    def _may(self, need: Need, scopes: set[str]) -> Iterator[Finding]:
+        """Of a fine-grained token nothing is known, which was said of its statuses."""
+        if isinstance(self._sign_in, AppSignIn):
+            try:
+                self._sign_in.headers(self._repository, need)
+                yield self._about.ok(f"{need.value}: the App has the right to them")
+            except Trouble as trouble:
+                yield self._troubled(trouble.verdict)
+        elif scopes & _SCOPES[need]:
+            yield self._about.ok(f"{need.value}: the token has a scope for them")
+        elif scopes:
+            scope = " or ".join(sorted(_SCOPES[need]))
+            yield self._about.trouble(f"{need.value}: the token has no scope for them", f"grant the scope {scope}")
 
     def _pace(self, answer: Answer) -> Finding:
         left, most = (answer.headers.get(f"x-ratelimit-{word}", "") for word in ("remaining", "limit"))

@@ -98,11 +98,11 @@ class ForgeSignIn(_Part):
 
 
 class ForgeSettings(_Part):
-    """Where statuses go. `git_notes` needs no forge at all; `github` is github.com or a GitHub Enterprise Server."""
+    """Where statuses go. `git_notes` needs no forge at all; `gitea` is Forgejo too."""
 
-    type: Literal["git_notes", "github"] = "git_notes"
-    api: str = "https://api.github.com"  # of an Enterprise Server: https://HOST/api/v3
-    repository: str = ""  # owner/name
+    type: Literal["git_notes", "github", "gitlab", "gitea"] = "git_notes"
+    api: str = ""  # left out: github.com's or gitlab.com's
+    repository: str = ""  # owner/name; at GitLab group/project, or group/subgroup/project
     auth: ForgeSignIn = ForgeSignIn()
     sources: tuple[str, ...] = ()  # patterns of services' own repositories there that words may go to: acme/*
     deployments: bool = False  # keep the forge's own record of deployments too
@@ -111,6 +111,18 @@ class ForgeSettings(_Part):
     writes_per_hour: int = Field(default=400, ge=1)  # and about 500
 
     _secrets = field_validator("webhook_secrets")(lambda values: tuple(_reference(value) for value in values))
+
+    @property
+    def address(self) -> str:
+        """The API's address, with the default of the type filled in; Gitea has none."""
+        return self.api or {"github": "https://api.github.com", "gitlab": "https://gitlab.com/api/v4"}.get(
+            self.type, ""
+        )
+
+    @property
+    def is_hosted(self) -> bool:
+        """It has an API of its own, beside git."""
+        return self.type != "git_notes"
 
 
 class RepositorySettings(_Part):

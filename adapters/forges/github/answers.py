@@ -53,12 +53,12 @@ def _of_one_thing(call: Call, answer: Answer, said: str) -> Verdict | None:
     """What keeps a word from its place, and no other word from another."""
     if answer.status == 403 and call.need is Need.COMMENTS and _LOCKED.search(said):
         return Verdict(fate=Fate.REFUSED, message=f"{call.about} of {call.project} is locked (403{so(said)})")
-    if answer.status != 404 or call.need not in {Need.COMMENTS, Need.DEPLOYMENTS}:
+    if answer.status not in {404, 410} or call.need not in {Need.COMMENTS, Need.DEPLOYMENTS}:
         return None
     gone = call.about.startswith(("comment", "deployment"))  # since it was listed; the next look finds none
     if not gone and call.need is Need.DEPLOYMENTS:
         return None
-    message = f"GitHub shows us no {call.about} of {call.project} (404): nothing can be said there"
+    message = f"GitHub shows us no {call.about} of {call.project} ({answer.status}): nothing can be said there"
     return Verdict(fate=Fate.ABSENT if gone else Fate.REFUSED, message=message)
 
 

@@ -86,8 +86,8 @@ class AppSignIn:
             self._kept.clear()
 
     def secrets(self) -> Iterable[str]:
-        """The last of what was sent."""
-        return self._said
+        """Every token that is in use, and the last of what was sent."""
+        return (*self._said, *(kept.token for kept in list(self._kept.values())))
 
     def login(self) -> str:
         """The App's account at its comments: `name[bot]`. Raises `Trouble` and `Unreadable`."""

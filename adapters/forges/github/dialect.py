@@ -118,7 +118,7 @@ class GitHub:
     def comments_in(self, answer: Answer) -> Sequence[Comment]:
         """See `Dialect`. The account of somebody who left is null."""
         return [
-            Comment(id=_number(each, "id"), author=_login(each), body=each.get("body") or "")
+            Comment(id=_number(each, "id"), author=_login(each), body=_text(each, "body") if each.get("body") else "")
             for each in records_in(answer)
         ]
 

@@ -28,6 +28,7 @@ _NEEDS = {
     Medium.COMMENT: Need.COMMENTS,
     Medium.DEPLOYMENT: Need.DEPLOYMENTS,
 }
+SURPLUS = "What a merge would do is in the comment above."
 DONE = Verdict(fate=Fate.DELIVERED)
 Finding = Generator[Call, Answer, Sha | Verdict]
 
@@ -143,10 +144,12 @@ class Saying:
         if isinstance(found, Verdict):
             return found
         text = self._text(word)
-        if found is None:
+        if not found:
             yield self._dialect.add_comment(project, number, text)
-        elif _lines(found.body) != _lines(text):
-            yield self._dialect.change_comment(project, number, found.id, text)
+        elif _lines(found[0].body) != _lines(text):
+            yield self._dialect.change_comment(project, number, found[0].id, text)
+        for surplus in found[1:]:  # a forge may carry out late what we gave up, and began anew
+            yield self._dialect.change_comment(project, number, surplus.id, SURPLUS)
         return DONE
 
     def _login(self, project: str) -> Generator[Call, Answer, str]:
@@ -161,11 +164,11 @@ class Saying:
 
     def _found(
         self, project: str, pull: int, is_ours: Callable[[Comment], bool]
-    ) -> Generator[Call, Answer, Comment | Verdict | None]:
+    ) -> Generator[Call, Answer, list[Comment] | Verdict]:
         for page in range(1, PAGES + 1):
             answer = yield self._dialect.comments(project, pull, page)
-            ours = next(filter(is_ours, self._dialect.comments_in(answer)), None)
-            if ours is not None or not has_next(answer):
+            ours = list(filter(is_ours, self._dialect.comments_in(answer)))
+            if ours or not has_next(answer):
                 return ours
         return Verdict(fate=Fate.REFUSED, message=f"pull request {pull} has too many comments to find ours among them")
 

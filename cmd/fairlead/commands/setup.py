@@ -82,6 +82,9 @@ def _repository(repository: "RepositorySettings") -> dict[str, Any]:
         needed = [
             "Contents: read (`auth`, by which it is fetched)",
             "Commit statuses: read and write (`forge.auth`)",
+            "Pull requests: read and write (`forge.auth`), where they are planned or opened",
+            *(["Deployments: read and write (`forge.auth`)"] if forge.deployments else []),
+            *(f"Contents: read, Commit statuses: read and write, in {each} (`forge.auth`)" for each in forge.sources),
             webhooks,
         ]
         return {**found, "forge": "github", "repository": forge.repository, "permissions": needed}

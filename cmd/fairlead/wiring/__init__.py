@@ -40,7 +40,7 @@ from desired_state.parser import Parser
 from fairlead.http.pushes import Receiver
 from fairlead.settings import GateSignIn, RepositorySettings, SecretReference, Settings, SettingsError
 from fairlead.wiring.clients import client_maker
-from fairlead.wiring.forges import github, hooks
+from fairlead.wiring.forges import hooks, hosted
 from reconciler.hosts import HostFacts, Room
 from reconciler.observed import Snapshots
 from reconciler.plan import Pace
@@ -244,7 +244,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         signing=signing(settings),
     )
     mirrors = {repository.name: mirror(settings, repository) for repository in settings.repositories}
-    hosted, store = _hosted(settings, clock), ledger(settings, clock)
+    made, store = _hosted(settings, clock), ledger(settings, clock)
     deployers: dict[str, Deployer] = {name: kind.of(means) for name, kind in deployer_classes().items()}
     world = World(
         ledger=store,
@@ -277,7 +277,7 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
         ),
         executions=Executions(store, spinnakers, clock, settings.executions_interval),
         reports=Reports(store, sessions, clock, settings.reports_wait, structlog.get_logger("fairlead")),
-        forges={name: hosted[name](store) if name in hosted else GitNotes(found) for name, found in mirrors.items()},
+        forges={name: made[name](store) if name in made else GitNotes(found) for name, found in mirrors.items()},
         hooks=hooks(settings, clock),
         make_clients=client_maker(store, means.sessions, deployers),
         close=partial(_close, store, *mirrors.values()),
@@ -286,8 +286,8 @@ def assemble(settings: Settings, *, observe_only: bool = False) -> Parts:
 
 def _hosted(settings: Settings, clock: SystemClock) -> dict[str, Callable[[Store], Forge]]:
     """By repository, what makes its forge of a ledger; those that are told by git notes are not in it."""
-    chosen = (repository for repository in settings.repositories if repository.forge.type == "github")
-    return {repository.name: github(settings, repository, clock) for repository in chosen}
+    chosen = (repository for repository in settings.repositories if repository.forge.is_hosted)
+    return {repository.name: hosted(settings, repository, clock) for repository in chosen}
 
 
 def _close(*opened: Store | Mirror) -> None:

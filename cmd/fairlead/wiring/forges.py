@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 import structlog
 
-from adapters.forges.github import AppSignIn, GitHub, Hint, Place, Refused, Webhook, checked_repository
+from adapters.forges import gitea, gitlab
+from adapters.forges.github import AppSignIn, GitHub, Hint, Place, Refused, Webhook
 from adapters.forges.hosted import (
     Allowance,
     Allowed,
     BadAddress,
+    Dialect,
     HostedForge,
     Road,
     SignIn,
@@ -18,53 +20,77 @@ from adapters.forges.hosted import (
     windows,
 )
 from fairlead.http.pushes import Heard, Receiver, Refusal
-from fairlead.settings import ForgeSignIn, RepositorySettings, SecretReference, Settings, SettingsError
+from fairlead.settings import ForgeSettings, RepositorySettings, SecretReference, Settings, SettingsError
 from reconciler.ports import Budget, Clock, Unreadable
 
+# By `forge.type`: what makes the dialect, given the branch that is watched, and the sign-in with a token.
+DIALECTS: Mapping[str, Callable[[str], Dialect]] = {
+    "github": lambda _: GitHub(),
+    "gitlab": gitlab.GitLab,
+    "gitea": lambda _: gitea.Gitea(),
+}
+SIGN_INS: Mapping[str, Callable[..., SignIn]] = {
+    "github": TokenSignIn,
+    "gitlab": gitlab.token_sign_in,
+    "gitea": gitea.token_sign_in,
+}
 
-def github(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], HostedForge]:
-    """GitHub as the repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
+
+def hosted(settings: Settings, repository: RepositorySettings, clock: Clock) -> Callable[[Budget], HostedForge]:
+    """The repository's forge, once there is a budget. Raises `SettingsError` for what could never work."""
     wanted = repository.forge
-    name, transport, sign_in = github_road(settings, repository, clock)
+    road, name = hosted_road(settings, repository, clock)
     spent = windows(wanted.writes_per_minute, wanted.writes_per_hour)
     log = structlog.get_logger("fairlead")
     allowed = Allowed(deployments=wanted.deployments, sources=wanted.sources)
-    road = Road(GitHub(), transport, sign_in)
     return lambda budget: HostedForge(
         road, name, allowance=Allowance(budget=budget, windows=spent), log=log, allowed=allowed
     )
 
 
-def github_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[str, Transport, SignIn]:
-    """The repository's `owner/name`, the way there, and who we are: one for who writes and who only looks.
+def hosted_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[Road, str]:
+    """The way to the repository's forge, and its name there. Raises `SettingsError`."""
+    dialect = DIALECTS[repository.forge.type](repository.branch)
+    name, transport, sign_in = _ends(settings, repository, clock, dialect)
+    return Road(dialect, transport, sign_in), name
 
-    Raises `SettingsError`.
-    """
-    wanted, seconds, dialect = repository.forge, settings.request_timeout.total_seconds(), GitHub()
+
+def github_road(settings: Settings, repository: RepositorySettings, clock: Clock) -> tuple[str, Transport, SignIn]:
+    """The repository's `owner/name`, the way there, and who we are, for who only looks. Raises `SettingsError`."""
+    return _ends(settings, repository, clock, GitHub())
+
+
+def _ends(
+    settings: Settings, repository: RepositorySettings, clock: Clock, dialect: Dialect
+) -> tuple[str, Transport, SignIn]:
+    wanted, seconds = repository.forge, settings.request_timeout.total_seconds()
     try:
-        name = checked_repository(wanted.repository)
+        name = dialect.checked(wanted.repository)
         transport = Transport(
-            wanted.api,
+            wanted.address,
             title=dialect.title,
             example=dialect.example,
             headers=dialect.headers,
             timeout=seconds,
             monotonic=clock.monotonic,
         )
-        return name, transport, _github_sign_in(wanted.auth, name, transport, clock)
+        return name, transport, _sign_in(wanted, name, transport, clock)
     except BadAddress as bad:
         raise SettingsError(f"repository {repository.name}: forge.{bad}") from None
     except (SettingsError, Unreadable) as bad:
         raise SettingsError(f"repository {repository.name}: forge.auth: {bad}") from None
 
 
-def _github_sign_in(auth: ForgeSignIn, repository: str, transport: Transport, clock: Clock) -> SignIn:
+def _sign_in(forge: ForgeSettings, repository: str, transport: Transport, clock: Clock) -> SignIn:
+    auth = forge.auth
+    if auth.mode != "token" and forge.type != "github":
+        raise SettingsError(f'mode {auth.mode} is for GitHub alone: write mode = "token"')
     needed = ("token",) if auth.mode == "token" else ("app_id", "installation_id", "private_key")
     if missing := next((name for name in needed if not getattr(auth, name)), None):
         what = "the number that GitHub shows" if missing.endswith("_id") else "a reference, env:NAME or file:/path"
         raise SettingsError(f"{missing} is needed with mode {auth.mode}: write {what}")
     if auth.mode == "token":
-        return TokenSignIn(_revealed(SecretReference(auth.token).reveal_token), reference=str(auth.token))
+        return SIGN_INS[forge.type](_revealed(SecretReference(auth.token).reveal_token), reference=str(auth.token))
     if not (auth.installation_id.isascii() and auth.installation_id.isdigit()):
         raise SettingsError("installation_id is a number: it ends the address of the installation's page")
     key = _revealed(SecretReference(auth.private_key).reveal)

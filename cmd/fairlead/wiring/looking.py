@@ -13,6 +13,7 @@ from adapters.doctor.forge import GitHubLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.needs import accounts, of_gates, of_hosts, of_ledger, roads
 from adapters.doctor.permissions import assuming
+from adapters.forges.hosted import Need
 from adapters.gate.auth import GateAuth
 from adapters.gate.client import Gates
 from desired_state.model import Fleet
@@ -53,7 +54,7 @@ def checkup(settings: Settings, scratch: Path) -> Checkup:
         ledger=LedgerLook(settings.ledger_url, clock, connections=settings.ledger_connections),
         repositories=tuple(repositories),
         forges=tuple(forges),
-        servers={f"forge {each.forge.api}": each.forge.api for each in hooked},
+        servers={f"forge {address}": address for address in _apis(settings).values()},
         hooked=tuple((each.name, len(each.forge.webhook_secrets)) for each in hooked),
         listen=settings.listen,
         public_url=settings.public_url,
@@ -68,9 +69,7 @@ def needs(settings: Settings, fleets: Sequence[Fleet], controller: str) -> dict[
     roles = sorted({fleet.environment.role for fleet in fleets if fleet.environment.role})
     signs_in = {gate.url.rstrip("/"): gate.auth.mode for gate in settings.gates}
     servers = {f"repository {each.name}": each.url for each in settings.repositories}
-    servers |= {
-        f"forge of {each.name}": each.forge.api for each in settings.repositories if each.forge.type == "github"
-    }
+    servers |= {f"forge of {name}": address for name, address in _apis(settings).items()}
     if settings.ledger.startswith("postgresql"):
         servers["ledger"] = settings.ledger
     return {
@@ -81,6 +80,12 @@ def needs(settings: Settings, fleets: Sequence[Fleet], controller: str) -> dict[
         "ledger": of_ledger(settings.ledger_url, settings.ledger_connections),
         "network": list(roads(fleets, servers, settings.listen)),
     }
+
+
+def _apis(settings: Settings) -> dict[str, str]:
+    """By repository, the address of its forge's API, where it has one."""
+    hosted = (each for each in settings.repositories if each.forge.is_hosted and each.forge.address)
+    return {each.name: each.forge.address for each in hosted}
 
 
 @contextmanager
@@ -95,4 +100,5 @@ def _github_look(settings: Settings, repository: RepositorySettings, clock: Cloc
     name, transport, auth = github_road(settings, repository, clock)
     public = settings.public_url.rstrip("/")
     hook = f"{public}/hooks/github" if public and settings.listen else ""
-    return GitHubLook(repository.name, name, transport, auth, hook)
+    further = (Need.DEPLOYMENTS,) if repository.forge.deployments else ()
+    return GitHubLook(repository.name, name, transport, auth, hook, further)

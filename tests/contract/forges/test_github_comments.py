@@ -8,7 +8,7 @@ import pytest
 from adapters.forges.github import GitHub
 from adapters.forges.github.dialect import COMMENTS_A_PAGE
 from adapters.forges.hosted import Offers, TokenSignIn
-from adapters.forges.hosted.saying import marker
+from adapters.forges.hosted.saying import SURPLUS, marker
 from reconciler.record import State
 from tests.contract.forges.mortal import Killed, Mortal
 
@@ -143,6 +143,17 @@ def test_a_comment_whose_answer_is_lost_is_in_doubt_and_not_made_twice(bench: An
     assert 1 == len(bench.github.places.bodies(7, ME))
 
 
+def test_one_that_github_made_late_gives_way_to_the_first(bench: Any, say: Any) -> None:
+    deliver(bench, say, say.comment("first"))
+    bench.github.places.comment(7, ME, f"{marker(say.comment())}\nof a request that we had given up")
+
+    told = [deliver(bench, say, word)[0].delivered for word in (say.comment("second"), say.comment("second"))]
+
+    assert [True, True] == told
+    assert [f"{marker(say.comment())}\nsecond", SURPLUS] == bench.github.places.bodies(7, ME)
+    assert 3 == len(bench.github.counted)
+
+
 def test_a_list_that_does_not_come_leaves_nothing_in_doubt(bench: Any, say: Any) -> None:
     bench.github.down = say.canned(status=502)
 
@@ -234,7 +245,7 @@ def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
 
 
 def test_an_answer_of_another_shape_is_no_list_of_comments(bench: Any, say: Any) -> None:
-    for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b"[" * 100_000, b""):
+    for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b'[{"id": 1, "body": 5}]', b"[" * 100_000, b""):
         bench.github.next.extend([None, say.canned(status=200, body=body)])
 
         (delivery,) = deliver(bench, say, say.comment())

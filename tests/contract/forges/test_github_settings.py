@@ -60,7 +60,7 @@ def test_an_app_out_of_the_environment_is_used(
     )
     store = wiring.ledger(found, clock)
 
-    forge = forges.github(found, found.repositories[0], clock)(store)
+    forge = forges.hosted(found, found.repositories[0], clock)(store)
     (delivery,) = forge.deliver(say.lease(), say.waiting(say.status()), say.now)
 
     store.close()

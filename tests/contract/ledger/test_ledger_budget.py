@@ -76,6 +76,20 @@ def test_the_slots_are_the_times_at_which_turns_would_be_given(bench):
     assert sorted(slots) == list(slots)
 
 
+def test_who_only_reads_is_told_of_rests_and_takes_no_room(bench):
+    assert Turn() == bench.store.resting(ME)
+    for _ in range(3):
+        take(bench.store)
+    assert Turn() == bench.store.resting(ME)
+    until = bench.store.rest(ME[1], MINUTE, "it is away")
+
+    assert Turn(wait_until=until, why="it is away") == bench.store.resting(ME)
+    assert Turn() == bench.store.resting(ME[:1])
+    bench.clock.advance(MINUTE)
+    assert Turn(strikes=1) == bench.store.resting(ME)
+    assert 3 == len(bench.rows()["forge_writes"])
+
+
 def test_who_comes_with_narrower_windows_leaves_the_rest_to_others(bench):
     first, two = bench.clock.now(), (Window(span=MINUTE, most=2),)
     assert [True, True, False] == [take(bench.store, windows=two).wait_until is None for _ in range(3)]

@@ -1,7 +1,7 @@
 """doctor of GitHub: a small server that answers as GitHub's REST documentation says, and what is told of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,7 +19,7 @@ from adapters.doctor.findings import Finding, Verdict
 from adapters.doctor.forge import GitHubLook
 from adapters.forges.github import AppSignIn
 from adapters.forges.github import GitHub as Dialect
-from adapters.forges.hosted import SignIn, TokenSignIn, Transport
+from adapters.forges.hosted import Need, SignIn, TokenSignIn, Transport
 from fairlead.cli import app
 
 HOOK = "https://fairlead.example.com/hooks/github"
@@ -43,6 +43,7 @@ class GitHub(ThreadingHTTPServer):
         self.hooks: tuple[int, Any] = (200, [OURS])
         self.token: tuple[int, Any] = (201, {"token": "ghs_installation", "expires_at": "2099-01-01T00:00:00Z"})
         self.wanted: Any = None
+        self.refused: set[str] = set()  # permissions that an App was not given
         self.asked: list[tuple[str, str, str]] = []
 
     @property
@@ -58,7 +59,8 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._say(*self.server.token)
+        lacks = self.server.refused & set(self.server.wanted["permissions"])
+        self._say(*((422, {"message": "not granted"}) if lacks else self.server.token))
 
     def _say(self, status: int, body: Any) -> None:
         self.server.asked.append((self.command, self.path, self.headers["Authorization"]))
@@ -83,9 +85,11 @@ def github() -> Iterator[GitHub]:
         thread.join()
 
 
-def look(github: GitHub, hook: str = HOOK, key: rsa.RSAPrivateKey | None = None) -> list[Finding]:
+def look(
+    github: GitHub, hook: str = HOOK, key: rsa.RSAPrivateKey | None = None, further: Sequence[Need] = ()
+) -> list[Finding]:
     road = transport(github.url)
-    return list(GitHubLook("main", "acme/desired", road, signed(road, key), hook).check())
+    return list(GitHubLook("main", "acme/desired", road, signed(road, key), hook, further).check())
 
 
 def transport(url: str) -> Transport:
@@ -111,6 +115,33 @@ def test_a_token_that_may_write_with_a_webhook_that_works_is_ok(github: GitHub) 
     assert ["ok", "ok", "ok"] == verdicts(found)
     assert "4900 of 5000 requests" in found[1].seen
     assert {"GET"} == {method for method, _, _ in github.asked}
+
+
+FURTHER = (Need.DEPLOYMENTS, Need.COMMENTS)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "seen"),
+    [("repo", ["ok", "ok"]), ("repo:status, repo_deployment", ["ok", "trouble"]), ("repo:status", ["trouble"] * 2)],
+)
+def test_a_token_s_scopes_say_what_it_may_beside_statuses(github: GitHub, scopes: str, seen: list[str]) -> None:
+    github.headers["X-OAuth-Scopes"] = scopes
+
+    found = look(github, further=FURTHER)[1:3]
+
+    assert seen == verdicts(found)
+    assert {"trouble": "grant the scope repo", "ok": ""}[seen[1]] == found[1].fix
+
+
+def test_an_app_without_a_right_is_told_which(github: GitHub, private_key: rsa.RSAPrivateKey) -> None:
+    statuses, deployments = look(github, key=private_key, further=FURTHER[:1])[:2]
+    assert ["ok", "ok"] == verdicts([statuses, deployments])
+
+    github.refused = {"deployments"}
+
+    statuses, deployments = look(github, key=private_key, further=FURTHER[:1])[:2]
+    assert ["ok", "trouble"] == verdicts([statuses, deployments])
+    assert "give it `deployments: write` and install it on the repository" == deployments.fix
 
 
 def test_a_token_that_does_not_see_the_repository_is_trouble(github: GitHub) -> None:

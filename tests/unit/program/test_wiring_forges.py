@@ -50,14 +50,42 @@ def github(**changes: Any) -> dict[str, Any]:
     return {"type": "github", "repository": "acme/desired", "auth": TOKEN} | changes
 
 
+def gitlab(**changes: Any) -> dict[str, Any]:
+    return {"type": "gitlab", "repository": "acme/platform/desired", "auth": TOKEN} | changes
+
+
+def gitea(**changes: Any) -> dict[str, Any]:
+    return {
+        "type": "gitea",
+        "repository": "acme/desired",
+        "api": "https://git.example.com/api/v1",
+        "auth": TOKEN,
+    } | changes
+
+
 def test_each_repository_gets_the_forge_that_its_settings_name(tmp_path: Path) -> None:
     enterprise = github(api="https://ghe.example.com/api/v3", auth=APP)
-    parts = wiring.assemble(settings(tmp_path, {}, github(), enterprise))
+    parts = wiring.assemble(settings(tmp_path, {}, github(), enterprise, gitlab(), gitea()))
     parts.close()
 
-    assert {"r0": GitNotes, "r1": HostedForge, "r2": HostedForge} == {
-        name: type(each) for name, each in parts.forges.items()
-    }
+    hosted = {name: each.dialect.title for name, each in parts.forges.items() if isinstance(each, HostedForge)}
+    assert isinstance(parts.forges["r0"], GitNotes)
+    assert {"r1": "GitHub", "r2": "GitHub", "r3": "GitLab", "r4": "Gitea"} == hosted
+
+
+@pytest.mark.parametrize(
+    ("forge", "address"),
+    [
+        (github(), "https://api.github.com"),
+        (gitlab(), "https://gitlab.com/api/v4"),
+        (gitlab(api="https://git.example.com/api/v4"), "https://git.example.com/api/v4"),
+        (gitea(), "https://git.example.com/api/v1"),
+    ],
+)
+def test_an_api_that_is_left_out_is_that_of_the_forge_s_own_site(
+    forge: dict[str, Any], address: str, tmp_path: Path
+) -> None:
+    assert address == settings(tmp_path, forge).repositories[0].forge.address
 
 
 @pytest.mark.parametrize(
@@ -94,6 +122,14 @@ def test_each_repository_gets_the_forge_that_its_settings_name(tmp_path: Path) -
             github(auth=APP | {"installation_id": "../1"}),
             "forge.auth: installation_id is a number: it ends the address of the installation's page",
         ),
+        (gitlab(repository="desired"), "forge.repository is needed: write group/project, or group/subgroup/project"),
+        (
+            gitlab(repository="acme/../desired"),
+            "forge.repository is needed: write group/project, or group/subgroup/project",
+        ),
+        (gitlab(auth=APP), 'forge.auth: mode app is for GitHub alone: write mode = "token"'),
+        (gitea(api=""), "forge.api is no address: write https://HOST/api/v1"),
+        (gitea(repository="acme/team/desired"), "forge.repository is needed: write owner/name"),
         (
             github(auth=APP | {"private_key": "env:CANARY_NO_KEY"}),
             "forge.auth: the App's private key is no RSA key in PEM: use the file that GitHub gave",
