@@ -75,12 +75,12 @@ class GitHub:
         return Verdict(fate=Fate.DELIVERED)
 
     def shown(self, project: str, commit: Sha, page: int) -> Call:
-        """See `Shows`."""
+        """See `Dialect`."""
         asked = urlencode({"per_page": 100, "page": page})
         return _call("GET", project, f"/commits/{commit}/status?{asked}", Need.STATUSES, f"commit {commit[:12]}")
 
     def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
-        """See `Shows`."""
+        """See `Dialect`."""
         found = record_in(answer).get("statuses")
         if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
             raise NoSense

@@ -1,10 +1,9 @@
 """What stands on a commit at a forge: its statuses, read for who waits for them. Nothing is counted or kept."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from adapters.forges.hosted.answers import has_next
-from adapters.forges.hosted.asking import Answer, Call, Fate, NoSense
+from adapters.forges.hosted.asking import Answer, Fate, NoSense
 from adapters.forges.hosted.road import Road
 from desired_state.model import Sha
 from reconciler.ports import Unreadable
@@ -13,24 +12,11 @@ from reconciler.record import CommitStatus
 PAGES = 10  # of statuses: the rest is not seen
 
 
-@runtime_checkable
-class Shows(Protocol):
-    """A dialect that also reads statuses."""
-
-    def shown(self, project: str, commit: Sha, page: int) -> Call:
-        """A page of what stands on a commit, the newest word of each context; pages count from 1."""
-        ...
-
-    def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
-        """What it shows. Raises `NoSense`."""
-        ...
-
-
 class Reading:
-    """The statuses of one repository. `dialect` is the road's own."""
+    """The statuses of one repository."""
 
-    def __init__(self, road: Road, dialect: Shows, project: str) -> None:
-        self._road, self._dialect, self._project = road, dialect, project
+    def __init__(self, road: Road, project: str) -> None:
+        self._road, self._dialect, self._project = road, road.dialect, project
 
     def statuses(self, commit: Sha) -> list[CommitStatus]:
         """Everything that stands on it, others' words too. Raises `Unreadable`."""

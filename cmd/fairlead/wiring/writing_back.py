@@ -6,15 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from adapters.forges.git_notes import GitNotes
-from adapters.forges.github import GitHub
-from adapters.forges.hosted import Reading, Road
+from adapters.forges.hosted import Reading
 from adapters.ledger.store import Store, open_ledger
 from desired_state.commit_signing import Signer
 from desired_state.landing import Author, Writer
 from desired_state.mirror import Mirror
 from desired_state.model import Sha
 from fairlead.settings import RepositorySettings, SecretReference, Settings
-from fairlead.wiring.forges import github, github_road
+from fairlead.wiring.forges import hosted, hosted_road
 from reconciler.ports import Clock, Turn, Window
 from reconciler.record import CommitStatus
 from reconciler.reviews import Reviews
@@ -35,7 +34,7 @@ def reviews(settings: Settings, repository: RepositorySettings, clock: Clock) ->
     """The pull requests of a repository; None where its forge has none. Raises `SettingsError`."""
     if repository.forge.type == "git_notes":
         return None
-    return github(settings, repository, clock)(_Unshared(clock))
+    return hosted(settings, repository, clock)(_Unshared(clock))
 
 
 class _Unshared:
@@ -89,6 +88,5 @@ def words_at_forge(settings: Settings, repository: RepositorySettings, mirror: M
     """What the forge shows. Raises `SettingsError`."""
     if repository.forge.type == "git_notes":
         return Words(read=GitNotes(mirror, repository=repository.name).read, every=3.0)
-    name, transport, sign_in = github_road(settings, repository, clock)
-    dialect = GitHub()
-    return Words(read=Reading(Road(dialect, transport, sign_in), dialect, name).statuses, every=5.0)
+    road, name = hosted_road(settings, repository, clock)
+    return Words(read=Reading(road, name).statuses, every=5.0)

@@ -1,7 +1,8 @@
-"""A pull request from the command to the deploy, at the sandbox's GitHub: opened, merged by a person, waited for."""
+"""A pull request from the command to the deploy, at the sandbox's forges: opened, merged by a person, waited for."""
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,36 @@ import requests
 from typer.testing import CliRunner, Result
 
 from adapters.clock import SystemClock
+from adapters.forges.hosted import HostedForge
 from fairlead.cli import app
 from fairlead.commands import following
+from fairlead.settings import load
+from fairlead.wiring import writing_back
 from fairlead_sandbox.forge import Forge
+from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.git_server import GitServer
+from reconciler.ports import Undelivered
+from reconciler.record import CommitStatus, State
 from tests.contract.program.conftest import Clone, example_files
 
 NAME = "acme/desired"
 PROD = "environments/prod/environment.yaml"
 BRANCH = "fairlead/bump-prod-checkout-1.4.2"
+NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 TOKEN = "github_pat_CANARY11AAAA0123456789"
+
+
+class Lease:
+    key = "statuses:main"
+
+    def check(self) -> None:
+        """It is held."""
 
 
 class Site:
     """The repository at the forge, a person's clone, and the command with its settings."""
 
-    def __init__(self, forge: Forge, folder: Path) -> None:
+    def __init__(self, forge: Forge, folder: Path, kind: str = "github") -> None:
         forge.create(NAME)
         self.clone = Clone(folder / "clone", forge.git.url(NAME))
         files = example_files()
@@ -38,9 +53,16 @@ class Site:
         self._config.write_text(
             f'state = "{folder / "state"}"\n'
             f'[[repositories]]\nurl = "{forge.git.url(NAME)}"\n'
-            f'[repositories.forge]\ntype = "github"\napi = "{forge.addresses.api}"\nrepository = "{NAME}"\n'
+            f'[repositories.forge]\ntype = "{kind}"\napi = "{forge.addresses.api}"\nrepository = "{NAME}"\n'
             f'auth = {{token = "file:{folder / "token"}"}}\n'
         )
+
+    def adapter(self) -> HostedForge:
+        """As the controller speaks to the forge."""
+        settings = load(self._config)
+        found = writing_back.reviews(settings, settings.repositories[0], SystemClock())
+        assert isinstance(found, HostedForge)
+        return found
 
     def run(self, *args: str) -> Result:
         return CliRunner().invoke(app, [*args, "--config", str(self._config)])
@@ -75,7 +97,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return happen
 
 
-@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+@pytest.mark.parametrize("how", ["merge", "squash"])
 def test_a_pull_request_is_opened_and_followed_until_what_it_became_is_deployed(
     site: Site, between: Any, how: str
 ) -> None:
@@ -124,3 +146,32 @@ def test_a_forge_that_lets_nobody_in_is_told_with_the_branch(site: Site, tmp_pat
     assert 3 == done.exit_code
     assert f"the branch {BRANCH} is pushed" in done.stderr
     assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["gitlab", "gitea"])
+def test_other_forges_are_asked_in_their_own_words(kind: Name, tmp_path: Path, between: Any) -> None:
+    """Merged by a push of the branch's commit to `main`."""
+    with GitServer(tmp_path / "git") as git, Forge(git, SystemClock(), kind) as forge:
+        site = Site(forge, tmp_path, kind)
+
+        def merge() -> None:
+            site.clone.git("fetch", "--quiet", "origin", BRANCH)
+            site.clone.git("push", "--quiet", "origin", "FETCH_HEAD:refs/heads/main")
+
+        def fail() -> None:
+            word = CommitStatus(
+                repository="main",
+                commit=site.clone.head(),
+                context="fairlead/prod/checkout",
+                state=State.FAILURE,
+                description="1.4.2 failed",
+            )
+            (told,) = site.adapter().deliver(Lease(), [Undelivered(id=1, sequence=1, status=word, attempts=0)], NOW)
+            assert told.delivered
+
+        between(merge, fail, lambda: None)
+
+        done = site.run("bump", "checkout", "1.4.2", "--env", "prod", "--wait")
+
+    assert 10 == done.exit_code, (done.stdout, done.stderr, done.exception)
+    assert "prod/checkout: failure: 1.4.2 failed" == done.stdout.splitlines()[-1]
