@@ -114,7 +114,7 @@ def _pin(text: str, edit: Edit, changed: bool) -> str:
     round_trip.preserve_quotes = True
     round_trip.width = 1 << 16
     round_trip.explicit_start = text.lstrip("\ufeff").startswith("---") or None
-    data = round_trip.load(text)
+    data = round_trip.load(text.replace("\r\n", "\n"))  # comments would keep their own \r
     pins = {**(data.get("sha256") or {})}
     wanted = _wanted(edit, pins, changed)
     if wanted == pins:

@@ -39,9 +39,17 @@ class _Rule:
 _PUSH = frozenset({"push"})
 _RULES = (
     _Rule(
-        words=r"stale info|fetch first|non-fast-forward|cannot lock ref|failed to update ref",
+        # The last two are what a server of git 2.50 or newer says of a ref that another push changed (git's refs.c).
+        words=r"stale info|fetch first|non-fast-forward|cannot lock ref|failed to update ref"
+        r"|incorrect old value provided|reference already exists",
         error=GitRejected,
         sentence="{url} moved on while we wrote to it: read it again and try again",
+        verbs=_PUSH,
+    ),
+    _Rule(
+        words=r"remote rejected.*internal server error",
+        error=GitUnreachable,
+        sentence="{url} could not take a push ({quote}): wait, and try again",
         verbs=_PUSH,
     ),
     _Rule(

@@ -94,15 +94,22 @@ PLAIN = Writer()
 
 
 def commit(
-    mirror: Mirror, make: Make, paths: Iterable[str], *, writer: Writer = PLAIN, check: Check | None = None
+    mirror: Mirror,
+    make: Make,
+    paths: Iterable[str],
+    *,
+    writer: Writer = PLAIN,
+    check: Check | None = None,
+    since: Revision | None = None,
 ) -> Revision:
     """Push what `make` gives for the present head, again on each newer head while the branch moves; gives the commit.
 
-    `paths` are the files that the edit is about: when one of them changed between two tries, someone else's change is
-    not overwritten. Raises `NothingToChange` and other `GitError`s.
+    `paths` are the files that the edit is about: when one of them changed between two tries, or since the head `since`
+    that the edit was thought out for, someone else's change is not overwritten. Raises `GitError`, also as
+    `NothingToChange`.
     """
     with in_line(_line(mirror), writer.patience.in_line):
-        return _Landing(mirror, make, tuple(paths), writer, check).run()
+        return _Landing(mirror, make, tuple(paths), writer, check).run(since)
 
 
 class _Landing:
@@ -117,9 +124,10 @@ class _Landing:
         self._made: list[Sha] = []  # every one may have landed, whatever was answered
         self._unanswered = 0
 
-    def run(self) -> Revision:
+    def run(self, since: Revision | None) -> Revision:
         """Raises `GitError`."""
-        head = first = self._mirror.fetch()
+        head = self._mirror.fetch()
+        first = since or head
         for lost in range(1, self._writer.patience.tries + 1):
             if self._push(self._write(first, head)):
                 return self._mirror.revision(self._made[-1])

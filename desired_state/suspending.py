@@ -24,7 +24,7 @@ def suspended(text: str, wished: Suspension, path: str, slack: int = 0) -> str:
         return _fresh(wished)
     written = _yaml(text)
     try:
-        data = written.load(text)
+        data = written.load(text.replace("\r\n", "\n"))
     except (YAMLError, ValueError):
         raise GitRefused(f"{path}: this is no YAML that can be edited: repair it first") from None
     if not isinstance(data, CommentedMap):

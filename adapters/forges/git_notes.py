@@ -24,6 +24,7 @@ from reconciler.record import CommitStatus, Medium, State
 REF = "refs/notes/fairlead"
 OUTGOING = "refs/fairlead/outgoing-notes"  # ours alone; fast-import has to write to some ref
 AUTHOR = "fairlead <fairlead@localhost>"
+LONGEST_DESCRIPTION = 140  # characters, as everywhere
 TRIES = 5  # pushes of one batch while others push too
 LONGEST_WAIT = timedelta(minutes=5)
 CLOCKS_APART = timedelta(minutes=10)  # between writers, at most
@@ -67,6 +68,8 @@ class Line:
         url = "".join(status.target_url.split())
         shown = "".join(each if each.isprintable() or each.isspace() else "?" for each in status.description)
         description = " ".join(shown.split())  # a note is read on terminals
+        if len(description) > LONGEST_DESCRIPTION:
+            description = f"{description[: LONGEST_DESCRIPTION - 1].rstrip()}…"
         return cls(state=status.state, context=status.context, description=description, at=at, url=url)
 
     def __str__(self) -> str:

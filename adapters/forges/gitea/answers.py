@@ -13,7 +13,8 @@ RIGHTS = {
     Need.COMMENTS: ("comment on pull requests of", "`write:issue` and `read:user`"),
     Need.DEPLOYMENTS: ("make deployments in", "`write:repository`"),
     Need.CONTENTS: ("read the tags of", "`read:repository`"),
-    Need.PULLS: ("see and open pull requests of", "`write:repository`"),
+    Need.PULLS: ("see pull requests of", "`read:repository`"),
+    Need.PROPOSALS: ("open pull requests in", "`write:repository`"),
 }
 
 
@@ -23,7 +24,7 @@ def verdict_on(call: Call, answer: Answer, said: str) -> Verdict:
         return Verdict(fate=Fate.DELIVERED)
     if trouble := everywhere(TITLE, answer, said):
         return trouble
-    if answer.status in {400, 422} or (answer.status == 409 and call.need is Need.PULLS):
+    if answer.status in {400, 422} or (answer.status == 409 and call.need is Need.PROPOSALS):
         return Verdict(fate=Fate.REFUSED, message=f"Gitea refused the {_thing(call)} ({answer.status}{so(said)})")
     if answer.status == 404 and call.need is Need.COMMENTS and call.about:
         message = f"Gitea shows us no {call.about} of {call.project} (404): nothing can be said on it"

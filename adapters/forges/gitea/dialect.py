@@ -29,7 +29,7 @@ from adapters.forges.hosted import (
     unreachable,
 )
 from desired_state.model import Sha
-from reconciler.record import CommitStatus
+from reconciler.record import CommitStatus, State
 from reconciler.reviews import Proposal, Pull
 
 LONGEST_DESCRIPTION = 140  # characters, as everywhere; Gitea has no limit
@@ -106,6 +106,18 @@ class Gitea(_WithoutDeployments):
         message = unreachable(TITLE, f"it answered {answer.status}")
         return Verdict(fate=Fate.AILING, message=message, answer=answer, in_doubt=True)
 
+    def shown(self, project: str, commit: Sha, page: int) -> Call:
+        """See `Dialect`."""
+        asked = urlencode({"limit": 50, "page": page})
+        return _call("GET", project, f"/commits/{commit}/status?{asked}", Need.STATUSES, f"commit {commit[:12]}")
+
+    def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
+        """See `Dialect`. Null where nothing was said."""
+        found = record_in(answer).get("statuses") or []
+        if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+            raise NoSense
+        return [_shown(each, commit) for each in found]
+
     def commit_of(self, project: str, tag: str) -> Call:
         """See `Dialect`."""
         call = _call("GET", project, f"/tags/{quote(tag)}", Need.CONTENTS, f"tag {tag}")
@@ -178,7 +190,7 @@ class Gitea(_WithoutDeployments):
     def open_pull(self, project: str, proposal: Proposal) -> Call:
         """See `Dialect`."""
         body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
-        return _call("POST", project, "/pulls", Need.PULLS, f"branch {proposal.branch}", body)
+        return _call("POST", project, "/pulls", Need.PROPOSALS, f"branch {proposal.branch}", body)
 
     def pull_made(self, answer: Answer) -> Pull:
         """See `Dialect`."""
@@ -226,6 +238,20 @@ def _call(
 ) -> Call:
     path = f"/repos/{project}{rest}"
     return Call(method=method, path=path, need=need, project=project, about=about, body=body)
+
+
+def _shown(found: Mapping[str, Any], commit: Sha) -> CommitStatus:
+    """A warning, or what was skipped, is none of ours."""
+    ends = {"success": State.SUCCESS, "failure": State.FAILURE, "pending": State.PENDING}
+    said, link = (found.get(name) or "" for name in ("description", "target_url"))
+    return CommitStatus(
+        repository="",
+        commit=commit,
+        context=_text(found, "context"),
+        state=ends.get(_text(found, "status"), State.ERROR),
+        description=str(said),
+        target_url=str(link),
+    )
 
 
 def _login(found: Mapping[str, Any]) -> str:

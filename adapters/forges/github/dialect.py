@@ -74,6 +74,18 @@ class GitHub:
         yield _call("POST", project, f"/statuses/{commit}", Need.STATUSES, f"commit {commit[:12]}", body_of(word))
         return Verdict(fate=Fate.DELIVERED)
 
+    def shown(self, project: str, commit: Sha, page: int) -> Call:
+        """See `Dialect`."""
+        asked = urlencode({"per_page": 100, "page": page})
+        return _call("GET", project, f"/commits/{commit}/status?{asked}", Need.STATUSES, f"commit {commit[:12]}")
+
+    def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
+        """See `Dialect`."""
+        found = record_in(answer).get("statuses")
+        if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+            raise NoSense
+        return [_shown(each, commit) for each in found]
+
     def commit_of(self, project: str, tag: str) -> Call:
         """See `Dialect`."""
         call = _call("GET", project, f"/git/ref/tags/{quote(tag)}", Need.CONTENTS, f"tag {tag}")
@@ -246,6 +258,23 @@ def _text(found: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise NoSense
     return value
+
+
+def _shown(found: Mapping[str, Any], commit: Sha) -> CommitStatus:
+    """`state` is one of the four; description and link may be null."""
+    try:
+        state = State(_text(found, "state"))
+    except ValueError:
+        raise NoSense from None
+    said, link = (found.get(name) or "" for name in ("description", "target_url"))
+    return CommitStatus(
+        repository="",
+        commit=commit,
+        context=_text(found, "context"),
+        state=state,
+        description=str(said),
+        target_url=str(link),
+    )
 
 
 def _number(found: Mapping[str, Any], name: str) -> int:

@@ -26,7 +26,8 @@ RIGHTS = {
     Need.COMMENTS: ("comment on merge requests of", "role Developer"),
     Need.DEPLOYMENTS: ("make deployments in", "role Developer, and the right to deploy to protected environments"),
     Need.CONTENTS: ("read the tags of", "role Reporter"),
-    Need.PULLS: ("see merge requests of", "role Developer"),
+    Need.PULLS: ("see merge requests of", "role Reporter"),
+    Need.PROPOSALS: ("open merge requests in", "role Developer"),
 }
 
 
@@ -60,7 +61,7 @@ def _has_moved(answer: Answer) -> bool:
 
 
 def _refused(call: Call, status: int, said: str) -> Verdict | None:
-    if status == 409 and call.need is Need.PULLS:
+    if status == 409 and call.need is Need.PROPOSALS:
         return Verdict(fate=Fate.REFUSED, message=f"GitLab opens no merge request from {call.about} (409{so(said)})")
     if status not in {400, 422}:
         return None

@@ -117,6 +117,15 @@ class GitLab:
             return word.commit.removeprefix(TAG)
         return "" if word.project or word.context == PLAN else self._branch
 
+    def shown(self, project: str, commit: Sha, page: int) -> Call:
+        """See `Dialect`. Of the jobs of one name in several pipelines the newest counts, which comes last."""
+        path = f"/repository/commits/{commit}/statuses?{urlencode({'per_page': MOST, 'page': page})}"
+        return _call("GET", project, path, Need.STATUSES, f"commit {commit[:12]}")
+
+    def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
+        """See `Dialect`. GitLab has no errors: what we said as one is a failure there."""
+        return [_shown(each, commit) for each in _jobs(answer)]
+
     def commit_of(self, project: str, tag: str) -> Call:
         """See `Dialect`."""
         path = f"/repository/tags/{quote(tag, safe='')}"
@@ -185,7 +194,7 @@ class GitLab:
         return _number(record_in(answer), "id")
 
     def tell_deployment(self, project: str, deployment: int, environment: str, word: CommitStatus) -> Call:
-        """One that ended does not run again: it keeps its end until the next one."""
+        """One that ended does not run again: it keeps its end. GitLab itself retires what a newer success follows."""
         path, body = f"/deployments/{deployment}", {"status": _stage(word)}
         return _call("PUT", project, path, Need.DEPLOYMENTS, f"deployment {deployment}", body)
 
@@ -224,7 +233,7 @@ class GitLab:
             "description": proposal.body,
             "remove_source_branch": True,
         }
-        return _call("POST", project, "/merge_requests", Need.PULLS, f"branch {proposal.branch}", body)
+        return _call("POST", project, "/merge_requests", Need.PROPOSALS, f"branch {proposal.branch}", body)
 
     def pull_made(self, answer: Answer) -> Pull:
         """See `Dialect`."""
@@ -274,6 +283,8 @@ def _says(shown: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
 
 
 def _stage(word: CommitStatus) -> str:
+    if word.body == "inactive" and word.state is not State.SUCCESS:
+        return "canceled"
     return "running" if word.state is State.PENDING else STATES[word.state]
 
 
@@ -287,6 +298,19 @@ def _call(
 ) -> Call:
     path = f"/projects/{quote(project, safe='')}{rest}"
     return Call(method=method, path=path, need=need, project=project, about=about, body=body)
+
+
+def _shown(found: Mapping[str, Any], commit: Sha) -> CommitStatus:
+    ends = {"success": State.SUCCESS, "failed": State.FAILURE, "canceled": State.ERROR, "skipped": State.ERROR}
+    said, link = (found.get(name) or "" for name in ("description", "target_url"))
+    return CommitStatus(
+        repository="",
+        commit=commit,
+        context=_text(found, "name"),
+        state=ends.get(_text(found, "status"), State.PENDING),
+        description=str(said),
+        target_url=str(link),
+    )
 
 
 def _login(found: Mapping[str, Any]) -> str:

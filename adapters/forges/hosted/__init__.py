@@ -15,6 +15,7 @@ from adapters.forges.hosted.asking import Answer, Call, Fate, Need, NoSense, Ste
 from adapters.forges.hosted.dialect import Comment, Dialect, Offers, Room
 from adapters.forges.hosted.forge import HostedForge
 from adapters.forges.hosted.limits import Allowance, windows
+from adapters.forges.hosted.reading import Reading
 from adapters.forges.hosted.road import Road
 from adapters.forges.hosted.saying import Allowed
 from adapters.forges.hosted.sign_in import Reveal, SignIn, TokenSignIn
@@ -33,6 +34,7 @@ __all__ = [
     "Need",
     "NoSense",
     "Offers",
+    "Reading",
     "Reveal",
     "Road",
     "Room",

@@ -87,6 +87,14 @@ class Dialect(Protocol):
         """Set it: as many calls as it takes, of which the last writes. The description and the link fit already."""
         ...
 
+    def shown(self, project: str, commit: Sha, page: int) -> Call:
+        """Ask what stands on a commit, where contexts have come to their newest words; pages count from 1."""
+        ...
+
+    def shown_in(self, answer: Answer, commit: Sha) -> Sequence[CommitStatus]:
+        """What it shows. Of one context several times the last counts."""
+        ...
+
     def commit_of(self, project: str, tag: str) -> Call:
         """Ask for a tag, by its name without `refs/tags/`; 404 is in `seen`."""
         ...

@@ -36,7 +36,8 @@ class Reviewing:
                 break
         answer = self._answer(self._dialect.pulls(self._project, base, is_open=False, page=1))
         found += [self._whole(each) for each in self._read(self._dialect.pulls_in, answer)]
-        return list({each.number: each for each in found}.values())  # one may be closed while we turn pages
+        wanted = (each for each in found if each.base == base)  # not every forge looks for the branch
+        return list({each.number: each for each in wanted}.values())  # one may be closed while we turn pages
 
     def propose(self, proposal: Proposal) -> Pull:
         """See `Reviews`."""

@@ -12,8 +12,8 @@ from fairlead.commands import by_hand
 from fairlead.commands.desk import MESSAGE, PULL_REQUEST, REPOSITORY, Desk, Done, Order, Way, check_declared, desk, note
 from fairlead.commands.opening import CONFIG, fleet_name
 from fairlead.commands.outcomes import TIMEOUT, WAIT, conclude, waiting
-from fairlead.exit_codes import Refused
-from fairlead.rendering import Output, progress
+from fairlead.exit_codes import ExitCode, Refused
+from fairlead.rendering import Output, progress, seen
 
 if TYPE_CHECKING:
     from desired_state.edits import Edit
@@ -88,6 +88,7 @@ def bumped(found: Desk, command: str, edits: "Mapping[FleetName, Sequence[Edit]]
         scopes=tuple(edits),
         wish=lambda some: bumping(found.mirror, {each: edits[each] for each in some}, note=said, folder=found.folder),
         about=about,
+        thought_out=command == "promote",
     )
 
 
@@ -180,10 +181,29 @@ def _restored(found: Desk, fleets: Sequence[FleetName], to: Sha, undone: Sha, sa
 
     return Order(
         command="rollback",
-        scopes=tuple(fleets),
+        scopes=_by_own_files(found, fleets, to, undone) if undone else tuple(fleets),
         wish=partial(restoring, found.mirror, to=to, reverts=undone or None, note=said, folder=found.folder),
         about=f"to-{to[:7]}",
+        thought_out=True,
     )
+
+
+def _by_own_files(found: Desk, fleets: Sequence[FleetName], to: Sha, undone: Sha) -> tuple[FleetName, ...]:
+    """The fleets that their own files bring back; the others are told, and refused where there is none."""
+    from desired_state.layout import fleet_path
+
+    now, then = found.tree().entries(), found.tree(to).entries()
+    paths = {fleet: (fleet_path(fleet), fleet_path(fleet, ".config")) for fleet in fleets}
+    own = tuple(fleet for fleet in fleets if any(now.get(path) != then.get(path) for path in paths[fleet]))
+    if others := [fleet for fleet in fleets if fleet not in own]:
+        told = (
+            f"{', '.join(others)} cannot be set back alone: {undone[:7]} changed a file that is shared with others, "
+            "so revert that commit with git"
+        )
+        if not own:
+            raise Refused(told, ExitCode.FOUND)
+        typer.echo(seen(told), err=True)
+    return own
 
 
 def _done(found: Desk, fleets: Sequence[FleetName], message: str, stands: Sha) -> Done:

@@ -68,6 +68,7 @@ class Order:
     wish: "Callable[[Sequence[str]], Wish]"
     about: str = ""  # ends the branch's name, such as the version
     check: "Check | None" = None
+    thought_out: bool = False  # for the head that was read: what changed since is not overwritten
 
 
 class Desk:
@@ -89,11 +90,12 @@ class Desk:
 
     def reviews(self) -> Reviews | None:
         """The repository's pull requests; None where its forge has none."""
+        from fairlead import wiring
         from fairlead.settings import SettingsError
         from fairlead.wiring import writing_back
 
         try:
-            return writing_back.reviews(self.settings, self.repository)
+            return writing_back.reviews(self.settings, self.repository, wiring.clock())
         except SettingsError as error:
             raise Refused(str(error)) from error
 
@@ -159,7 +161,14 @@ class Desk:
         settled = Done(how=Way.COMMIT, scopes=order.scopes, message="", branch=self.mirror.branch)
         try:
             with _refusing(), progress("pushing a commit ..."):
-                made = commit(self.mirror, wish.make, wish.paths, writer=self._writer(), check=self._sound(order))
+                made = commit(
+                    self.mirror,
+                    wish.make,
+                    wish.paths,
+                    writer=self._writer(),
+                    check=self._sound(order),
+                    since=self.head if order.thought_out else None,
+                )
         except NothingToChange as same:
             return replace(settled, message=str(same), stands=self.stands(wish.paths))
         except GitRefused as refused:
@@ -276,9 +285,16 @@ def note(command: str, message: str, *trailers: tuple[str, str]) -> "Note":
     from desired_state.landing import COMMAND
     from desired_state.writing import Note
 
+    check_text("--message", message)
     if any(line.lstrip().casefold().startswith("fairlead-") for line in message.splitlines()):
         raise Refused("--message: no line may begin with Fairlead-, which is for what programs read")
     return Note(message=message, trailers=((COMMAND, command), *trailers))
+
+
+def check_text(option: str, text: str) -> None:
+    """Refuses what no file and no commit can hold."""
+    if not text.isascii() and any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+        raise Refused(f"{option}: this is not UTF-8 text")
 
 
 def person() -> "Author":

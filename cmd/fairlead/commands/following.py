@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -20,7 +21,11 @@ from reconciler.ports import Unreadable
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, State
 
+if TYPE_CHECKING:
+    from fairlead.wiring.writing_back import Words
+
 Tell = Callable[[str], None]
+SLOWLY = 5.0  # seconds between two questions to a forge or a repository beside what is said
 _HOLDS = frozenset(reason.value for reason in Reason)
 
 
@@ -60,7 +65,7 @@ def follow(found: Desk, done: Sequence[Done], within: timedelta) -> list[Result]
 
     clock = wiring.clock()
     with _store(found) as words, _telling() as tell:
-        following = _Following(found, words.read, tell)
+        following = _Following(found, words, tell)
         until = clock.now() + within
         try:
             while not following.look(done) and clock.now() < until:
@@ -79,16 +84,8 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """Where to read what is said on a commit, and how often: seconds."""
-
-    read: Callable[[Sha], Sequence[CommitStatus]]
-    every: float
-
-
 @contextmanager
-def _store(found: Desk) -> Iterator[_Words]:
+def _store(found: Desk) -> "Iterator[Words]":
     """The ledger where it is at hand, else the forge."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,17 +93,20 @@ def _store(found: Desk) -> Iterator[_Words]:
     from fairlead.settings import SettingsError
     from fairlead.wiring import writing_back
 
+    clock = wiring.clock()
     with ExitStack() as stack:
         store = None
         with suppress(SQLAlchemyError, OSError):
-            store = writing_back.ledger_at_hand(found.settings, wiring.clock())
+            store = writing_back.ledger_at_hand(found.settings, clock)
         if store is not None:
             stack.callback(store.close)
+            yield writing_back.words_of(store, found.repository)
+            return
         try:
-            read = writing_back.statuses_of(found.repository, found.mirror, store)
+            words = writing_back.words_at_forge(found.settings, found.repository, found.mirror, clock)
         except SettingsError as error:
             raise Refused(str(error)) from error
-        yield _Words(read=read, every=0.5 if store is not None else 3.0)
+        yield words
 
 
 @contextmanager
@@ -128,8 +128,10 @@ def _telling() -> Iterator[Tell]:
 class _Following:
     """What was heard so far, scope by scope."""
 
-    def __init__(self, found: Desk, read: Callable[[Sha], Sequence[CommitStatus]], tell: Tell) -> None:
-        self._desk, self._read, self._tell = found, read, tell
+    def __init__(self, found: Desk, words: "Words", tell: Tell) -> None:
+        self._desk, self._read, self._tell = found, words.read, tell
+        self._now_and_then = max(1, round(SLOWLY / words.every))  # looks between two of what others answer
+        self._looks = -1
         self._last: dict[str, Result] = {}  # the newest word on each scope, ended or not
         self._ended: set[str] = set()
         self._merged: dict[int, Sha] = {}  # by pull request
@@ -141,6 +143,7 @@ class _Following:
         """One look at everything that has not ended; True where all has."""
         from sqlalchemy.exc import SQLAlchemyError
 
+        self._looks += 1
         try:
             for each in done:
                 self._one(each)
@@ -181,7 +184,7 @@ class _Following:
         """The commit on the branch to follow; None while there is none."""
         if done.how is Way.COMMIT or done.pull is None:
             return self._there(done)
-        if done.pull.number not in self._merged:
+        if done.pull.number not in self._merged and self._looks % self._now_and_then == 0:
             self._merge(done)
         return self._merged.get(done.pull.number)
 
@@ -228,7 +231,8 @@ class _Following:
 
     def _superseded(self, commit: Sha, silent: Sequence[str]) -> None:
         """A commit that was overtaken before anyone saw it is never spoken of: the newer one is named."""
-        head = self._desk.mirror.remote_head() if silent else None
+        asks = bool(silent) and self._looks % self._now_and_then == 0
+        head = self._desk.mirror.remote_head() if asks else None
         if head is None or head in {commit, self._head}:
             return
         self._head = self._desk.mirror.fetch().sha

@@ -56,7 +56,7 @@ def _say(done: Done, *, mixed: bool, waits: bool) -> None:
         say(f"{begin}{done.message}{there}")
         return
     if done.pull is not None:
-        say(f"{begin}pushed {done.commit[:7]} to {done.branch}: {done.message}")
+        say(f"{begin}{done.commit[:7]} is on {done.branch}: {done.message}")
         say(f"pull request #{done.pull.number}: {done.pull.url}")
         return
     say(f"{begin}pushed {done.commit[:7]}: {done.message}")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from fairlead.commands.changes import OUTPUT
-from fairlead.commands.desk import MESSAGE, PULL_REQUEST, REPOSITORY, Desk, Order, check_declared, desk, note
+from fairlead.commands.desk import (
+    MESSAGE,
+    PULL_REQUEST,
+    REPOSITORY,
+    Desk,
+    Order,
+    check_declared,
+    check_text,
+    desk,
+    note,
+)
 from fairlead.commands.opening import CONFIG, unknown
 from fairlead.commands.outcomes import TIMEOUT, WAIT, conclude, waiting
 from fairlead.exit_codes import Refused
@@ -114,6 +124,7 @@ def _line(reason: str) -> str:
 
     from desired_state.formats import SuspendFile
 
+    check_text("--reason", reason)
     try:
         return SuspendFile(reason=reason).reason
     except ValidationError as error:

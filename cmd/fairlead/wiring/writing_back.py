@@ -1,20 +1,22 @@
 """What commands that change desired state need of the settings: who writes, reviews, and what a commit was told."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from adapters.forges.git_notes import GitNotes
+from adapters.forges.hosted import Reading
 from adapters.ledger.store import Store, open_ledger
 from desired_state.commit_signing import Signer
 from desired_state.landing import Author, Writer
 from desired_state.mirror import Mirror
 from desired_state.model import Sha
 from fairlead.settings import RepositorySettings, SecretReference, Settings
-from reconciler.ports import Clock
+from fairlead.wiring.forges import hosted, hosted_road
+from reconciler.ports import Clock, Turn, Window
 from reconciler.record import CommitStatus
 from reconciler.reviews import Reviews
-
-StatusesOf = Callable[[Sha], Sequence[CommitStatus]]  # all that a commit was told; raises `Unreadable`, `GitError`
 
 
 def writer(settings: Settings, author: Author) -> Writer:
@@ -28,9 +30,45 @@ def writer(settings: Settings, author: Author) -> Writer:
     )
 
 
-def reviews(settings: Settings, repository: RepositorySettings) -> Reviews | None:  # noqa: ARG001
+def reviews(settings: Settings, repository: RepositorySettings, clock: Clock) -> Reviews | None:
     """The pull requests of a repository; None where its forge has none. Raises `SettingsError`."""
-    return None
+    if repository.forge.type == "git_notes":
+        return None
+    return hosted(settings, repository, clock)(_Unshared(clock))
+
+
+class _Unshared:
+    """`reconciler.ports.Budget` of a command: one write, which is not counted in the ledger that it may not have."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def take(self, names: Sequence[str], windows: Sequence[Window]) -> Turn:
+        """See `Budget`."""
+        return Turn()
+
+    def resting(self, names: Sequence[str]) -> Turn:
+        """See `Budget`."""
+        return Turn()
+
+    def slots(self, names: Sequence[str], wanted: Sequence[Sequence[Window]]) -> Sequence[datetime]:
+        """See `Budget`."""
+        return [self._clock.now()] * len(wanted)
+
+    def rest(self, name: str, span: timedelta, why: str) -> datetime:
+        """See `Budget`."""
+        return self._clock.now() + span
+
+    def recover(self, names: Sequence[str]) -> None:
+        """See `Budget`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Where to read all that a commit was told, and how often: seconds. `read` raises `Unreadable` and `GitError`."""
+
+    read: Callable[[Sha], Sequence[CommitStatus]]
+    every: float
 
 
 def ledger_at_hand(settings: Settings, clock: Clock) -> Store | None:
@@ -41,9 +79,14 @@ def ledger_at_hand(settings: Settings, clock: Clock) -> Store | None:
     return open_ledger(settings.ledger_url, clock, settings.ledger_connections)
 
 
-def statuses_of(repository: RepositorySettings, mirror: Mirror, store: Store | None) -> StatusesOf:
-    """Where to read what a commit was told: the ledger that is at hand, else the forge."""
-    if store is not None:
-        return lambda commit: store.statuses(repository.name, commits=[commit])
-    notes = GitNotes(mirror, repository=repository.name)
-    return notes.read
+def words_of(store: Store, repository: RepositorySettings) -> Words:
+    """What the ledger says."""
+    return Words(read=lambda commit: store.statuses(repository.name, commits=[commit]), every=0.5)
+
+
+def words_at_forge(settings: Settings, repository: RepositorySettings, mirror: Mirror, clock: Clock) -> Words:
+    """What the forge shows. Raises `SettingsError`."""
+    if repository.forge.type == "git_notes":
+        return Words(read=GitNotes(mirror, repository=repository.name).read, every=3.0)
+    road, name = hosted_road(settings, repository, clock)
+    return Words(read=Reading(road, name).statuses, every=5.0)

@@ -47,6 +47,7 @@ class Faults:
     stall: bool = False  # no answer until this is off
     lost_answers: int = 0  # so many writes take effect, and their connection is cut
     burst: Burst | None = None
+    older: bool = False  # Gitea: an unknown commit is a 500 without words, not Forgejo's 404
     contended: int = 0  # GitLab: so many commit statuses are refused, for another update of it is in progress
 
     def before(self, stopped: Event) -> Answer | None:

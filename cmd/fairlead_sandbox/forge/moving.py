@@ -27,7 +27,7 @@ def _tell(hosted: Hosted, moved: Moved, who: Identity) -> None:
         hosted.webhooks.send(event, payload)
     if not moved.branch or moved.after == ABSENT:
         return
-    for pull in hosted.pulls.absorb(moved.branch, who):
+    for pull in hosted.pulls.absorb(moved, who):
         hosted.announce(pull, Change(kind="merged"), who)
     for base in (hosted, hosted.others.get(hosted.parent)):
         if base is not None:

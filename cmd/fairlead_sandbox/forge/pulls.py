@@ -178,15 +178,15 @@ class Pulls:
                 self._bare.git("update-ref", self._pull_ref.format(old.number), new.head_sha)
                 yield self._keep(replace(new, updated_at=self._clock.now())), old.head_sha
 
-    def absorb(self, branch: str, who: Identity) -> Iterator[Pull]:
+    def absorb(self, moved: Moved, who: Identity) -> Iterator[Pull]:
         """Open ones whose commits somebody pushed to their base: every vendor takes them for merged."""
         with self._lock:
-            found = [each.number for each in self._pulls.values() if (each.state, each.base) == ("open", branch)]
+            found = [each.number for each in self._pulls.values() if (each.state, each.base) == ("open", moved.branch)]
         for pull in map(self.one, found):
             if self._bare.is_ancestor(pull.head_sha, pull.base_sha):
                 now = self._clock.now()
                 done = replace(pull, state="closed", closed_at=now, updated_at=now, merged_by=who.login)
-                yield self._keep(replace(done, merge_commit=pull.base_sha))
+                yield self._keep(replace(done, merge_commit=moved.after, base_sha=moved.before))
 
     def touch(self, number: int) -> None:
         """Something was said on it."""

@@ -23,8 +23,11 @@ from adapters.clock import ManualClock
 from adapters.forges.github import AppSignIn, GitHub
 from adapters.forges.hosted import Allowance, Allowed, HostedForge, Road, SignIn, TokenSignIn, Transport, windows
 from adapters.ledger.store import Store, open_ledger
+from fairlead_sandbox.forge.vendor import Name
+from fairlead_sandbox.git_server import GitServer
 from reconciler.ports import LeaseLost, Undelivered
 from reconciler.record import CommitStatus, Medium, State
+from tests.contract.forges.hosted_worlds import MakeSite, Site, site
 from tests.contract.forges.played_places import RIGHTS, Places, Said, Wish
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
@@ -373,3 +376,22 @@ def app_key() -> tuple[str, Any]:
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     return pem.decode(), key.public_key()
+
+
+@pytest.fixture
+def make_site(clock: ManualClock, tmp_path: Path) -> Iterator[MakeSite]:
+    """A forge of a dialect. What no vendor has, and bodies that are not as the vendor describes them, are faults."""
+    store = open_ledger(f"sqlite:///{tmp_path / 'hosted.db'}", clock)
+    with GitServer(tmp_path / "hosted") as git:
+        sites: list[Site] = []
+
+        def make(kind: Name) -> Site:
+            sites.append(site(kind, git, store, clock, tmp_path))
+            return sites[-1]
+
+        yield make
+        for each in sites:
+            each.sandbox.stop()
+    store.close()
+    assert [] == [(entry.method, entry.path) for each in sites for entry in each.sandbox.log.unknown()]
+    assert [] == [(entry.path, why) for each in sites for entry, why in each.sandbox.log.misfits()]

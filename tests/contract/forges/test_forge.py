@@ -13,9 +13,11 @@ import pytest
 
 from adapters.forges.git_notes import REF, GitNotes, Line, Note
 from desired_state.mirror import Mirror
+from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.git_server import GitServer
 from reconciler.ports import Forge, LeaseLost, Undelivered
 from reconciler.record import CommitStatus, Medium, State
+from tests.contract.forges.hosted_worlds import MakeSite
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 AUTHOR = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com"}
@@ -113,38 +115,16 @@ def notes_world(server: GitServer, tmp_path: Path, commits: int = 3) -> NotesWor
     )
 
 
-def github_world(bench: Any, say: Any) -> World:
-    commits = tuple(f"{number:040x}" for number in range(1, 4))
-    bench.github.commits.update(commits)
-
-    def read(commit: str) -> list[CommitStatus]:
-        return [
-            CommitStatus(
-                repository="main",
-                commit=commit,
-                context=shown["context"],
-                state=State(shown["state"]),
-                description=shown["description"],
-                target_url=shown.get("target_url", ""),
-            )
-            for shown in bench.github.newest(commit)
-        ]
-
-    def break_down(broken: bool) -> None:
-        bench.github.down = say.canned(status=503) if broken else None
-
-    return World(
-        forge=bench.forge(),
-        read=read,
-        commits=commits,
-        asked=lambda: len(bench.github.requests),
-        break_down=break_down,
-    )
+def hosted_world(make: MakeSite, kind: Name) -> World:
+    site = make(kind)
+    return World(forge=site.forge(), read=site.read, commits=site.commits, asked=site.asked, break_down=site.break_down)
 
 
 FORGES = {
     "git_notes": lambda get: notes_world(get("server"), get("tmp_path")),
-    "github": lambda get: github_world(get("bench"), get("say")),
+    "github": lambda get: hosted_world(get("make_site"), "github"),
+    "gitlab": lambda get: hosted_world(get("make_site"), "gitlab"),
+    "gitea": lambda get: hosted_world(get("make_site"), "gitea"),
 }
 
 
@@ -247,6 +227,47 @@ def test_the_same_batch_again_changes_nothing(world: World) -> None:
 
     assert [True, True, True] == [each.delivered for each in again]
     assert before == [world.read(commit) for commit in world.commits]
+
+
+def test_a_description_that_is_too_long_is_cut(world: World) -> None:
+    told = status(world.commits[0], text="x" * 141)
+
+    (delivery,) = world.forge.deliver(HeldLease(), waiting(told), NOW)
+
+    assert delivery.delivered
+    assert ["x" * 139 + "…"] == [each.description for each in world.read(world.commits[0])]
+
+
+@pytest.mark.parametrize("after", [State.PENDING, State.FAILURE, State.SUCCESS])
+def test_a_word_that_ended_may_begin_again(world: World, after: State) -> None:
+    for word in (
+        status(world.commits[0], State.PENDING, "wave 1/2"),
+        status(world.commits[0]),
+        status(world.commits[0], after, "set again by 1234abc", at=NOW + timedelta(minutes=1)),
+    ):
+        (delivery,) = world.forge.deliver(HeldLease(), waiting(word), NOW)
+        assert delivery.delivered
+
+    assert [(after, "set again by 1234abc")] == [
+        (each.state, each.description) for each in world.read(world.commits[0])
+    ]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        status("pull/1", medium=Medium.NOTICE, repository="notify-payments", context="prod/checkout"),
+        status("ab" * 20, project="elsewhere/checkout"),
+    ],
+)
+def test_what_it_does_not_show_is_refused_with_a_sentence_and_nothing_is_asked(
+    world: World, word: CommitStatus
+) -> None:
+    (delivery,) = world.forge.deliver(HeldLease(), waiting(word), NOW)
+
+    assert (False, None) == (delivery.delivered, delivery.retry_at)
+    assert 20 < len(delivery.message)
+    assert 0 == world.asked()
 
 
 # ── git notes ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """bump and rollback: commits pushed to a real git server, as a person's command makes them."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,57 @@ def test_a_bump_says_the_commit_and_what_will_happen(run: Any, desired: Any) -> 
     assert "follow it with fairlead status prod/checkout" in second
 
 
+def test_several_services_are_one_commit(run: Any, desired: Any) -> None:
+    before = desired.clone.head()
+
+    done = run("bump", "checkout=1.4.2", "basket=2.0.0", "--env", "staging", "--env", "prod")
+
+    assert 0 == done.exit_code
+    assert "version: 1.4.2" == at_head(desired)
+    assert "version: 2.0.0" == at_head(desired, "environments/staging/basket.yaml")
+    assert before == desired.clone.git("rev-parse", "FETCH_HEAD^")
+
+
+def test_the_author_is_who_asked_and_the_command_stands_in_a_trailer(
+    run: Any, desired: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.com")
+
+    run("bump", "checkout", "1.4.2", "--env", "prod")
+
+    at_head(desired)
+    said = desired.clone.git("log", "-1", "--format=%an <%ae> %cn <%ce> %(trailers:separator=;)", "FETCH_HEAD")
+    assert "Ada <ada@example.com> Fairlead <fairlead@localhost> Fairlead-Command: bump" == said
+
+
+def test_a_signing_key_of_the_settings_signs(run: Any, desired: Any, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
+    (tmp_path / "allowed").write_text(f"us@example.com {key.with_suffix('.pub').read_text()}")
+    with (tmp_path / "fairlead.toml").open("a") as config:
+        config.write(f'[commits]\nemail = "us@example.com"\nsigning_key = "file:{key}"\n')
+
+    assert 0 == run("bump", "checkout", "1.4.2", "--env", "prod").exit_code
+
+    at_head(desired)
+    allowed = f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}"
+    assert "G us@example.com" == desired.clone.git("-c", allowed, "log", "-1", "--format=%G? %GS", "FETCH_HEAD")
+
+
+def test_a_signing_key_that_is_not_there_is_told_before_anything_is_pushed(
+    run: Any, desired: Any, tmp_path: Path
+) -> None:
+    head = desired.clone.head()
+    with (tmp_path / "fairlead.toml").open("a") as config:
+        config.write(f'[commits]\nsigning_key = "file:{tmp_path / "nowhere"}"\n')
+
+    done = run("bump", "checkout", "1.4.2", "--env", "prod")
+
+    assert (2, head) == (done.exit_code, desired.clone.head())
+    assert "is not there: set that variable, or write that file" in done.stderr
+
+
 def test_the_same_bump_again_pushes_nothing_and_is_well(run: Any, desired: Any) -> None:
     run("bump", "checkout", "1.4.2", "--env", "prod")
     head = desired.clone.head()
@@ -84,6 +136,16 @@ def test_a_bump_pins_an_artifact(run: Any, desired: Any) -> None:
     [
         (("chekout", "1.4.2", "--env", "prod"), "prod/chekout is not known: is it prod/checkout"),
         (("checkout", "1.4.2", "--env", "prod", "--sha256", "checkout"), "--sha256 checkout: write PACKAGE=HEX"),
+        (("checkout", "--env", "prod"), "say SERVICE VERSION, such as checkout 1.4.2, or pairs"),
+        (("checkout=1.4.2", "basket", "--env", "prod"), "say SERVICE VERSION"),
+        (("checkout=1", "checkout=2", "--env", "prod"), "checkout is named twice"),
+        (("checkout=1", "basket=2", "--env", "prod", "--package", "x"), "--package and --sha256 go with one service"),
+        (("checkout", "1.4.2", "--env", "../prod"), "'../prod/checkout' is no fleet"),
+        (("checkout", "1.4.2", "--env", "--upload-pack=x"), "--upload-pack=x/checkout is not known"),
+        (("checkout", "$(reboot)", "--env", "prod"), "prod/checkout could not be read after it"),
+        (("checkout", "1.4.2", "--env", "prod", "--message", "fairlead-command: promote"), "--message: no line may"),
+        (("checkout", "1.4.2", "--env", "prod", "--message", "caf\udce9"), "--message: this is not UTF-8 text"),
+        (("checkout", "1.4.2", "--env", "prod", "--wait", "--timeout", "soon"), "--timeout soon: must be a duration"),
         (("checkout", "1.4.2", "--env", "prod", "--repository", "other"), "no repository is called 'other'"),
     ],
 )
@@ -117,6 +179,57 @@ def test_a_rollback_goes_to_what_was_told_before_and_names_the_commit_it_reverts
     assert {"commit", "fleets", "message", "changes"} == set(json.loads(done.stdout))
     assert "version: 1.4.2" == at_head(desired)
     assert f"This reverts commit {bad}." in desired.clone.git("log", "-1", "--format=%B", "FETCH_HEAD")
+
+
+def test_the_same_rollback_again_does_not_bring_the_bad_version_back(run: Any, desired: Any) -> None:
+    bumped(desired, "1.4.2", "1.4.3")
+    first = json.loads(run("rollback", "prod/checkout", "-o", "json").stdout)
+
+    done = run("rollback", "prod/checkout", "-o", "json")
+
+    said = json.loads(done.stdout)
+    assert (0, None, first["commit"]) == (done.exit_code, said["commit"], said["changes"][0]["stands"])
+    assert "version: 1.4.2" == at_head(desired)
+    assert "prod/checkout was rolled back already: nothing was pushed; --to goes further back" == said["message"]
+
+
+def test_the_same_rollback_of_a_commit_again_names_the_one_that_took_it_back(run: Any, desired: Any) -> None:
+    (bad,) = bumped(desired, "2.0.0")
+    first = json.loads(run("rollback", "--commit", bad, "-o", "json").stdout)
+
+    said = json.loads(run("rollback", "--commit", bad, "-o", "json").stdout)
+
+    assert (None, first["commit"]) == (said["commit"], said["changes"][0]["stands"])
+    assert ["prod/checkout"] == said["fleets"]
+
+
+def test_a_rollback_of_a_merged_rollback_is_none(run: Any, desired: Any) -> None:
+    """A pull request's merge commit sets the fleet back; the command's own commit is on its side."""
+    bumped(desired, "1.4.2", "1.4.3")
+    run("rollback", "prod/checkout")
+    ours = desired.clone.head()
+    desired.clone.git("fetch", "--quiet", "origin", "main")
+    desired.clone.git("reset", "--quiet", "--hard", f"{ours}^")
+    desired.clone.git("merge", "--quiet", "--no-ff", "-m", "Merge pull request #7", ours)
+    desired.clone.git("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main")
+
+    done = run("rollback", "prod/checkout")
+
+    assert (0, "version: 1.4.2") == (done.exit_code, at_head(desired))
+
+
+def test_what_a_shared_file_changed_is_not_set_back_and_that_is_said(run: Any, desired: Any) -> None:
+    shared = (desired.clone.folder / "services" / "checkout.yaml").read_text()
+    quicker = shared.replace("package: checkout", "packages: {checkout: {sha256: " + "ab" * 32 + "}}")
+    bad = desired.change({"services/checkout.yaml": quicker, "environments/prod/basket.yaml": "version: 2.0.0\n"})
+
+    alone = run("rollback", "prod/checkout")
+    both = run("rollback", "--commit", bad, "-o", "json")
+
+    told = f"cannot be set back alone: {bad[:7]} changed a file that is shared with others"
+    assert (1, True) == (alone.exit_code, f"prod/checkout {told}" in alone.stderr)
+    assert (0, ["prod/basket"]) == (both.exit_code, json.loads(both.stdout)["fleets"])
+    assert f"prod/checkout, staging/checkout {told}" in both.stderr
 
 
 def test_a_rollback_passes_over_a_broken_state(run: Any, desired: Any) -> None:

@@ -10,14 +10,14 @@ CROWD = Path(__file__).parent / "crowd.py"
 
 
 def test_twenty_bumps_at_once_are_twenty_commits(desired: Any, tmp_path: Path) -> None:
-    """Half of them share a machine's state folder; the others are on machines of their own."""
+    """On five machines: four commands of each share its state folder."""
     names = [f"service-{number}" for number in range(20)]
     desired.change({f"environments/prod/{name}.yaml": f"# {name}\nversion: 1.0.0\n" for name in names})
     before = int(desired.clone.git("rev-list", "--count", "HEAD"))
     commands = []
     for number, name in enumerate(names):
         config = tmp_path / f"{name}.toml"
-        state = tmp_path / ("shared" if number % 2 else f"state-{number}")
+        state = tmp_path / f"machine-{number % 5}"
         config.write_text(f'state = "{state}"\n[[repositories]]\nname = "main"\nurl = "{desired.url}"\n')
         commands.append(["bump", name, "1.0.1", "--env", "prod", "--config", str(config)])
     plan = tmp_path / "commands.json"

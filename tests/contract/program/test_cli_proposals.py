@@ -112,7 +112,7 @@ def test_environments_that_differ_get_one_of_each_kind(run: Any, desired: Any, r
     lines = done.stdout.splitlines()
     assert 0 == done.exit_code
     assert lines[0].startswith(f"staging (by a commit): pushed {desired.clone.head()[:7]}: ")
-    assert any(line.startswith("prod (by a pull request): pushed ") for line in lines)
+    assert any(line.startswith("prod (by a pull request): ") for line in lines)
     desired.clone.git("fetch", "--quiet", "origin", "main", reviews.proposals[0].branch)
     changed = desired.clone.git("diff", "--name-only", by_pull, desired.clone.head())
     assert ["environments/staging/basket.yaml", "environments/staging/checkout.yaml"] == changed.splitlines()

@@ -134,7 +134,7 @@ def test_a_commit_that_was_overtaken_unseen_names_the_newer_one(
     run: Any, desired: Any, ledger: PlayedLedger, between: Any
 ) -> None:
     newer: list[str] = []
-    between(lambda: newer.append(desired.change({CHECKOUT: "version: 1.4.3\n"})))
+    between(lambda: newer.append(desired.change({CHECKOUT: "version: 1.4.3\n"})), *[lambda: None] * 9)
 
     done = run(*BUMP)
 

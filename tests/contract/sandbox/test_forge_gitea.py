@@ -66,6 +66,9 @@ def test_descriptions_have_no_end_and_the_same_may_be_said_again(gitea: Any) -> 
 
 def test_an_unknown_commit_is_not_found(gitea: Any) -> None:
     assert (404, f"object does not exist [id: {'f' * 40}, rel_path: ]") == refused(say(gitea, "success", "f" * 40))
+    gitea.forge.faults.older = True
+    assert (500, "") == refused(say(gitea, "success", "f" * 40))
+    assert 404 == gitea("GET", f"/git/commits/{'f' * 40}?stat=false").status_code
 
 
 @pytest.mark.parametrize(
@@ -193,6 +196,22 @@ def test_a_fork_opens_by_its_owners_name(bumped: Any) -> None:
     clone.commit("more", {"evil": "2\n"})
     clone.git("push", "--quiet", "origin", "change")
     assert clone.head == bumped.checkout.git("ls-remote", "origin", "refs/pull/2/head").split()[0]
+
+
+def test_commits_of_a_pull_request_are_counted_in_a_header(bumped: Any) -> None:
+    bumped.branch("two", {"a": "1\n"}, {"b": "1\n"})
+    bumped("POST", "/pulls", {"head": "two", "base": "main", "title": "t"})
+    found = bumped("GET", "/pulls/2/commits?limit=1")
+
+    assert (["two 2\n"], "2") == ([each["commit"]["message"] for each in found.json()], found.headers["X-Total-Count"])
+
+
+def test_a_branch_that_is_gone_leaves_the_pull_requests_own_reference(bumped: Any) -> None:
+    bumped("POST", "/pulls/1/merge", {"Do": "merge"})
+    bumped("DELETE", "/branches/bump")
+    head = bumped("GET", "/pulls/1").json()["head"]
+
+    assert ("bump", "refs/pull/1/head", bumped.head) == (head["label"], head["ref"], head["sha"])
 
 
 def test_comments_come_all_at_once_and_are_edited_in_place(bumped: Any) -> None:

@@ -253,3 +253,14 @@ def test_pull_requests_are_sorted_by_what_happened_last(bumped: Any) -> None:
     assert [1, 2] == numbers("sort=updated&direction=desc")
     assert [2, 1] == numbers("sort=updated")
     assert [1, 2] == numbers("sort=created&direction=asc")
+
+
+def test_how_many_commits_it_brings_is_told_of_one_alone(github: Any) -> None:
+    github.branch("two", {"a": "1\n"}, {"b": "1\n"})
+    opened(github, "two")
+
+    assert "commits" not in github("GET", "/pulls").json()[0]
+    assert 2 == github("GET", "/pulls/1").json()["commits"]
+    github("PUT", "/pulls/1/merge", {"merge_method": "squash"})
+    assert 2 == github("GET", "/pulls/1").json()["commits"]
+    assert ["two 1", "two 2"] == [each["commit"]["message"] for each in github("GET", "/pulls/1/commits").json()]

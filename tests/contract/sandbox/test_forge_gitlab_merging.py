@@ -119,6 +119,47 @@ def test_a_fork_opens_into_its_parent_and_its_head_is_here_too(bumped: Any) -> N
     assert head == bumped.checkout.git("ls-remote", "origin", "refs/merge-requests/1/head").split()[0]
 
 
+def test_commits_of_a_merge_request_are_listed(bumped: Any) -> None:
+    open_one(bumped)
+
+    assert ["bump 2", "bump 1"] == [each["title"] for each in bumped("GET", "/merge_requests/1/commits").json()]
+
+
+# ── deployments ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def deploy(api: Any, status: str = "running", **more: Any) -> Any:
+    body = {"environment": "prod/checkout", "sha": api.second, "ref": "main", "tag": False, "status": status}
+    return api("POST", "/deployments", {**body, **more})
+
+
+def test_a_deployment_goes_on_to_its_end_and_no_further(gitlab: Any) -> None:
+    made = deploy(gitlab).json()
+    path = f"/deployments/{made['id']}"
+    done = gitlab("PUT", path, {"status": "success"})
+
+    assert ("running", "prod/checkout", None) == (made["status"], made["environment"]["name"], made["deployable"])
+    assert (200, "success") == (done.status_code, done.json()["status"])
+    for status, event in (("success", "succeed"), ("running", "run")):
+        refused = gitlab("PUT", path, {"status": status})
+        assert (400, {"status": [f'cannot transition via "{event}"']}) == (
+            refused.status_code,
+            refused.json()["message"],
+        )
+    assert [made["id"]] == [each["id"] for each in gitlab("GET", "/deployments?environment=prod%2Fcheckout").json()]
+    assert [] == gitlab("GET", "/deployments?environment=qa").json()
+
+
+def test_a_deployment_that_is_the_last_success_is_not_made_again(gitlab: Any) -> None:
+    first, second = deploy(gitlab, "success").json(), deploy(gitlab, "success").json()
+    assert first["id"] == second["id"]
+    assert first["id"] != deploy(gitlab, "success", environment="qa").json()["id"]
+
+    assert {"ref": ["The branch or tag does not exist"]} == deploy(gitlab, ref="nowhere").json()["message"]
+    assert {"sha": ["The commit does not exist"]} == deploy(gitlab, sha="f" * 40).json()["message"]
+    assert {"error": "status does not have a valid value"} == deploy(gitlab, "done").json()
+
+
 # ── notes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

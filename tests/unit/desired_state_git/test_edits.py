@@ -123,3 +123,11 @@ def test_what_is_no_version_is_refused(version: str) -> None:
 @pytest.mark.parametrize("version", ["1.4.2", "v1", "1.4.2-rc1", "main.7f3a"])
 def test_a_version_that_reads_as_a_string_stays_bare(version: str) -> None:
     assert version == quoted(version)
+
+
+def test_pins_keep_the_line_ends_of_comments() -> None:
+    text = "# ours\r\nversion: 1.4.1  # as tested\r\n\r\n# later\r\nredeploy: x\r\n"
+
+    written = apply(Edit(version="1.4.2", sha256={"checkout": "ab" * 32}), text, PATH)
+
+    assert f"{text.replace('1.4.1', '1.4.2')}sha256:\r\n  checkout: {'ab' * 32}\r\n" == written

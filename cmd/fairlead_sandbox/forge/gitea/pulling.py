@@ -46,6 +46,12 @@ def one(asked: Asked) -> Answer:
     return _shown(asked, _pull(asked))
 
 
+def commits(asked: Asked) -> Answer:
+    """What it brings, newest first."""
+    found = asked.hosted.pulls.commits(_pull(asked))[::-1]
+    return paged(asked, found, lambda commit: views.commit(asked.hosted, commit))
+
+
 def between(asked: Asked) -> Answer:
     """The open one of a base and a head, which may be `owner:branch`."""
     owner, _, branch = asked.found["head"].rpartition(":")

@@ -241,6 +241,7 @@ CALLS = calls(
     ("PATCH", f"/pulls/{_NUMBER}", pulling.changed, _PULL_CHANGE),
     ("GET", f"/pulls/{_NUMBER}/merge", pulling.is_merged),
     ("POST", f"/pulls/{_NUMBER}/merge", pulling.merged, _PULL_MERGE),
+    ("GET", f"/pulls/{_NUMBER}/commits", pulling.commits),
     ("GET", "/pulls/(?P<base>[^/]+)/(?P<head>.+)", pulling.between),
     ("GET", f"/issues/{_NUMBER}/comments", _comments),
     ("POST", f"/issues/{_NUMBER}/comments", _add_comment, _COMMENT),

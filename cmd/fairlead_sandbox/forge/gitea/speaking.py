@@ -59,7 +59,9 @@ class Gitea:
 
     def refusal(self, wrong: Wrong) -> Refused:
         """In Gitea's words."""
-        if wrong.code == "no-commit":  # Forgejo and newer versions; older ones answer 500 without words
+        if wrong.code == "no-commit" and self._ground.faults.older:
+            return self._errors.refused(500, "")
+        if wrong.code == "no-commit":
             return self._errors.refused(404, f"object does not exist [id: {wrong.facts['sha']}, rel_path: ]")
         if wrong.code == "bad-hook":
             return self._errors.refused(422, f"Missing config option: {wrong.facts['what']}")

@@ -122,8 +122,8 @@ def pull(hosted: Hosted, found: Pull, mergeable: bool | None = None) -> dict[str
         "merged_at": stamp(found.closed_at) if found.closed_at and found.merged_by else None,
         "merge_commit_sha": found.merge_commit or None,
         "merged_by": user(found.merged_by, hosted.addresses) if found.merged_by else None,
-        "base": _end(hosted, found.base, found.base_sha),
-        "head": _end(source, found.head, found.head_sha),
+        "base": _end(hosted, found.base, found.base, found.base_sha),
+        "head": _end(source, found.head, _head_ref(source, found), found.head_sha),
         "merge_base": hosted.bare.merge_base(found.base_sha, found.head_sha) or "",
         "created_at": stamp(found.created_at),
         "updated_at": stamp(found.updated_at),
@@ -131,10 +131,16 @@ def pull(hosted: Hosted, found: Pull, mergeable: bool | None = None) -> dict[str
     }
 
 
-def _end(hosted: Hosted | None, branch: str, sha: str) -> dict[str, Any]:
+def _head_ref(source: Hosted | None, found: Pull) -> str:
+    """The branch; where that is gone, the pull request's own reference."""
+    there = source is not None and source.bare.branch(found.head) is not None
+    return found.head if there else f"refs/pull/{found.number}/head"
+
+
+def _end(hosted: Hosted | None, label: str, ref_: str, sha: str) -> dict[str, Any]:
     shown = repository(hosted) if hosted is not None else None
     number = hosted.number if hosted is not None else -1
-    return {"label": branch, "ref": branch, "sha": sha, "repo_id": number, "repo": shown}
+    return {"label": label, "ref": ref_, "sha": sha, "repo_id": number, "repo": shown}
 
 
 def comment(hosted: Hosted, said: Comment) -> dict[str, Any]:

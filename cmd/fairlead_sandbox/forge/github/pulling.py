@@ -50,9 +50,16 @@ def of_commit(asked: Asked) -> Answer:
 
 
 def one(asked: Asked) -> Answer:
-    """With whether it can be merged."""
+    """With whether it can be merged, and how many commits it brings."""
+    return Answer(body=views.pull_alone(asked.hosted, asked.hosted.pulls.one(int(asked.found["number"]))))
+
+
+def commits(asked: Asked) -> Answer:
+    """What it brings, oldest first."""
     pull = asked.hosted.pulls.one(int(asked.found["number"]))
-    return Answer(body=views.pull(asked.hosted, pull, asked.hosted.pulls.mergeable(pull)))
+    url = f"{asked.hosted.url}/pulls/{pull.number}/commits"
+    page = Page(items=asked.hosted.pulls.commits(pull), query=asked.request.query, url=url)
+    return Answer(body=[views.commit(asked.hosted, each) for each in page.shown], headers=page.links())
 
 
 def opened(asked: Asked) -> Answer:

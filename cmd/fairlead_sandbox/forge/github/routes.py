@@ -177,6 +177,7 @@ CALLS = calls(
     ("POST", "/pulls", pulling.opened, _PULL),
     ("GET", f"/pulls/{_NUMBER}", pulling.one),
     ("PATCH", f"/pulls/{_NUMBER}", pulling.changed, _PULL_CHANGE),
+    ("GET", f"/pulls/{_NUMBER}/commits", pulling.commits),
     ("GET", f"/pulls/{_NUMBER}/merge", pulling.is_merged),
     ("PUT", f"/pulls/{_NUMBER}/merge", pulling.merged, _PULL_MERGE),
     ("GET", f"/issues/{_NUMBER}/comments", talking.listed),

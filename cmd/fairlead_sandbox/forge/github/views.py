@@ -1,5 +1,6 @@
 """JSON as GitHub gives it, with the fields that clients use."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,11 +130,23 @@ def pull(hosted: Hosted, found: Pull, mergeable: bool | None = None) -> dict[str
         "merged_at": stamp(found.closed_at) if found.closed_at and found.merged_by else None,
         "merged": bool(found.merged_by),
         "merged_by": user(found.merged_by, hosted.addresses) if found.merged_by else None,
-        "merge_commit_sha": found.merge_commit or None,
+        "merge_commit_sha": found.merge_commit or _test_merge(found),
         "mergeable": mergeable,
         "head": _end(hosted.source_of(found), found.head, found.head_sha),
         "base": _end(hosted, found.base, found.base_sha),
     }
+
+
+def _test_merge(found: Pull) -> str:
+    """Of one that is not merged: the commit that GitHub tried the merge with. It is on no branch."""
+    return hashlib.sha1(f"{found.base_sha}{found.head_sha}".encode()).hexdigest()
+
+
+def pull_alone(hosted: Hosted, found: Pull) -> dict[str, Any]:
+    """What is counted where one alone is asked for."""
+    commits = hosted.pulls.commits(found)
+    said = {"comments": len(hosted.comments.of(found.number)), "review_comments": 0, "commits": len(commits)}
+    return {**pull(hosted, found, hosted.pulls.mergeable(found)), **said}
 
 
 def _end(hosted: Hosted | None, branch: str, sha: str) -> dict[str, Any]:

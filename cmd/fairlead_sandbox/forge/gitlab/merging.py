@@ -51,6 +51,12 @@ def one(asked: Asked) -> Answer:
     return _shown(asked, _pull(asked))
 
 
+def commits(asked: Asked) -> Answer:
+    """What it brings, newest first."""
+    found = asked.hosted.pulls.commits(_pull(asked))[::-1]
+    return paged(asked, found, lambda commit: views.commit(asked.hosted, commit))
+
+
 def opened(asked: Asked) -> Answer:
     """From the project that is asked, into itself or into the project that it is a fork of."""
     asked.who.check("pull_requests")

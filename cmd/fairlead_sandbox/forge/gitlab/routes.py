@@ -4,7 +4,7 @@ from typing import cast
 
 from fairlead_sandbox.forge.asked import Asked, Field, calls
 from fairlead_sandbox.forge.bare import ABSENT, GitFailed
-from fairlead_sandbox.forge.gitlab import merging, noting, views
+from fairlead_sandbox.forge.gitlab import deploying, merging, noting, views
 from fairlead_sandbox.forge.gitlab.errors import not_found, refused
 from fairlead_sandbox.forge.gitlab.pages import paged
 from fairlead_sandbox.forge.gitlab.pipelines import STATES, Pipelines
@@ -225,6 +225,19 @@ _HOOK_FACTS = {
     **dict.fromkeys(("token", "signing_token", "name", "description", "push_events_branch_filter"), _TEXT),
     **dict.fromkeys((*HOOKS, "note_events", "pipeline_events", "enable_ssl_verification"), _TRUTH),
 }
+_DEPLOYMENT = {
+    **dict.fromkeys(("environment", "sha", "ref"), Field(required=True)),
+    "tag": Field(kind=bool, required=True),
+    "status": Field(required=True, enum=deploying.STATES),
+}
+_OF_DEPLOYMENTS = {
+    "environment": _TEXT,
+    "status": Field(enum=("created", *deploying.STATES, "skipped", "blocked")),
+    "order_by": Field(enum=("id", "iid", "created_at", "updated_at", "finished_at", "ref")),
+    "sort": _SORT,
+    **dict.fromkeys(("updated_after", "updated_before"), _TEXT),
+    **_PAGE,
+}
 _COMMIT = "/repository/commits/(?P<sha>[^/]+)"
 _REQUEST = "/merge_requests/(?P<iid>[0-9]+)"
 
@@ -249,11 +262,16 @@ CALLS = calls(
     ("GET", _REQUEST, merging.one),
     ("PUT", _REQUEST, merging.changed, _MERGE_REQUEST_CHANGE),
     ("PUT", f"{_REQUEST}/merge", merging.accepted, _ACCEPTANCE),
+    ("GET", f"{_REQUEST}/commits", merging.commits, _PAGE),
     ("GET", f"{_REQUEST}/notes", noting.listed, _OF_NOTES),
     ("POST", f"{_REQUEST}/notes", noting.added, _NOTE),
     ("GET", f"{_REQUEST}/notes/(?P<id>[0-9]+)", noting.one),
     ("PUT", f"{_REQUEST}/notes/(?P<id>[0-9]+)", noting.edited, {"body": _TEXT}),
     ("DELETE", f"{_REQUEST}/notes/(?P<id>[0-9]+)", noting.removed),
+    ("GET", "/deployments", deploying.listed, _OF_DEPLOYMENTS),
+    ("POST", "/deployments", deploying.made, _DEPLOYMENT),
+    ("GET", "/deployments/(?P<id>[0-9]+)", deploying.one),
+    ("PUT", "/deployments/(?P<id>[0-9]+)", deploying.changed, {"status": _DEPLOYMENT["status"]}),
     ("GET", "/hooks", _hooks, _PAGE),
     ("POST", "/hooks", _add_hook, {"url": Field(required=True), **_HOOK_FACTS}),
     ("PUT", "/hooks/(?P<id>[0-9]+)", _change_hook, {"url": _TEXT, **_HOOK_FACTS}),

@@ -6,6 +6,7 @@ from typing import Any
 
 from fairlead_sandbox.forge.bare import Commit, Tag
 from fairlead_sandbox.forge.comments import Comment
+from fairlead_sandbox.forge.deployments import Deployment
 from fairlead_sandbox.forge.gitlab.pipelines import CommitStatus, Pipeline, whole
 from fairlead_sandbox.forge.hosted import Addresses, Hosted
 from fairlead_sandbox.forge.identities import Identity
@@ -199,6 +200,24 @@ def note(hosted: Hosted, said: Comment) -> dict[str, Any]:
         "resolvable": False,
         "confidential": False,
         "internal": False,
+    }
+
+
+def deployment(hosted: Hosted, made: Deployment) -> dict[str, Any]:
+    """`lib/api/entities/deployment.rb`; what no job of GitLab's own made has no `deployable`."""
+    names = sorted({each.environment for each in hosted.deployments.all()})
+    environment = {"id": names.index(made.environment) + 1, "name": made.environment, "external_url": None}
+    return {
+        "id": made.id,
+        "iid": made.id,
+        "ref": made.ref,
+        "sha": made.sha,
+        "created_at": time(made.at),
+        "updated_at": time(made.statuses[-1].at if made.statuses else made.at),
+        "user": user(made.login, hosted.addresses),
+        "environment": {**environment, "slug": made.environment.replace("/", "-")},
+        "deployable": None,
+        "status": made.state or "created",
     }
 
 
