@@ -1,18 +1,17 @@
 """GitLab's dialect: who asks, how often they may, which call it is, and how events leave."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from fairlead_sandbox.forge.asked import Asked, find
+from fairlead_sandbox.forge.asked import Asked, find, undeclared
 from fairlead_sandbox.forge.dialect import Ground
 from fairlead_sandbox.forge.faults import Burst
 from fairlead_sandbox.forge.gitlab import views
@@ -25,10 +24,10 @@ from fairlead_sandbox.forge.identities import Identity, token_of
 from fairlead_sandbox.forge.limits import MINUTE, Room
 from fairlead_sandbox.forge.pulls import Moved, Pull
 from fairlead_sandbox.forge.webhooks import Delivery
-from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Wrong
+from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Witness, Wrong
 from reconciler.ports import Clock
 
-VERSION = "18.6.0"
+VERSION = "19.4.0"
 THROTTLED = "Retry later\n"  # plain text: it is answered before the API is reached
 _TROUBLE = {
     403: "403 Forbidden",
@@ -45,13 +44,13 @@ class GitLab:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def answer(self, request: Request, known: Callable[[str], None]) -> Answer:
+    def answer(self, request: Request, witness: Witness) -> Answer:
         """Raises `Refused` and `Wrong`."""
         token = request.headers.get("private-token") or request.query.get("private_token")
         who = self._ground.identities.of_token(token or token_of(request.authorization))
-        known(who.login)
+        witness.known(who.login)
         headers = self._admitted(who, request)
-        answer = self._of_a_person(request, who) or self._in_a_project(request, who)
+        answer = self._of_a_person(request, who) or self._in_a_project(request, who, witness)
         return replace(answer, headers={**answer.headers, **headers})
 
     def parsed(self, body: bytes, kind: str) -> Mapping[str, Any]:
@@ -115,7 +114,7 @@ class GitLab:
             headers["X-Gitlab-Token"] = hook.secret
         if hook.signing:
             signed = f"{delivery.guid}.{stamp}.".encode() + delivery.body
-            digest = hmac.new(_key(hook.signing), signed, hashlib.sha256).digest()
+            digest = hmac.new(base64.b64decode(hook.signing.removeprefix("whsec_")), signed, hashlib.sha256).digest()
             signature = f"v1,{base64.b64encode(digest).decode()}"
             headers |= {"webhook-id": delivery.guid, "webhook-timestamp": stamp, "webhook-signature": signature}
         return headers
@@ -159,7 +158,7 @@ class GitLab:
             return Answer(body={"version": VERSION, "revision": "sandbox"})
         return None
 
-    def _in_a_project(self, request: Request, who: Identity) -> Answer:
+    def _in_a_project(self, request: Request, who: Identity, witness: Witness) -> Answer:
         found = find(CALLS, request.method, request.raw)
         if found is None:
             raise NoSuchCall(Answer(status=404, body={"error": "404 Not Found"}))
@@ -170,6 +169,8 @@ class GitLab:
             raise not_found("Project")
         if request.method == "POST" and "/statuses/" in request.raw and self._ground.faults.contends():
             raise refused(409, _TROUBLE[409])
+        if strange := undeclared(call.fields, request.body):
+            witness.undeclared(strange)
         given = checked(call.fields, {**_listed(request.query), **request.body})
         return call.serve(Asked(hosted=hosted, request=request, found=parts, who=who, given=given))
 
@@ -183,11 +184,3 @@ class GitLab:
 def _listed(query: Mapping[str, str]) -> dict[str, Any]:
     """A query with `iids[]=1` as a list."""
     return {name.removesuffix("[]"): [value] if name.endswith("[]") else value for name, value in query.items()}
-
-
-def _key(signing: str) -> bytes:
-    """`whsec_` and base64 as Standard Webhooks write it; else the text itself."""
-    try:
-        return base64.b64decode(signing.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        return signing.encode()
