@@ -131,7 +131,8 @@ def test_the_numbers_in_words_are_the_code_s() -> None:
     assert [(10, 10), (60, 60), (3600, 400)] == [(each.span.total_seconds(), each.most) for each in windows(60, 400)]
     assert "a sixth of a minute's in any ten seconds" in PLAIN
     assert {"final": 100, "roll-up": 90, "fleet": 75} == SHARES
-    assert "single fleets, on services' repositories and on deployments are told only while no more than 75 %" in PLAIN
+    assert "single fleets, on services' repositories and on deployments, and all comments, are told only" in PLAIN
+    assert "only while no more than 75 % of a minute's" in PLAIN
     assert "pending roll-ups up to 90 %" in PLAIN
     assert (5, 8) == (LOOKS, sum(FIRST_LOOK.total_seconds() * 2**each for each in range(LOOKS)) // 60 + 1)
     assert "looked for five more times over eight minutes" in PLAIN

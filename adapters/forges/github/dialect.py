@@ -33,7 +33,7 @@ MOST_WORDS = 1000  # GitHub takes for one commit and context ("REST API endpoint
 LONGEST_COMMENT = 65_536  # characters
 STAGES = frozenset({"queued", "inactive"})  # that a word's body may say where its state says less
 TASK = "deploy:fairlead"  # of our deployments, so that others' are never taken for ours
-COMMENTS_A_PAGE, PULLS_A_PAGE, CLOSED_SHOWN = 25, 25, 25  # a page of the longest texts fits what is read
+COMMENTS_A_PAGE, PULLS_A_PAGE, CLOSED_SHOWN = 50, 50, 25  # a page of the longest texts fits what is read
 # An owner with `_` is a managed user of an enterprise.
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.forges.hosted.asking import Answer, Fate, NoSense, Verdict
 
+SHORTEST_SECRET = 8  # characters: less is no token, and stands in many a word
 SHOWN = 200  # characters of someone else's text in a message
 _PACE = re.compile(r"rate limit|abuse detection|too many requests", re.IGNORECASE)
 _NEXT = re.compile(r'<[^>]*>\s*;[^,]*\brel="?next\b', re.IGNORECASE)
@@ -84,9 +85,9 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """The text, with `[secret]` in the place of each."""
+    """The text, with `[secret]` in the place of each that is long enough to be one."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "[secret]")
     return text
 

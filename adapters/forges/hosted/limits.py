@@ -55,7 +55,9 @@ class Allowance:
 
 
 def rank(status: CommitStatus) -> str:
-    """Which of `SHARES` is open to a word."""
+    """Which of `SHARES` is open to a word. A comment is never as urgent as how a deploy ended."""
+    if status.medium is Medium.COMMENT:
+        return "fleet"
     if status.state is not State.PENDING:
         return "final"
     further = status.project or status.medium is Medium.DEPLOYMENT

@@ -3,7 +3,7 @@ anything is made, and nothing is remembered that a restart would lose.
 """
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -138,9 +138,8 @@ class Saying:
         pull = _PULL.fullmatch(word.commit)
         if pull is None:
             return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} is no pull request")
-        project, number, mark = self.project(word), int(pull[1]), marker(word)
-        me = yield from self._login(project)
-        found = yield from self._found(project, number, lambda each: each.author == me and each.body.startswith(mark))
+        project, number = self.project(word), int(pull[1])
+        found = yield from self._found(project, number, marker(word))
         if isinstance(found, Verdict):
             return found
         text = self._text(word)
@@ -162,12 +161,13 @@ class Saying:
             self._me = (tuple(self._sign_in.secrets()), login)
         return self._me[1]
 
-    def _found(
-        self, project: str, pull: int, is_ours: Callable[[Comment], bool]
-    ) -> Generator[Call, Answer, list[Comment] | Verdict]:
+    def _found(self, project: str, pull: int, mark: str) -> Generator[Call, Answer, list[Comment] | Verdict]:
+        me = ""
         for page in range(1, PAGES + 1):
             answer = yield self._dialect.comments(project, pull, page)
-            ours = list(filter(is_ours, self._dialect.comments_in(answer)))
+            me = me or (yield from self._login(project))
+            shown = self._dialect.comments_in(answer)
+            ours = [each for each in shown if each.author == me and each.body.startswith(mark)]
             if ours or not has_next(answer):
                 return ours
         return Verdict(fate=Fate.REFUSED, message=f"pull request {pull} has too many comments to find ours among them")

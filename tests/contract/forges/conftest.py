@@ -163,7 +163,11 @@ class PlayedGitHub:
 
     def _answer(self, http: BaseHTTPRequestHandler, body: Any) -> tuple[int, Mapping[str, str], bytes]:
         status, headers, content = self._act(http, http.headers.get("Authorization", ""), body)
-        return status, {"Content-Type": "application/json; charset=utf-8", **headers}, json.dumps(content).encode()
+        return (
+            status,
+            {"Content-Type": "application/json; charset=utf-8", **headers},
+            json.dumps(content, ensure_ascii=False).encode(),
+        )
 
     def _act(self, http: BaseHTTPRequestHandler, authorization: str, body: Any) -> Said:
         path = http.path.partition("?")[0]

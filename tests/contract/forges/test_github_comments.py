@@ -234,9 +234,22 @@ def test_no_right_to_comment_stops_comments_and_nothing_else(bench: Any, say: An
     assert [(False, False), (True, True)] == [(each.tried, each.delivered) for each in later]
 
 
+def test_an_app_that_is_not_told_who_it_is_stops_no_status(bench: Any, say: Any, app_key: Any) -> None:
+    pem, bench.github.public_key = app_key
+    bench.github.next.extend([None, None, say.canned(status=502)])  # its token, the list, and then itself
+
+    comment, status = deliver(bench, say, say.comment(), say.status(), forge=bench.forge(bench.app(lambda: pem)))
+
+    assert ("GitHub cannot be reached: it answered 502; statuses wait and are tried again", False) == (
+        comment.message,
+        comment.in_doubt,
+    )
+    assert status.delivered
+
+
 def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
     ailing = say.canned(status=500)
-    bench.github.next.extend([None, ailing, ailing, ailing, None])
+    bench.github.next.extend([ailing, ailing, ailing])
 
     results = deliver(bench, say, *(say.comment(pull=pull) for pull in range(1, 7)), say.status())
 
@@ -246,7 +259,7 @@ def test_comments_that_ail_stop_no_status(bench: Any, say: Any) -> None:
 
 def test_an_answer_of_another_shape_is_no_list_of_comments(bench: Any, say: Any) -> None:
     for body in (b"{}", b"[1]", b'[{"id": "x", "body": ""}]', b'[{"id": 1, "body": 5}]', b"[" * 100_000, b""):
-        bench.github.next.extend([None, say.canned(status=200, body=body)])
+        bench.github.next.append(say.canned(status=200, body=body))
 
         (delivery,) = deliver(bench, say, say.comment())
 
@@ -265,6 +278,14 @@ def test_each_write_takes_a_turn_and_reading_takes_none(bench: Any, say: Any) ->
     assert [True, True, False, False] == [each.tried for each in results]
     assert 2 == len(bench.github.counted)
     assert all(each.retry_at - bench.clock.now() == timedelta(seconds=10) for each in results[2:])
+
+
+def test_comments_leave_room_for_how_deploys_end(bench: Any, say: Any) -> None:
+    comments = [say.comment(state=State.SUCCESS, pull=pull) for pull in range(1, 10)]
+
+    results = deliver(bench, say, *comments, say.status(), forge=bench.forge(per_hour=8))
+
+    assert [True] * 6 + [False] * 3 + [True] == [each.delivered for each in results]
 
 
 def test_a_resting_account_reads_nothing_either(bench: Any, say: Any) -> None:

@@ -95,8 +95,9 @@ def test_pages_without_an_end_are_not_turned_for_ever(bench: Any, say: Any) -> N
 
 
 def test_long_texts_of_outsiders_do_not_shut_the_list(bench: Any) -> None:
-    for number in range(PULLS_A_PAGE):
-        bench.github.places.pull_request(number, body="🚀" * 65_536)
+    long_text = "🚀" * 65_536
+    for number in range(1, PULLS_A_PAGE + 1):
+        bench.github.places.pull_request(number, body=long_text)
 
     assert PULLS_A_PAGE == len(bench.forge().pulls("main"))
 
