@@ -3,7 +3,7 @@
 Besides it keeps what no vendor would have known: calls that do not exist, and bodies that are not as described.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -34,6 +34,7 @@ class AccessLog:
         self._entries: list[Entry] = []
         self._unknown: list[Entry] = []
         self._misfits: list[tuple[Entry, str]] = []
+        self._undeclared: list[tuple[Entry, Sequence[str]]] = []
 
     def arrived(self, entry: Entry) -> Entry:
         """A request is there; its entry is filled in while it is answered."""
@@ -54,6 +55,11 @@ class AccessLog:
         with self._lock:
             self._misfits.append((entry, why))
 
+    def note_undeclared(self, entry: Entry, names: Sequence[str]) -> None:
+        """Fields of a body that the vendor does not describe, and takes no notice of."""
+        with self._lock:
+            self._undeclared.append((entry, names))
+
     def all(self, *, method: str = "", path: str = "") -> list[Entry]:
         """Those of a method, and of paths with that text in them."""
         with self._lock:
@@ -73,6 +79,11 @@ class AccessLog:
         with self._lock:
             return list(self._misfits)
 
+    def undeclared(self) -> list[tuple[Entry, Sequence[str]]]:
+        """Requests with fields in their body that are not described, and those fields."""
+        with self._lock:
+            return list(self._undeclared)
+
     def clear(self) -> None:
         """Count from here."""
         with self._lock:
@@ -80,3 +91,4 @@ class AccessLog:
             self._entries.clear()
             self._unknown.clear()
             self._misfits.clear()
+            self._undeclared.clear()

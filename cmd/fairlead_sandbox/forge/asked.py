@@ -67,6 +67,11 @@ def find(table: Sequence[Call], method: str, path: str) -> tuple[Call, Mapping[s
     return None
 
 
+def undeclared(fields: Fields, given: Mapping[str, Any]) -> list[str]:
+    """What was sent and is not described."""
+    return [name for name in given if name not in fields]
+
+
 def missing(fields: Fields, given: Mapping[str, Any]) -> list[str]:
     """Required fields that were not sent."""
     return [name for name, each in fields.items() if each.required and given.get(name) is None]

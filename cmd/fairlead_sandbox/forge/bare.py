@@ -90,6 +90,10 @@ class Bare:
         except GitFailed:
             return None
 
+    def commit_of(self, name: str) -> str | None:
+        """Likewise, without asking git again for the id of a commit that is known to be there."""
+        return name if self.has_commit(name) else self.resolve(name)
+
     def branch(self, name: str) -> str | None:
         """The commit of a branch."""
         return self.resolve(f"refs/heads/{name}") if name else None

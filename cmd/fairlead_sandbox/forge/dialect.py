@@ -1,6 +1,6 @@
 """What a dialect is to the server: it answers requests, in the vendor's words, and tells webhooks what happened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from fairlead_sandbox.forge.faults import Burst, Faults
 from fairlead_sandbox.forge.hosted import Addresses, Hosted, Voice
 from fairlead_sandbox.forge.identities import Identities
 from fairlead_sandbox.forge.limits import Meter
-from fairlead_sandbox.forge.wire import Answer, Refused, Request, Wrong
+from fairlead_sandbox.forge.wire import Answer, Refused, Request, Witness, Wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Ground:
 class Dialect(Voice, Protocol):
     """One vendor's words."""
 
-    def answer(self, request: Request, known: Callable[[str], None]) -> Answer:
-        """Raises `Refused` and `Wrong`. `known` hears the login of who asks."""
+    def answer(self, request: Request, witness: Witness) -> Answer:
+        """Raises `Refused` and `Wrong`."""
         ...
 
     def parsed(self, body: bytes, kind: str) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """A forge on the git server's own port: its REST API under the vendor's prefix, and what is around every push."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from threading import Event
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,20 @@ from fairlead_sandbox.git_server import Call, Cut, GitServer, Reply
 from reconciler.ports import Clock
 
 DIALECTS: Mapping[Name, Callable[[Ground], Dialect]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
+
+
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """Writes into the log."""
+
+    log: AccessLog
+    entry: Entry
+
+    def known(self, login: str) -> None:
+        self.entry.login = login
+
+    def undeclared(self, names: Sequence[str]) -> None:
+        self.log.note_undeclared(self.entry, names)
 
 
 class Forge:
@@ -119,12 +134,9 @@ class Forge:
         return None if burst is None else self.dialect.struck(burst)
 
     def _answer(self, call: Call, entry: Entry) -> Answer:
-        def known(login: str) -> None:
-            entry.login = login
-
         try:
             entry.body = self.dialect.parsed(call.body, call.headers.get("content-type", ""))
-            return self.dialect.answer(self._request(call, entry.body), known)
+            return self.dialect.answer(self._request(call, entry.body), _Witness(self.log, entry))
         except Wrong as wrong:
             return self.dialect.refusal(wrong).answer
         except NoSuchCall as refused:

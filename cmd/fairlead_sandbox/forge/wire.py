@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 
@@ -45,6 +45,18 @@ class Answer:
         """The headers, with the body's type."""
         kind = self.kind if isinstance(self.body, str) else "application/json; charset=utf-8"
         return {**({} if self.body is None else {"Content-Type": kind}), **self.headers}
+
+
+class Witness(Protocol):
+    """Who writes down what is seen of a request on its way."""
+
+    def known(self, login: str) -> None:
+        """Who asks."""
+        ...
+
+    def undeclared(self, names: Sequence[str]) -> None:
+        """Fields that were sent and that the vendor does not describe: it takes no notice of them."""
+        ...
 
 
 class Refused(Exception):

@@ -88,3 +88,11 @@ def test_reads_are_counted_and_writes_are_kept(api: Any) -> None:
         [(each.method, each.status, each.login) for each in api.forge.log.all()],
     )
     assert ([], []) == (api.forge.log.unknown(), api.forge.log.misfits())
+
+
+def test_fields_that_the_vendor_does_not_know_are_kept(api: Any) -> None:
+    body = {"state": "success", "context": "fairlead/prod", "descripton": "1.4.2", "url": "x"}
+    answer = api("POST", f"/statuses/{api.second}", body)
+
+    assert 201 == answer.status_code
+    assert [["descripton", "url"]] == [names for _, names in api.forge.log.undeclared()]

@@ -252,6 +252,17 @@ def test_a_push_is_signed_in_hex_under_every_name(gitea: Any, receiver: Any) -> 
     assert "acme/desired" == got.json["repository"]["full_name"]
 
 
+def test_a_new_branch_is_created_and_pushed_and_one_that_goes_is_only_deleted(gitea: Any, receiver: Any) -> None:
+    hooked(gitea, receiver.url, "push", "create", "delete")
+    head = gitea.branch("bump", {"fleet.yaml": "version: 3\n"})
+    gitea("DELETE", "/branches/bump")
+
+    got = [receiver.next() for _ in range(3)]
+    assert ["create", "push", "delete"] == [each.headers["x-gitea-event"] for each in got]
+    assert ("bump", "branch", head) == tuple(got[0].json[name] for name in ("ref", "ref_type", "sha"))
+    assert ("refs/heads/bump", "0" * 40, head) == tuple(got[1].json[name] for name in ("ref", "before", "after"))
+
+
 def test_what_happens_to_a_pull_request_is_told(bumped: Any, receiver: Any) -> None:
     hooked(bumped, receiver.url, "pull_request")
     bumped.branch("bump", {"fleet.yaml": "version: 4\n"})

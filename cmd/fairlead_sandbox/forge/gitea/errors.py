@@ -48,6 +48,8 @@ class Errors:
                 f"id: {wrong.facts['number']}, issue_id: {wrong.facts['number']}, head_branch: {wrong.facts['head']}"
             )
             return self.refused(409, f"pull request already exists for these targets [{facts}]")
+        if wrong.facts.get("permission") == "issues":
+            return self.refused(403, "token does not have at least one of required scope(s), required=[write:issue]")
         return self.refused(*_PLAIN.get(wrong.code, (404, "not found")))
 
 

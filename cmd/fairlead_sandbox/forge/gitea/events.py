@@ -15,13 +15,15 @@ SYNC = "pull_request_sync"  # what the event is called where only the head moved
 
 
 def push_events(hosted: Hosted, moved: Moved, who: Identity) -> Iterator[Event]:
-    """A push, newest commit first; a branch or tag that goes is a `delete`, as it is none."""
+    """A push, newest commit first; before it a `create` of a new branch or tag. One that goes is a `delete` alone."""
     sender = views.user(who.login, hosted.addresses)
+    kind = "branch" if moved.branch else "tag"
+    payload = {"ref": moved.ref.split("/", 2)[2], "ref_type": kind, "repository": views.repository(hosted)}
     if moved.after == ABSENT:
-        kind = "branch" if moved.branch else "tag"
-        payload = {"ref": moved.ref.split("/", 2)[2], "ref_type": kind, "pusher_type": "user"}
-        yield "delete", {**payload, "repository": views.repository(hosted), "sender": sender}
+        yield "delete", {**payload, "pusher_type": "user", "sender": sender}
         return
+    if moved.before == ABSENT:
+        yield "create", {**payload, "sha": moved.after, "sender": sender}
     old = () if moved.before == ABSENT else ("--not", moved.before)
     new = hosted.bare.commits(moved.after, *old, most=MOST)[::-1] if old or moved.branch else []
     head = hosted.bare.commits(moved.after, most=1)[-1]

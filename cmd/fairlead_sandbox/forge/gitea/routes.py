@@ -19,7 +19,7 @@ def _repository(asked: Asked) -> Answer:
 def _say_status(asked: Asked) -> Answer:
     """There is no end to descriptions and to statuses (`models/git/commit_status.go` keeps them as TEXT)."""
     asked.who.check("statuses")
-    sha = asked.hosted.bare.resolve(asked.found["sha"])
+    sha = asked.hosted.bare.commit_of(asked.found["sha"])
     if sha is None:
         raise Wrong("no-commit", sha=asked.found["sha"])
     texts = {name: asked.text(name).strip() for name in ("context", "description", "target_url")}
@@ -56,7 +56,7 @@ def _commits(asked: Asked) -> Answer:
 
 
 def _sha(asked: Asked) -> str:
-    sha = asked.hosted.bare.resolve(asked.found["ref"])
+    sha = asked.hosted.bare.commit_of(asked.found["ref"])
     if sha is None:
         raise Wrong("not-found")
     return sha

@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fairlead_sandbox.forge.asked import Asked, find
+from fairlead_sandbox.forge.asked import Asked, find, undeclared
 from fairlead_sandbox.forge.dialect import Ground
 from fairlead_sandbox.forge.faults import Burst
 from fairlead_sandbox.forge.gitea import views
@@ -17,7 +17,7 @@ from fairlead_sandbox.forge.hosted import Change, Event, Hosted
 from fairlead_sandbox.forge.identities import Identity, token_of
 from fairlead_sandbox.forge.pulls import Moved, Pull
 from fairlead_sandbox.forge.webhooks import Delivery
-from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Wrong
+from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Witness, Wrong
 from reconciler.ports import Clock
 
 VERSION = "1.25.2"
@@ -31,17 +31,17 @@ class Gitea:
         self._ground = ground
         self._errors = Errors(ground.addresses.web)
 
-    def answer(self, request: Request, known: Callable[[str], None]) -> Answer:
+    def answer(self, request: Request, witness: Witness) -> Answer:
         """Raises `Refused` and `Wrong`."""
         if (request.method, request.path) == ("GET", "/version"):
             return Answer(body={"version": VERSION})
         token = request.query.get("token") or request.query.get("access_token")
         who = self._ground.identities.of_token(token or token_of(request.authorization))
-        known(who.login)
+        witness.known(who.login)
         self._admit(who, request)
         if (request.method, request.path) == ("GET", "/user"):
             return Answer(body=views.user(who.login, self._ground.addresses))
-        return self._in_a_repository(request, who)
+        return self._in_a_repository(request, who, witness)
 
     def parsed(self, body: bytes, kind: str) -> Mapping[str, Any]:
         """JSON, and nothing else that is called otherwise. Raises `Refused`."""
@@ -112,7 +112,7 @@ class Gitea:
             self._ground.meter.count_refused()
             raise self._errors.refused(429, _TROUBLE[429], {"Retry-After": str(room.wait)})
 
-    def _in_a_repository(self, request: Request, who: Identity) -> Answer:
+    def _in_a_repository(self, request: Request, who: Identity, witness: Witness) -> Answer:
         found = find(CALLS, request.method, request.path)
         if found is None:
             raise NoSuchCall(self._errors.refused(404, "not found").answer)
@@ -120,6 +120,8 @@ class Gitea:
         hosted = self._ground.hosted.get(parts["full_name"])
         if hosted is None:
             raise Wrong("not-found")
+        if strange := undeclared(call.fields, request.body):
+            witness.undeclared(strange)
         if call.fields:
             self._errors.check(call.fields, request.body)
         asked = Asked(hosted=hosted, request=request, found=parts, who=who, given=request.body)

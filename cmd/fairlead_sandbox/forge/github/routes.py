@@ -68,7 +68,7 @@ def _commits(asked: Asked) -> Answer:
 
 def _sha(hosted: Hosted, ref: str) -> str:
     """The commit of a branch, a tag or an id. Raises `Refused`."""
-    sha = ref if hosted.bare.has_commit(ref) else hosted.bare.resolve(ref)
+    sha = hosted.bare.commit_of(ref)
     if sha is None:
         raise refused(422, f"No commit found for SHA: {ref}")
     return sha

@@ -5,10 +5,10 @@ import hmac
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fairlead_sandbox.forge.asked import Asked, Call, find
+from fairlead_sandbox.forge.asked import Asked, find, undeclared
 from fairlead_sandbox.forge.dialect import Ground
 from fairlead_sandbox.forge.faults import Burst
 from fairlead_sandbox.forge.github import views
@@ -21,7 +21,7 @@ from fairlead_sandbox.forge.identities import Identity, token_of
 from fairlead_sandbox.forge.limits import Room
 from fairlead_sandbox.forge.pulls import Moved, Pull
 from fairlead_sandbox.forge.webhooks import Delivery
-from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Wrong
+from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Witness, Wrong
 from reconciler.ports import Clock
 
 _TROUBLE = {403: SECONDARY, 429: SECONDARY, 422: "Validation Failed", 409: "Conflict", 404: "Not Found"}
@@ -35,15 +35,15 @@ class GitHub:
         self._ground = ground
         self._apps = Apps(ground.identities)
 
-    def answer(self, request: Request, known: Callable[[str], None]) -> Answer:
+    def answer(self, request: Request, witness: Witness) -> Answer:
         """Raises `Refused` and `Wrong`."""
         public = self._public(request)
         if public is not None:
             return public
         who = self._ground.identities.of_token(token_of(request.authorization))
-        known(who.login)
+        witness.known(who.login)
         headers = {} if request.path == "/rate_limit" else self._admitted(who, request)
-        answer = self._of_a_person(request, who) or self._in_a_repository(request, who)
+        answer = self._of_a_person(request, who) or self._in_a_repository(request, who, witness)
         return Answer(status=answer.status, body=answer.body, headers={**answer.headers, **headers})
 
     def parsed(self, body: bytes, kind: str) -> Mapping[str, Any]:
@@ -150,7 +150,7 @@ class GitHub:
             return Answer(body=views.rate(*self._ground.meter.left(who.login)))
         return None
 
-    def _in_a_repository(self, request: Request, who: Identity) -> Answer:
+    def _in_a_repository(self, request: Request, who: Identity, witness: Witness) -> Answer:
         found = find(CALLS, request.method, request.path)
         if found is None:
             raise NoSuchCall(not_found().answer)
@@ -158,12 +158,11 @@ class GitHub:
         hosted = self._ground.hosted.get(parts["full_name"])
         if hosted is None or (who.repositories is not None and hosted.name not in who.repositories):
             raise not_found()
-        return call.serve(self._asked(hosted, request, call, parts, who))
-
-    def _asked(self, hosted: Hosted, request: Request, call: Call, parts: Mapping[str, str], who: Identity) -> Asked:
+        if strange := undeclared(call.fields, request.body):
+            witness.undeclared(strange)
         if request.method != "GET":
             check(call.fields, request.body)
-        return Asked(hosted=hosted, request=request, found=parts, who=who, given=request.body)
+        return call.serve(Asked(hosted=hosted, request=request, found=parts, who=who, given=request.body))
 
 
 def _limits(room: Room) -> dict[str, str]:

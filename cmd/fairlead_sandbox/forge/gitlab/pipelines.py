@@ -75,7 +75,7 @@ class Pipelines:
 
     def say(self, commit: str, given: Mapping[str, Any], login: str) -> CommitStatus:
         """Take a status, as it was posted. `commit` may be a branch or a tag. Raises `Refused`."""
-        sha = self._bare.resolve(commit)
+        sha = self._bare.commit_of(commit)
         if sha is None:
             raise not_found("Commit")
         name = given.get("name") or given.get("context") or "default"

@@ -33,7 +33,7 @@ def _commits(asked: Asked) -> Answer:
 
 
 def _sha(asked: Asked) -> str:
-    sha = asked.hosted.bare.resolve(asked.found["sha"])
+    sha = asked.hosted.bare.commit_of(asked.found["sha"])
     if sha is None:
         raise not_found("Commit")
     return sha

@@ -6,13 +6,13 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from fairlead_sandbox.forge.asked import Asked, find
+from fairlead_sandbox.forge.asked import Asked, find, undeclared
 from fairlead_sandbox.forge.dialect import Ground
 from fairlead_sandbox.forge.faults import Burst
 from fairlead_sandbox.forge.gitlab import views
@@ -25,7 +25,7 @@ from fairlead_sandbox.forge.identities import Identity, token_of
 from fairlead_sandbox.forge.limits import MINUTE, Room
 from fairlead_sandbox.forge.pulls import Moved, Pull
 from fairlead_sandbox.forge.webhooks import Delivery
-from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Wrong
+from fairlead_sandbox.forge.wire import Answer, NoSuchCall, Refused, Request, Witness, Wrong
 from reconciler.ports import Clock
 
 VERSION = "18.6.0"
@@ -45,13 +45,13 @@ class GitLab:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def answer(self, request: Request, known: Callable[[str], None]) -> Answer:
+    def answer(self, request: Request, witness: Witness) -> Answer:
         """Raises `Refused` and `Wrong`."""
         token = request.headers.get("private-token") or request.query.get("private_token")
         who = self._ground.identities.of_token(token or token_of(request.authorization))
-        known(who.login)
+        witness.known(who.login)
         headers = self._admitted(who, request)
-        answer = self._of_a_person(request, who) or self._in_a_project(request, who)
+        answer = self._of_a_person(request, who) or self._in_a_project(request, who, witness)
         return replace(answer, headers={**answer.headers, **headers})
 
     def parsed(self, body: bytes, kind: str) -> Mapping[str, Any]:
@@ -159,7 +159,7 @@ class GitLab:
             return Answer(body={"version": VERSION, "revision": "sandbox"})
         return None
 
-    def _in_a_project(self, request: Request, who: Identity) -> Answer:
+    def _in_a_project(self, request: Request, who: Identity, witness: Witness) -> Answer:
         found = find(CALLS, request.method, request.raw)
         if found is None:
             raise NoSuchCall(Answer(status=404, body={"error": "404 Not Found"}))
@@ -170,6 +170,8 @@ class GitLab:
             raise not_found("Project")
         if request.method == "POST" and "/statuses/" in request.raw and self._ground.faults.contends():
             raise refused(409, _TROUBLE[409])
+        if strange := undeclared(call.fields, request.body):
+            witness.undeclared(strange)
         given = checked(call.fields, {**_listed(request.query), **request.body})
         return call.serve(Asked(hosted=hosted, request=request, found=parts, who=who, given=given))
 
