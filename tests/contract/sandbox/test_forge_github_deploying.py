@@ -124,9 +124,10 @@ def test_words_on_a_deployment_are_checked(github: Any) -> None:
         (
             "/deployments",
             {"ref": "main", "required_contexts": "ci"},
-            "'properties/required_contexts', ci is not a array",
+            "'properties/required_contexts', \"ci\" is not an array",
         ),
         ("/pulls", {"head": "x", "base": None, "title": "t"}, "For 'properties/base', nil is not a string."),
+        ("/statuses/" + "f" * 40, {"state": "success", "description": 5}, "5 is not a string or null."),
         ("/git/refs", {"ref": "refs/heads/x"}, '"sha" wasn\'t supplied.'),
     ],
 )

@@ -244,6 +244,23 @@ def test_a_signing_token_signs_id_time_and_body(gitlab: Any, receiver: Any) -> N
     assert "x-gitlab-token" not in got.headers
 
 
+@pytest.mark.parametrize("facts", [{"url": "nowhere"}, {"signing_token": "whsec_eA=="}, {"signing_token": "s3cret"}])
+def test_a_webhook_that_cannot_be_is_refused(gitlab: Any, facts: Any) -> None:
+    answer = gitlab("POST", "/hooks", {"url": "http://127.0.0.1:9/", **facts})
+
+    assert (422, ["error"]) == (answer.status_code, list(answer.json()))
+    assert [] == gitlab("GET", "/hooks").json()
+
+
+def test_the_secrets_of_a_webhook_may_be_rotated(gitlab: Any, receiver: Any) -> None:
+    hooked(gitlab, receiver.url, token="old")
+    changed = gitlab("PUT", "/hooks/1", {"token": "new"})
+    gitlab.commit("third", {"fleet.yaml": "version: 3\n"})
+
+    assert 200 == changed.status_code
+    assert "new" == receiver.next().headers["x-gitlab-token"]
+
+
 def test_what_happens_to_a_merge_request_is_told(bumped: Any, receiver: Any) -> None:
     hooked(bumped, receiver.url, push_events=False)
     open_one(bumped)

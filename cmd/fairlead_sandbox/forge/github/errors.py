@@ -1,5 +1,6 @@
 """Refusals as GitHub writes them (REST API, "Troubleshooting"): a message, a link, and `errors` for fields at fault."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from fairlead_sandbox.forge.wire import Answer, Misfit, Refused, Wrong
 DOCS = "https://docs.github.com/enterprise-server@3.19/rest"
 VERSION = "3.19.0"
 Error = Mapping[str, Any]
-KINDS = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
+KINDS = {str: "a string", int: "an integer", bool: "a boolean", list: "an array", dict: "an object"}
 SECONDARY = (
     "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. "
     "Please retry your request again later."
@@ -51,10 +52,10 @@ def check(fields: Fields, given: Mapping[str, Any]) -> None:
         if name not in given:
             raise _misfit(f'"{name}" wasn\'t supplied.')
     for name in mistyped(fields, given):
-        value = "nil" if given[name] is None else given[name]
+        value = "nil" if given[name] is None else json.dumps(given[name])
         kind = fields[name].kind
-        kinds = " or ".join(KINDS[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
-        raise _misfit(f"For 'properties/{name}', {value!s} is not a {kinds}.")
+        kinds = [KINDS[each] for each in (kind if isinstance(kind, tuple) else (kind,))] + ["null"] * fields[name].null
+        raise _misfit(f"For 'properties/{name}', {value} is not {' or '.join(kinds)}.")
 
 
 def _misfit(why: str) -> Misfit:

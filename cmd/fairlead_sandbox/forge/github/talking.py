@@ -5,7 +5,7 @@ from fairlead_sandbox.forge.github import views
 from fairlead_sandbox.forge.github.errors import invalid
 from fairlead_sandbox.forge.wire import Answer, Page
 
-LONGEST = 65536  # characters of a body: "body is too long (maximum is 65536 characters)"
+LONGEST = 65536  # characters
 MAY = ("issues", "pull_requests")  # either is enough, for a pull request
 
 
@@ -51,6 +51,6 @@ def _body(asked: Asked) -> str:
     if not body.strip():
         raise invalid("IssueComment", "unprocessable", field="data", message="Body cannot be blank")
     if len(body) > LONGEST:
-        message = f"body is too long (maximum is {LONGEST} characters)"
-        raise invalid("IssueComment", "custom", field="body", message=message)
+        message = f"Body is too long (maximum is {LONGEST} characters)"
+        raise invalid("IssueComment", "unprocessable", field="data", message=message)
     return body

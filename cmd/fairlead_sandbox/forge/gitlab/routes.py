@@ -1,17 +1,20 @@
 """The paths of the API (`doc/api`, `lib/api`), with the parameters that each declares there."""
 
+import base64
+import binascii
 from typing import cast
 
 from fairlead_sandbox.forge.asked import Asked, Field, calls
 from fairlead_sandbox.forge.bare import ABSENT, GitFailed
 from fairlead_sandbox.forge.gitlab import deploying, merging, noting, views
-from fairlead_sandbox.forge.gitlab.errors import not_found, refused
+from fairlead_sandbox.forge.gitlab.errors import misfit, not_found, refused
 from fairlead_sandbox.forge.gitlab.pages import paged
 from fairlead_sandbox.forge.gitlab.pipelines import STATES, Pipelines
 from fairlead_sandbox.forge.moving import moving
 from fairlead_sandbox.forge.webhooks import Webhook
 from fairlead_sandbox.forge.wire import Answer
 
+SIGNING_KEY = 32  # bytes (`lib/api/project_hooks.rb`)
 HOOKS = {"push_events": "Push Hook", "tag_push_events": "Tag Push Hook", "merge_requests_events": "Merge Request Hook"}
 
 # ── a project, its commits, branches and tags ────────────────────────────────────────────────────────────────────
@@ -142,17 +145,15 @@ def _hooks(asked: Asked) -> Answer:
 
 def _add_hook(asked: Asked) -> Answer:
     asked.who.check("administration")
-    hook = asked.hosted.webhooks.add(
-        _url(asked), _events(asked), secret=asked.text("token"), signing=asked.text("signing_token")
-    )
+    hook = asked.hosted.webhooks.add(_url(asked), _events(asked), secret=asked.text("token"), signing=_signing(asked))
     return Answer(status=201, body=views.webhook(asked.hosted, hook))
 
 
 def _change_hook(asked: Asked) -> Answer:
     asked.who.check("administration")
     facts = {"url": _url(asked)} if "url" in asked.given else {}
-    names = {"token": "secret", "signing_token": "signing"}
-    facts |= {field: asked.text(name) for name, field in names.items() if name in asked.given}
+    facts |= {"secret": asked.text("token")} if "token" in asked.given else {}
+    facts |= {"signing": _signing(asked)} if "signing_token" in asked.given else {}
     hook: Webhook = asked.hosted.webhooks.change(int(asked.found["id"]), **facts)
     return Answer(body=views.webhook(asked.hosted, hook))
 
@@ -160,8 +161,20 @@ def _change_hook(asked: Asked) -> Answer:
 def _url(asked: Asked) -> str:
     url = asked.text("url")
     if not url.startswith(("http://", "https://")):
-        raise refused(422, "Invalid url given")
+        raise misfit("Invalid url given", 422)
     return url
+
+
+def _signing(asked: Asked) -> str:
+    """`whsec_` and 32 bytes in base64. The words of the refusal are not GitLab's own."""
+    token = asked.text("signing_token")
+    try:
+        key = base64.b64decode(token.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if token and (not token.startswith("whsec_") or len(key) != SIGNING_KEY):
+        raise misfit("Invalid signing token given", 422)
+    return token
 
 
 def _events(asked: Asked) -> list[str]:
