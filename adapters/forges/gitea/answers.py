@@ -26,9 +26,8 @@ def verdict_on(call: Call, answer: Answer, said: str) -> Verdict:
         return trouble
     if answer.status in {400, 422} or (answer.status == 409 and call.need is Need.PROPOSALS):
         return Verdict(fate=Fate.REFUSED, message=f"Gitea refused the {_thing(call)} ({answer.status}{so(said)})")
-    if answer.status == 404 and call.need is Need.COMMENTS and call.about:
-        message = f"Gitea shows us no {call.about} of {call.project} (404): nothing can be said on it"
-        return Verdict(fate=Fate.REFUSED, message=message)
+    if answer.status == 404 and (missing := _missing(call)):
+        return Verdict(fate=Fate.REFUSED, message=missing)
     if 300 <= answer.status < 400 or answer.status in {403, 404, 410, 423, 451}:
         return Verdict(fate=Fate.SHUT, message=_shut(call, answer.status, said))
     message = f"Gitea does not take the {_thing(call)} now ({answer.status}{so(said)}); it is tried again"
@@ -41,6 +40,15 @@ def no_commit(call: Call) -> Verdict:
     return Verdict(
         fate=Fate.ABSENT, message=f"the repository has no commit {about}: no {_thing(call)} can be put on it"
     )
+
+
+def _missing(call: Call) -> str:
+    """What a 404 is about, where it is not about the repository; empty where it is."""
+    if call.need is Need.PROPOSALS:  # the open ones were shown just before
+        return f"Gitea finds no {call.about} in {call.project} (404): push it first"
+    if call.need is Need.COMMENTS and call.about:
+        return f"Gitea shows us no {call.about} of {call.project} (404): nothing can be said on it"
+    return ""
 
 
 def _shut(call: Call, status: int, said: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -378,10 +379,18 @@ def app_key() -> tuple[str, Any]:
     return pem.decode(), key.public_key()
 
 
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger's file, with its tables made."""
+    file = tmp_path_factory.mktemp("ledger") / "empty.db"
+    open_ledger(f"sqlite:///{file}", ManualClock(NOW)).close()
+    return file
+
+
 @pytest.fixture
-def make_site(clock: ManualClock, tmp_path: Path) -> Iterator[MakeSite]:
+def make_site(clock: ManualClock, tmp_path: Path, empty_ledger: Path) -> Iterator[MakeSite]:
     """A forge of a dialect. What no vendor has, and bodies that are not as the vendor describes them, are faults."""
-    store = open_ledger(f"sqlite:///{tmp_path / 'hosted.db'}", clock)
+    store = open_ledger(f"sqlite:///{shutil.copy(empty_ledger, tmp_path / 'hosted.db')}", clock)
     with GitServer(tmp_path / "hosted") as git:
         sites: list[Site] = []
 

@@ -211,6 +211,14 @@ def test_a_pull_request_that_is_open_already_is_no_trouble_of_the_account() -> N
     assert Fate.REFUSED is judged(call, error(409, said)).fate
 
 
+def test_a_branch_that_is_not_there_is_told_from_a_repository_that_is_not_shown() -> None:
+    call = Gitea().open_pull(PROJECT, Proposal(branch="bump", base="main", title="t", body=""))
+    verdict = judged(call, error(404, "The target couldn't be found."))
+
+    assert Fate.REFUSED is verdict.fate
+    assert "Gitea finds no branch bump in acme/desired (404): push it first" == verdict.message
+
+
 def test_a_pull_request_that_is_gone_refuses_its_comment_and_shuts_nothing() -> None:
     assert Fate.REFUSED is judged(Gitea().comments(PROJECT, 7, 1), error(404, "not found")).fate
 

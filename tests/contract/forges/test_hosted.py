@@ -1,6 +1,5 @@
 """What every forge with an API does, over the sandbox's server in each dialect: one behaviour, three vendors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,14 +57,17 @@ def fates(deliveries: list[Delivery]) -> list[str]:
 # ── statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("state", State)
-def test_each_state_is_shown_as_the_forge_has_it(here: Site, state: State) -> None:
-    tell(here.forge(), word(here.commits[0], state, target_url="https://fairlead.example.com/fleets/prod/checkout"))
+def test_each_state_is_shown_as_the_forge_has_it(here: Site) -> None:
+    link = "https://fairlead.example.com/fleets/prod/checkout"
+    words = [word(here.commits[0], state, context=f"fairlead/prod/{state}", target_url=link) for state in State]
 
-    (shown,) = here.read(here.commits[0])
-    nearest = State.FAILURE if (here.kind, state) == ("gitlab", State.ERROR) else state  # GitLab has no errors
-    assert (nearest, "1.4.2 on 2/2 units") == (shown.state, shown.description)
-    assert "https://fairlead.example.com/fleets/prod/checkout" == shown.target_url
+    tell(here.forge(), *words)
+
+    nearest = {State.ERROR: State.FAILURE} if here.kind == "gitlab" else {}  # GitLab has no errors
+    wanted = {(f"fairlead/prod/{state}", nearest.get(state, state)) for state in State}
+    shown = here.read(here.commits[0])
+    assert wanted == {(each.context, each.state) for each in shown}
+    assert {("1.4.2 on 2/2 units", link)} == {(each.description, each.target_url) for each in shown}
 
 
 def test_pending_words_in_a_row_are_all_told(here: Site) -> None:
@@ -126,27 +128,27 @@ def test_a_commit_that_is_not_there_is_looked_for_and_then_refused(here: Site) -
 # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome", "rests"),
-    [
-        (500, ["later", "later", "later", "waits"], True),
-        (502, ["later", "later", "later", "waits"], True),
-        (403, ["later", "waits", "waits", "waits"], True),
-        (422, ["refused"] * 4, False),
-    ],
-)
-def test_what_a_forge_answers_in_trouble_is_told_apart(
-    here: Site, status: int, outcome: list[str], rests: bool
-) -> None:
-    words = [word(here.commits[0], State.PENDING, context=f"fairlead/prod/s{number}") for number in range(4)]
-    here.strike(status)
+TROUBLE = {
+    500: (["later", "later", "later", "waits"], "waits"),
+    502: (["later", "later", "later", "waits"], "waits"),
+    403: (["later", "waits", "waits", "waits"], "waits"),
+    422: (["refused"] * 4, "told"),
+}
 
-    during = tell(here.forge(), *words)
-    here.break_down(False)
-    after = tell(here.forge(), word(here.commits[1]))
 
-    assert outcome == fates(during)
-    assert ["waits" if rests else "told"] == fates(after)
+def test_what_a_forge_answers_in_trouble_is_told_apart(here: Site) -> None:
+    found = {}
+    for status in TROUBLE:
+        names = [f"fairlead/prod/s{status}-{number}" for number in range(4)]
+        here.strike(status)
+        during = tell(here.forge(), *(word(here.commits[0], State.PENDING, context=name) for name in names))
+        here.break_down(False)
+        (after,) = fates(tell(here.forge(), word(here.commits[1])))
+        found[status] = (fates(during), after)
+        here.clock.advance(timedelta(hours=3))
+        assert ["told"] == fates(tell(here.forge(), word(here.commits[2])))  # and the trouble is forgotten
+
+    assert TROUBLE == found
 
 
 def test_a_limit_lets_the_whole_account_rest_for_as_long_as_the_forge_says(here: Site) -> None:
@@ -261,9 +263,9 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(here: Site) -> None:
 
 def test_trouble_with_comments_stops_no_status(here: Site) -> None:
     propose(here)
-    here.strike(403, path="/notes" if here.kind == "gitlab" else "/comments")
+    mute = here.sandbox.identities.add_person("mute", {"statuses": "write", "contents": "write"})
 
-    comment, status = tell(here.forge(), plan("a plan"), word(here.commits[0]))
+    comment, status = tell(here.forge(token=mute), plan("a plan"), word(here.commits[0]))
 
     assert ["later", "told"] == fates([comment, status])
 
@@ -300,6 +302,56 @@ def test_a_repository_that_the_settings_do_not_name_is_asked_nothing(here: Site)
 
     assert ["refused"] == fates([refused])
     assert "forge.sources does not name acme/checkout" in refused.message
+    assert 0 == here.asked()
+
+
+# ── deployments ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def deploying(here: Site, state: State, text: str = "wave 1/2", **more: Any) -> CommitStatus:
+    context, medium = "deployment prod/checkout", Medium.DEPLOYMENT
+    return word(here.commits[0], state, text, context=context, medium=medium, **more)
+
+
+def recorded(here: Site) -> list[tuple[str, str, str]]:
+    """Commit, environment and state of each deployment at the forge, newest first."""
+    return [(each.sha, each.environment, each.state) for each in here.hosted.deployments.all()]
+
+
+OWN_WORDS = {"github": ("in_progress", "success", "failure"), "gitlab": ("running", "success", "failed")}
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+def test_a_deployment_is_made_once_and_told_how_it_goes(make_site: MakeSite, kind: Name) -> None:
+    here, shown = make_site(kind), []
+    for state in (State.PENDING, State.PENDING, State.SUCCESS, State.SUCCESS, State.FAILURE):
+        assert ["told"] == fates(tell(here.forge(), deploying(here, state)))
+        ((commit, environment, said),) = recorded(here)
+        shown.append(said)
+
+    assert (here.commits[0], "prod/checkout") == (commit, environment)
+    begun, reached, failed = OWN_WORDS[kind]
+    assert [begun, begun, reached, reached, failed] == shown
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+def test_a_deployment_whose_answer_was_lost_is_not_made_twice(make_site: MakeSite, kind: Name) -> None:
+    here = make_site(kind)
+    here.sandbox.faults.lost_answers = 1
+
+    first, again = (tell(here.forge(), deploying(here, State.SUCCESS)) for _ in range(2))
+
+    assert [["later"], ["told"]] == [fates(first), fates(again)]
+    assert [(here.commits[0], "prod/checkout", "success")] == recorded(here)
+
+
+def test_deployments_that_are_off_or_that_the_forge_has_not_are_refused_and_nothing_is_asked(here: Site) -> None:
+    allowed = here.kind == "gitea"
+
+    (refused,) = tell(here.forge(deployments=allowed), deploying(here, State.SUCCESS))
+
+    assert ["refused"] == fates([refused])
+    assert ("Gitea has no deployments" if allowed else "deployments are off: set forge.deployments") == refused.message
     assert 0 == here.asked()
 
 
@@ -344,19 +396,20 @@ def test_a_branch_that_is_not_there_cannot_be_proposed(here: Site) -> None:
 def test_open_pull_requests_are_listed_over_pages_newest_first_of_the_branch_that_is_asked_for(here: Site) -> None:
     here.ada.git("checkout", "--quiet", "-B", "release", here.commits[1])
     here.ada.git("push", "--quiet", "origin", "release")
-    heads = [f"b{number:03}" for number in range(110)]
+    many = 27 if here.kind == "github" else 52  # over one page
+    heads = [f"b{number:03}" for number in range(many)]
     commit = here.branch("b000")
     refs = "".join(f"create refs/heads/{name} {commit}\n" for name in heads[1:])
     here.hosted.bare.git("update-ref", "--stdin", input=refs)
     for number, name in enumerate(heads):
-        base = "release" if number == 50 else "main"
+        base = "release" if number == 7 else "main"
         opened(here, name, base)
 
     found = here.forge().pulls("main")
 
-    assert [*range(110, 51, -1), *range(50, 0, -1)] == [each.number for each in found]
+    assert [*range(many, 8, -1), *range(7, 0, -1)] == [each.number for each in found]
     assert {"main"} == {each.base for each in found}
-    assert [51] == [each.number for each in here.forge().pulls("release")]
+    assert [8] == [each.number for each in here.forge().pulls("release")]
 
 
 def opened(here: Site, branch: str, base: str = "main", fork: str = "") -> int:
@@ -444,21 +497,63 @@ def test_closed_ones_are_no_longer_open_and_became_nothing(here: Site) -> None:
     assert (False, "") == (pull.open, pull.merged_as)
 
 
-Look = Callable[[Site], object]
+def test_trouble_with_pull_requests_is_one_sentence(here: Site) -> None:
+    proposal = Proposal(branch="bump", base="main", title="t", body="")
+    for status in (401, 403, 429, 500):
+        for look in (lambda: here.forge().pulls("main"), lambda: here.forge().propose(proposal)):
+            here.strike(status)
+            with pytest.raises(Unreadable, match=TITLES[here.kind]) as caught:
+                look()
+            assert here.token not in str(caught.value)
+            here.clock.advance(timedelta(hours=3))
 
 
-@pytest.mark.parametrize(
-    "look",
-    [
-        lambda here: here.forge().pulls("main"),
-        lambda here: here.forge().propose(Proposal(branch="bump", base="main", title="t", body="")),
-    ],
-)
-@pytest.mark.parametrize("status", [401, 403, 429, 500])
-def test_trouble_with_pull_requests_is_one_sentence(here: Site, look: Look, status: int) -> None:
-    here.strike(status)
+# ── GitLab's own ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    with pytest.raises(Unreadable, match=TITLES[here.kind]) as caught:
-        look(here)
 
-    assert here.token not in str(caught.value)
+def test_another_update_of_the_same_status_is_waited_for(make_site: MakeSite) -> None:
+    here = make_site("gitlab")
+    here.sandbox.faults.contended = 1
+
+    first, again = (tell(here.forge(), word(here.commits[0], State.PENDING)) for _ in range(2))
+
+    assert [["later"], ["told"]] == [fates(first), fates(again)]
+    assert "(409: Another update to this commit status is in progress); it is tried again" in first[0].message
+
+
+def test_a_pipeline_that_ci_makes_in_between_leaves_nothing_waiting(make_site: MakeSite) -> None:
+    here, commit = make_site("gitlab"), ""
+    commit = here.commits[2]
+    tell(here.forge(), word(commit, State.PENDING, "queued"))
+    here.hosted.extra._pipelines.append(replace(here.hosted.extra.all()[0], id=2, login="ci"))  # type: ignore[attr-defined]
+
+    tell(here.forge(), word(commit, State.PENDING, "wave 1/2"))
+    both = [each.status for each in here.hosted.extra.of_commit(commit)]  # type: ignore[attr-defined]
+    tell(here.forge(), word(commit))
+    ended = [(each.pipeline, each.status) for each in here.hosted.extra.of_commit(commit)]  # type: ignore[attr-defined]
+
+    assert ["pending", "pending"] == both
+    assert [(1, "success"), (2, "success")] == sorted(ended)
+
+
+def test_a_commit_of_a_fork_is_refused_its_plan_with_the_reason(make_site: MakeSite) -> None:
+    here = make_site("gitlab")
+    fork = here.sandbox.fork(here.repository, "mallory")
+    tree, who = f"{here.commits[2]}^{{tree}}", ("mallory", "mallory@example.com")
+    change = fork.bare.write_commit(fork.bare.git("rev-parse", tree), (here.commits[2],), "x\n", who)
+    fork.bare.git("update-ref", "refs/heads/change", change)
+    opened(here, "change", fork=fork.full_name)
+
+    (refused,) = tell(here.forge(), word(change, context="fairlead/plan"))
+
+    assert ["refused"] == fates([refused])
+    assert "is on no branch of acme/platform/desired and in no pipeline there" in refused.message
+
+
+def test_a_final_word_said_again_is_not_written_again(make_site: MakeSite) -> None:
+    here = make_site("gitlab")
+    tell(here.forge(), word(here.commits[0]))
+    here.sandbox.log.clear()
+
+    assert ["told"] == fates(tell(here.forge(), word(here.commits[0])))
+    assert [] == here.writes()
