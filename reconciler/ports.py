@@ -221,6 +221,10 @@ class Ledger(Protocol):
         """All fleets without work, snapshots and statuses: for feeds, roll-ups and people. Ordered by name."""
         ...
 
+    def commented(self, repository: str, context: str) -> frozenset[Sha]:
+        """Where anything was ever said under that context, as `pull/7`."""
+        ...
+
     def heads(self) -> Mapping[str, Sha]:
         """The last read head of each repository."""
         ...
@@ -243,10 +247,6 @@ class Ledger(Protocol):
         context_prefix: str = "",
         open_only: bool = False,
     ) -> Sequence[CommitStatus]: ...
-    def commented(self, repository: str, context: str) -> frozenset[Sha]:
-        """Where anything was ever said under that context, as `pull/7`."""
-        ...
-
     def speaking(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, int]:
         """How many single fleets have a word on each of these commits; commits without one are left out."""
         ...

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from adapters.feeds.merged_pulls import MergedPulls
 from adapters.feeds.pull_plans import Merging, Onlooker
 from adapters.feeds.pulls import Pulls, Watched
 from adapters.feeds.repositories import Source
@@ -9,7 +10,7 @@ from desired_state.pull_mirror import PullMirror
 from fairlead.settings import Settings
 from fairlead.wiring.mirrors import mirror_at
 from reconciler.plan_images import Look
-from reconciler.ports import Forge
+from reconciler.ports import Forge, Ledger
 from reconciler.reviews import Reviews
 from reconciler.world import World
 
@@ -19,16 +20,18 @@ def pull_plans(
 ) -> Pulls:
     """The feed of pull requests. `look` asks for a fleet's images. Raises `SettingsError`."""
     onlooker = Onlooker(world.ledger, world.deployers, look, world.clock, watches=world.observe_only)
-    watched = dict(_watched(settings, forges, sources))
+    watched = dict(_watched(settings, forges, sources, world.ledger))
     return Pulls(world.ledger, watched, onlooker, world.clock, settings.poll_interval, settings.sweep_interval)
 
 
 def _watched(
-    settings: Settings, forges: Mapping[str, Forge], sources: Mapping[str, Source]
+    settings: Settings, forges: Mapping[str, Forge], sources: Mapping[str, Source], ledger: Ledger
 ) -> Iterator[tuple[str, Watched]]:
     for repository in settings.repositories:
         forge, source = forges[repository.name], sources[repository.name]
         if repository.forge.plans and isinstance(forge, Reviews):
             mirror = mirror_at(PullMirror, settings, repository, f"{repository.name}.pulls.git")
             merging = Merging(mirror=mirror, parser=source.parser, folder=source.folder)
-            yield repository.name, Watched(reviews=forge, merging=merging)
+            merged = MergedPulls(ledger, mirror, forge.pull_ref)
+            heads = merged.record if repository.forge.answer_on != "merge" else None
+            yield repository.name, Watched(reviews=forge, merging=merging, heads=heads)
