@@ -19,8 +19,9 @@ from adapters.ledger.dialects import moment
 from adapters.ledger.store import open_ledger
 from adapters.ledger.tables import forge_writes, queue, statuses
 from reconciler.outbox import Outbox
-from reconciler.ports import Head, LeaseLost
+from reconciler.ports import LeaseLost
 from reconciler.record import CommitStatus, State
+from reconciler.reviews import Head
 from tests.contract.forges.conftest import NOW, Bench, Canned, Lines, PlayedGitHub, make_status
 
 LEASE = timedelta(seconds=30)
@@ -201,6 +202,11 @@ class History:
         commit, context = PLACES[step.one % len(PLACES)]
         state, self.numbers = STATES[step.two % len(STATES)], self.numbers + 1
         self._said(make_status(commit, state, f"word {self.numbers}", context=context))
+
+    def _says(self, step: Step) -> None:
+        """More than there is room for at once."""
+        for number in range(2 + step.two):
+            self._say(replace(step, one=step.one + number, two=step.two + number))
 
     def _said(self, word: CommitStatus) -> None:
         """By whoever decides: another process than those who tell."""
