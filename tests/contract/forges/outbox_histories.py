@@ -117,11 +117,15 @@ class Controller:
     stands: bool = False
 
     def __post_init__(self) -> None:
-        event.listen(self.store._database._engine, "before_cursor_execute", lambda *_: self.passes("statement"))
+        event.listen(self.store._database._engine, "before_cursor_execute", self._in_a_transaction)
         ledger = MortalLedger(self.store, self.passes)
         bench = replace(self.history.bench, store=ledger)
         self.forge = bench.forge(per_minute=PER_MINUTE, per_hour=PER_HOUR)
         self.outbox = Outbox(ledger, {"main": self})  # type: ignore[arg-type]
+
+    def _in_a_transaction(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        if not statement.startswith("BEGIN"):  # before it there is none
+            self.passes("statement")
 
     def deliver(self, lease: Any, waiting: Any, now: datetime) -> Any:
         self.in_hand = [each.status for each in waiting]
