@@ -9,6 +9,7 @@ from desired_state.model import DesiredState, Fleet, FleetName, Revision, Settin
 from reconciler.observed import Observed, Snapshots, Wave
 from reconciler.reasons import Reason
 from reconciler.record import Ask, CommitStatus, Event, Pass, Record
+from reconciler.reviews import Head
 from reconciler.work import Before, Intent, Outcome, Standing
 
 
@@ -255,11 +256,11 @@ class Ledger(Protocol):
         """What the forge may be told now, by the ledger's clock, the most urgent first."""
         ...
 
-    def heads_of(self, repository: str, commits: Collection[Sha]) -> "Mapping[Sha, Head]":
+    def heads_of(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, Head]:
         """The heads of the pull requests that these commits came from; commits without one are left out."""
         ...
 
-    def record_heads(self, repository: str, found: "Mapping[Sha, Head]") -> None:
+    def record_heads(self, repository: str, found: Mapping[Sha, Head]) -> None:
         """From here on what is said on each commit is said on its head too, beginning with what stands there now."""
         ...
 
@@ -300,15 +301,7 @@ class RevisionChange:
     statuses: tuple[CommitStatus, ...] = ()  # fairlead/validate, and what a force-push closes
     rewritten: frozenset[FleetName] = frozenset()  # fleets that a force-push would change
     at: datetime
-    heads: "Mapping[Sha, Head]" = field(default_factory=dict)  # of what was merged, where they are to answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The head of a merged pull request; `pull` is its number, where that is known."""
-
-    head: Sha
-    pull: int | None = None
+    heads: Mapping[Sha, Head] = field(default_factory=dict)  # of what was merged, where they are to answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

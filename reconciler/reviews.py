@@ -27,6 +27,14 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The head of a merged pull request; `pull` is its number, where that is known."""
+
+    head: Sha
+    pull: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A pull request to open, from a branch that was pushed."""
 

@@ -10,8 +10,8 @@ from itertools import islice
 from desired_state.git_errors import GitError
 from desired_state.model import Revision, Sha
 from desired_state.pull_mirror import PullMirror
-from reconciler.ports import Head, Ledger
-from reconciler.reviews import Pull
+from reconciler.ports import Ledger
+from reconciler.reviews import Head, Pull
 
 MOST = 100  # commits of one pull request; of a longer one the last alone is known
 

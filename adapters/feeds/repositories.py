@@ -14,9 +14,9 @@ from desired_state.mirror import Mirror
 from desired_state.model import DesiredState, FleetName, Revision, Setting, Severity, Sha
 from desired_state.parser import Parser
 from desired_state.setting_commits import setting_commits
-from reconciler.ports import Clock, Head, Known, Lease, Ledger, RevisionChange
+from reconciler.ports import Clock, Known, Lease, Ledger, RevisionChange
 from reconciler.record import CommitStatus, State
-from reconciler.reviews import PLAN
+from reconciler.reviews import PLAN, Head
 
 CONTEXT = "fairlead/validate"
 VALIDATED = 20  # newest first-parent commits of a push that are judged

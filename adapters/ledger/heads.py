@@ -15,8 +15,8 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, select
 from adapters.ledger.dialects import Upsert, excluded, keep_heads, micros
 from adapters.ledger.tables import heads
 from desired_state.model import Sha
-from reconciler.ports import Head
 from reconciler.record import CommitStatus, Medium
+from reconciler.reviews import Head
 
 AT_ONCE = 500  # commits in one statement
 Rank = tuple[int, Sha]  # the later head of a commit is the higher one

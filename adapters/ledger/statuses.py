@@ -17,8 +17,9 @@ from adapters.ledger.queue import make_due
 from adapters.ledger.tables import IS_OWN, statuses
 from adapters.ledger.telling import due_now
 from desired_state.model import Sha
-from reconciler.ports import Head, Lease, Undelivered
+from reconciler.ports import Lease, Undelivered
 from reconciler.record import CommitStatus, Medium, State
+from reconciler.reviews import Head
 
 PAIRS = 200  # (commit, context) in one statement
 COMMITS = 500

@@ -19,8 +19,9 @@ from adapters.ledger.dialects import moment
 from adapters.ledger.store import open_ledger
 from adapters.ledger.tables import forge_writes, queue, statuses
 from reconciler.outbox import Outbox
-from reconciler.ports import Head, LeaseLost
+from reconciler.ports import LeaseLost
 from reconciler.record import CommitStatus, State
+from reconciler.reviews import Head
 from tests.contract.forges.conftest import NOW, Bench, Canned, Lines, PlayedGitHub, make_status
 
 LEASE = timedelta(seconds=30)
@@ -116,11 +117,15 @@ class Controller:
     stands: bool = False
 
     def __post_init__(self) -> None:
-        event.listen(self.store._database._engine, "before_cursor_execute", lambda *_: self.passes("statement"))
+        event.listen(self.store._database._engine, "before_cursor_execute", self._in_a_transaction)
         ledger = MortalLedger(self.store, self.passes)
         bench = replace(self.history.bench, store=ledger)
         self.forge = bench.forge(per_minute=PER_MINUTE, per_hour=PER_HOUR)
         self.outbox = Outbox(ledger, {"main": self})  # type: ignore[arg-type]
+
+    def _in_a_transaction(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        if not statement.startswith("BEGIN"):  # before it there is none
+            self.passes("statement")
 
     def deliver(self, lease: Any, waiting: Any, now: datetime) -> Any:
         self.in_hand = [each.status for each in waiting]
@@ -201,6 +206,11 @@ class History:
         commit, context = PLACES[step.one % len(PLACES)]
         state, self.numbers = STATES[step.two % len(STATES)], self.numbers + 1
         self._said(make_status(commit, state, f"word {self.numbers}", context=context))
+
+    def _says(self, step: Step) -> None:
+        """More than there is room for at once."""
+        for number in range(2 + step.two):
+            self._say(replace(step, one=step.one + number, two=step.two + number))
 
     def _said(self, word: CommitStatus) -> None:
         """By whoever decides: another process than those who tell."""

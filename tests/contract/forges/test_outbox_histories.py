@@ -35,12 +35,17 @@ BLOWS = st.builds(
     after=st.integers(0, 6),
     stands=st.sampled_from([10, 45, 200]),
 )
-SAY = st.builds(Step, what=st.just("say"), one=st.integers(0, len(PLACES) - 1), two=st.integers(0, len(STATES) - 1))
+SAY = st.builds(
+    Step,
+    what=st.sampled_from(["say", "says"]),
+    one=st.integers(0, len(PLACES) - 1),
+    two=st.integers(0, len(STATES) - 1),
+)
 WAIT = st.builds(Step, what=st.just("wait"), one=st.sampled_from([1, 5, 20, 40, 90, 400]))
 STRUCK = st.builds(Step, what=st.just("struck"), one=st.integers(0, 1), blow=BLOWS)
 ANSWER = st.builds(Step, what=st.just("answers"), one=st.integers(0, len(ANSWERS) - 1), two=st.integers(0, 3))
 OTHERS = st.builds(Step, what=st.sampled_from(["merge", "down", "loses", "slow", "mended"]), one=st.integers(0, 60))
-STEPS = st.lists(st.one_of(SAY, SAY, SAY, WAIT, STRUCK, ANSWER, OTHERS), min_size=8, max_size=40)
+STEPS = st.lists(st.one_of(SAY, SAY, SAY, WAIT, STRUCK, ANSWER, OTHERS), min_size=12, max_size=40)
 LIVED = {"histories": 0, "deaths": 0, "requests": 0, "calm": 0}
 PLAIN = {"deadline": None, "database": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
 

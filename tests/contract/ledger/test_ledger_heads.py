@@ -9,8 +9,9 @@ import pytest
 
 from adapters.ledger import retention
 from desired_state.model import DesiredState
-from reconciler.ports import Delivery, Head
+from reconciler.ports import Delivery
 from reconciler.record import Medium, State
+from reconciler.reviews import Head
 
 NAMES = ("merge", "branch", "again", "plain", "one", "two")
 

@@ -16,8 +16,9 @@ from fairlead.cli import app
 from fairlead.settings import load
 from reconciler.mending import Fate
 from reconciler.outbox import LEFT_TO_HEAD, LEFT_TO_ROLL_UP
-from reconciler.ports import Delivery, Head
+from reconciler.ports import Delivery
 from reconciler.record import CommitStatus, Medium, State
+from reconciler.reviews import Head
 
 CHECKOUT, HEAD = "fairlead/prod/checkout", "b" * 40
 

@@ -7,8 +7,9 @@ import pytest
 
 from desired_state.model import DesiredState, Revision, Setting
 from reconciler.outbox import FIRST_OF_A_CROWD, FLEETS_A_COMMIT, Outbox
-from reconciler.ports import Delivery, Head, RevisionChange
+from reconciler.ports import Delivery, RevisionChange
 from reconciler.record import CommitStatus, State
+from reconciler.reviews import Head
 
 
 class Forge:
