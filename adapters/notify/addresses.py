@@ -35,8 +35,7 @@ def is_allowed(address: str, host: str, private_hosts: Collection[str]) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    ip = _inner(ip)
     if ip.is_multicast or ip.is_unspecified or ip.is_link_local or str(ip) in _METADATA:
         return False
     if ip.is_global or host in private_hosts:
@@ -44,4 +43,14 @@ def is_allowed(address: str, host: str, private_hosts: Collection[str]) -> bool:
     return ip.is_loopback and host in LOOPBACK
 
 
+def _inner(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for: mapped, 6to4, Teredo, NAT64 (RFC 6052)."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    teredo = ip.teredo[1] if ip.teredo is not None else None
+    translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+    return ip.ipv4_mapped or ip.sixtofour or teredo or translated or ip
+
+
 _METADATA = frozenset({"fd00:ec2::254"})  # of EC2, by IPv6; by IPv4 it is link-local
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -233,12 +233,12 @@ def _waiting(words: Collection[Told], until: datetime, why: str) -> list[Deliver
     ]
 
 
-def asked_to_wait(answer: Answer, now: datetime | None = None) -> timedelta | None:
+def asked_to_wait(answer: Answer) -> timedelta | None:
     """What `Retry-After` says (RFC 9110, 10.2.3); a time is read on the answerer's own clock."""
     text = answer.headers.get("retry-after", "")
     if text.isascii() and text.isdigit() and len(text) < 10:
         return timedelta(seconds=int(text))
-    until, said = _time(text), _time(answer.headers.get("date", "")) or now
+    until, said = _time(text), _time(answer.headers.get("date", ""))
     return max(timedelta(), until - said) if until is not None and said is not None else None
 
 

@@ -4,6 +4,7 @@ Nothing is fetched. A commit of the service's own repository is known by its tag
 otherwise only where a version names it; what cannot be known is said.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fairlead.settings import Settings
 
 _ID = re.compile(r"[0-9a-f]{7,40}")
+_NO_COMMIT = ("no such commit", "malformed object name")  # what git says of a name that means nothing there
 
 
 class Copies:
@@ -176,15 +178,18 @@ def _by_clone(asked: str, records: Sequence[Record], clone: Path) -> Sought | No
 
 
 def _tags_with(asked: str, clone: Path) -> Iterator[str]:
-    """The tags whose history has a commit. Refuses a folder that is no clone."""
-    arguments = ("tag", "--contains", asked, "--format=%(refname:strip=2)")
+    """The tags whose history has a commit. Refuses a folder that is no clone, or that git cannot read."""
+    command = ["git", "-C", str(clone), "tag", f"--contains={asked}", "--format=%(refname:strip=2)"]
     if not clone.is_dir():
         raise Refused(f"{clone}: there is no such folder; name a clone of the service's own repository with --clone")
-    done = subprocess.run(["git", "-C", str(clone), *arguments], capture_output=True, text=True, check=False)
+    inherited = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=inherited)
     if done.returncode == 0:
         yield from done.stdout.splitlines()
     elif "not a git repository" in done.stderr:
         raise Refused(f"{clone} is no git repository; name a clone of the service's own repository with --clone")
+    elif not any(said in done.stderr for said in _NO_COMMIT):
+        raise Refused(f"git cannot read {clone}: {done.stderr.strip().partition(chr(10))[0] or 'it says nothing'}")
 
 
 def _version_of(tag: str, fleet: Fleet | None) -> Iterator[str]:

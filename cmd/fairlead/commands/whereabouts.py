@@ -93,7 +93,7 @@ def _stand(
     failed = next((each for each in memory.quarantines if each.version in versions and is_set), None)
     if failed is not None:
         return Stand.FAILED, failed.since, setting, f"it failed: {failed.message}"
-    if is_set:
+    if is_set or memory.status.version in versions:
         return Stand.TARGET, memory.rollout.started_at if memory.rollout else None, setting, why
     departed = past(record, versions)
     if departed is not None:

@@ -54,7 +54,7 @@ class Desk:
             self.desired.change({f"environments/{fleet}.yaml": f'version: "{version}"\n'}, f"{fleet} {version}")
         )
 
-    def runs(self, fleet, *versions, **changes):
+    def runs(self, fleet, *versions, target="", **changes):
         """A pass saw these versions on the units, one each."""
         self.ledger.add([f"fleet:{fleet}"])
         claimed = {due.key: due for due in self.ledger.claim("fleet", 50, timedelta(minutes=5))}
@@ -66,7 +66,9 @@ class Desk:
             Unit(id=f"u{place}", components={"package/checkout": version}, healthy=True)
             for place, version in enumerate(versions)
         )
-        status = Status(units=units, version=record.desired.version, reason=Reason.SUCCEEDED, message="all is well")
+        status = Status(
+            units=units, version=target or record.desired.version, reason=Reason.SUCCEEDED, message="all is well"
+        )
         finished = Finished(
             target_digest=record.desired.target_digest,
             setting_commit=record.setting.commit,
@@ -123,6 +125,12 @@ def test_a_version_that_is_set_and_runs_nowhere_yet_is_the_target(desk):
     stands, facts, _ = desk.stands("checkout", "1.4.2")
     assert "target" == stands["prod"]
     assert commit == facts["environments"][0]["setting_commit"]
+
+
+def test_a_version_that_a_fleet_is_brought_back_to_is_its_target(desk):
+    desk.set(PROD, "1.4.2")
+    desk.runs(PROD, "1.4.2", target="1.4.1")
+    assert "target" == desk.stands("checkout", "1.4.1")[0]["prod"]
 
 
 def test_a_version_that_failed_says_why(desk):
