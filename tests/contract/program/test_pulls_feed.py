@@ -178,20 +178,13 @@ def test_a_bump_is_told_on_its_head_and_in_one_comment(world: World) -> None:
 
     status, comment = world.look()
 
+    assert [2] == [len(words) for words in world.heard.said], "one transaction"
     assert ("fairlead/plan", pull.head, State.SUCCESS) == (status.context, status.commit, status.state)
     assert "1 fleet: prod/checkout 1.4.1 -> 1.4.2" == status.description
     assert pull.url == status.target_url
     assert ("pull/7", "fairlead/plan comment", Medium.COMMENT) == (comment.commit, comment.context, comment.medium)
     assert "| `prod/checkout` | `1.4.1` → `1.4.2` | deploys" in comment.body
     assert f"Merging `{pull.head[:7]}` into `main` changes 1 of 4 fleets in 1 of 2 environments." in comment.body
-
-
-def test_both_words_are_said_in_one_transaction(world: World) -> None:
-    world.forge.push(7, BUMP)
-
-    world.look()
-
-    assert [2] == [len(words) for words in world.heard.said]
 
 
 def test_an_idle_pass_asks_the_forge_once_and_runs_no_git(world: World) -> None:
@@ -318,7 +311,7 @@ def test_another_process_plans_the_same_and_the_ledger_keeps_one(world: World) -
     assert known == world.ledger.undelivered("main", 100)
 
 
-def test_a_forge_that_is_away_is_trouble_of_the_feed_alone(world: World) -> None:
+def test_a_forge_that_is_away_is_trouble_of_the_feed_alone_until_it_is_back(world: World) -> None:
     world.forge.push(7, BUMP)
     world.forge.away = "the forge does not answer"
 
@@ -326,14 +319,7 @@ def test_a_forge_that_is_away_is_trouble_of_the_feed_alone(world: World) -> None
 
     assert {"pulls/main": "the forge does not answer"} == world.ledger.troubles()
     assert world.again_at > world.clock.now()
-
-
-def test_a_forge_that_is_back_has_no_trouble(world: World) -> None:
-    world.forge.away = "the forge does not answer"
-    world.look()
     world.forge.away = ""
-    world.forge.push(7, BUMP)
-
     assert 2 == len(world.look())
     assert {} == world.ledger.troubles()
 
@@ -492,16 +478,9 @@ def test_an_image_that_came_is_seen_by_the_slow_refresh(world: World) -> None:
 
     assert State.SUCCESS is status.state
     assert "ami-1 is there" in comment.body
-
-
-def test_an_image_that_was_found_is_not_looked_for_again(world: World) -> None:
-    world.images = lambda fleet: [{**missing(fleet)[0], "state": "found", "message": "ami-1 is there"}]
-    world.forge.push(7, BUMP)
-    world.look()
     world.clock.pass_by(minutes=6)
     world.look()
-
-    assert ["prod/checkout"] == world.looks
+    assert ["prod/checkout"] * 2 == world.looks, "what was found is not looked for again"
 
 
 ENVIRONMENT = 'account: "{account}"\nregions: [{region}]\nspinnaker: {{url: "https://{gate}", account: prod}}\n'
@@ -554,42 +533,24 @@ def test_an_insider_s_pull_request_of_an_outsider_s_head_tells_no_more(world: Wo
 # ── hostile pull requests ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_too_many_files_are_not_planned(world: World) -> None:
-    world.forge.push(7, {f"services/x{number}.yaml": "a: 1\n" for number in range(FILES + 1)})
-
-    (status, _) = world.look()
-
-    assert (State.ERROR, f"changes more than {FILES} files: too many to be planned; split it") == (
-        status.state,
-        status.description,
-    )
-
-
-def test_too_much_text_is_not_planned(world: World) -> None:
-    world.forge.push(7, {"services/checkout.config.yaml": "a: " + "x" * BYTES})
-
-    (status, _) = world.look()
-
-    assert (State.ERROR, "its files have more than 4 MiB: too much to be planned; split it") == (
-        status.state,
-        status.description,
-    )
-
-
-def test_a_history_of_its_own_is_told(world: World) -> None:
+def test_what_is_too_large_or_has_nothing_in_common_is_not_even_merged(world: World) -> None:
     clone = world.desired.clone
+    world.forge.push(9, {f"services/x{number}.yaml": "a: 1\n" for number in range(FILES + 1)})
+    world.forge.push(8, {"services/checkout.config.yaml": "a: " + "x" * BYTES})
     clone.git("checkout", "--quiet", "--orphan", "alone")
     clone.git("commit", "--quiet", "--allow-empty", "--message", "alone")
     head = clone.git("rev-parse", "HEAD")
     clone.git("push", "--quiet", "origin", f"{head}:refs/pull/7/head")
     world.forge.show(7, head)
 
-    status, _ = world.look()
+    said = [word for word in world.look() if word.medium is Medium.STATUS]
 
-    assert (State.ERROR, "it has no history in common with main: begin it anew from there") == (
-        status.state,
-        status.description,
-    )
+    assert [State.ERROR] * 3 == [word.state for word in said]
+    assert [
+        f"changes more than {FILES} files: too many to be planned; split it",
+        "its files have more than 4 MiB: too much to be planned; split it",
+        "it has no history in common with main: begin it anew from there",
+    ] == [word.description for word in said]
 
 
 def test_nothing_of_a_pull_request_is_run_or_checked_out(world: World, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from desired_state.changes import Change, Effect
 from desired_state.model import Config, Environment, Fleet, Freeze, Package, Problem, Severity
@@ -301,6 +303,16 @@ def test_hostile_text_stays_in_one_line_of_a_status(text: str) -> None:
 
     assert word.text.isprintable()
     assert len(word.text) <= 140
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from("`|@<!->\\\n/ "), max_size=400))
+def test_no_text_ends_its_span_or_begins_anything(text: str) -> None:
+    shown = code(text)
+
+    assert re.fullmatch(r"`[^`|\n]+`", shown)
+    assert shown.replace("\u2060", "").isprintable()
+    assert [] == [each for each in ("<!", "-->") if each in shown]
+    assert re.search(r"@\w", shown) is None
 
 
 def test_a_span_is_never_empty_and_never_endless() -> None:
