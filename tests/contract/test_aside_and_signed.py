@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from desired_state.mirror import Mirror
 from desired_state.model import Revision
 from desired_state.writing import Note, bump, bumping
 from fairlead_sandbox.checkout import Checkout
-from fairlead_sandbox.git_server import GitServer
+from fairlead_sandbox.git_server import Call, Cut, GitServer
 
 CHECKOUT, CART = "environments/prod/checkout.yaml", "environments/prod/cart.yaml"
 BRANCH = "fairlead/bump-prod-checkout-1.4.2"
@@ -114,6 +115,32 @@ def test_a_branch_that_somebody_worked_on_is_left_alone(mirror: Mirror, ada: Che
         propose(mirror)
 
     assert ada.head == remote(mirror, BRANCH)
+
+
+class Deaf:
+    """Shares the server's address, and cuts the answer of the first push, which is taken."""
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    def answer(self, call: Call) -> None:
+        """All is left to git."""
+
+    @contextmanager
+    def receiving(self, name: str) -> Iterator[None]:
+        yield
+        self.left -= 1
+        if self.left >= 0:
+            raise Cut
+
+
+def test_a_push_whose_answer_was_lost_is_found(mirror: Mirror, server: GitServer) -> None:
+    server.share(Deaf())
+
+    made = propose(mirror)
+
+    assert made.sha == remote(mirror, BRANCH)
+    assert made == propose(mirror)
 
 
 def test_a_proposal_of_what_is_declared_already_is_none(mirror: Mirror) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,16 @@ from fairlead.commands.changes import OUTPUT, bumped
 from fairlead.commands.desk import MESSAGE, PULL_REQUEST, REPOSITORY, Desk, check_declared, desk, note
 from fairlead.commands.opening import CONFIG, fleet_name
 from fairlead.commands.outcomes import TIMEOUT, WAIT, conclude, waiting
+from fairlead.commands.past import Past
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import Output, seen
-from reconciler.record import Record
+from reconciler.ports import Unreadable
+from reconciler.record import CommitStatus, Record, State
 
 if TYPE_CHECKING:
     from desired_state.edits import Edit
     from desired_state.formats import FleetFile
+    from fairlead.wiring.writing_back import Words
 
 SERVICES = typer.Argument(..., metavar="SERVICE...", help="The services, by their fleets' short names.")
 FROM = typer.Option(..., "--from", metavar="ENV", help="Where the version runs.")
@@ -88,15 +91,46 @@ def _check_order(found: Desk, earlier: str, later: str) -> None:
 
 
 def _sources(found: Desk, fleets: Sequence[FleetName]) -> list[Source]:
-    """What runs soundly, by the ledger; what Git declares where no ledger is at hand, and then that is said."""
+    """What runs soundly: by the ledger; without one by the forge; else what Git declares, and that is said."""
     records = _records(found, fleets)
     if records is None:
-        typer.echo(
-            f"no ledger is at hand: what Git declares is promoted; whether {', '.join(fleets)} ran it is not known",
-            err=True,
-        )
-        return [_declared(found, fleet, found.head.sha) for fleet in fleets]
+        past = Past(found.mirror, found.parser, found.head, found.folder)
+        return [_declared(found, fleet, _shown(found, fleet, past.setting(fleet))) for fleet in fleets]
     return [_declared(found, fleet, _sound(found, record, fleet)) for fleet, record in records.items()]
+
+
+def _shown(found: Desk, fleet: FleetName, commit: Sha) -> Sha:
+    """The commit, where the forge shows success on it, or nothing at all. Refuses what is not well."""
+    said = {status.context: status for status in _words(found).read(commit)}
+    word = said.get(f"fairlead/{fleet}") or said.get(f"fairlead/{fleet.partition('/')[0]}")
+    if word is None:
+        told = f"no ledger is at hand, and nothing is said on {commit[:7]}: what Git declares is promoted"
+        typer.echo(f"{told}; whether {fleet} ran it is not known", err=True)
+    elif word.state is not State.SUCCESS:
+        raise Refused(
+            f"{fleet} does not run soundly what {commit[:7]} set ({word.state}: {word.description})", ExitCode.FOUND
+        )
+    return commit
+
+
+def _words(found: Desk) -> "Words":
+    """What the forge shows; unreachable it ends the command with a sentence."""
+    from fairlead import wiring
+    from fairlead.settings import SettingsError
+    from fairlead.wiring import writing_back
+
+    try:
+        words = writing_back.words_at_forge(found.settings, found.repository, found.mirror, wiring.clock())
+    except SettingsError as error:
+        raise Refused(str(error)) from error
+
+    def read(commit: Sha) -> Sequence[CommitStatus]:
+        try:
+            return words.read(commit)
+        except Unreadable as trouble:
+            raise Refused(f"what {commit[:7]} was told cannot be read: {trouble}", ExitCode.UNREACHABLE) from trouble
+
+    return replace(words, read=read)
 
 
 def _records(found: Desk, fleets: Sequence[FleetName]) -> Mapping[FleetName, Record | None] | None:

@@ -82,18 +82,36 @@ def test_what_runs_is_promoted_where_git_is_ahead_of_it(run: Any, desired: Any, 
     assert "staging/checkout declares something newer that does not run yet: 1.4.2 is promoted\n" == done.stderr
 
 
-def test_without_a_ledger_it_is_what_git_declares_and_that_is_said(run: Any, desired: Any) -> None:
-    desired.change({STAGING: "version: 1.4.2\n"})
+def test_without_a_ledger_and_a_word_it_is_what_git_declares_and_that_is_said(run: Any, desired: Any) -> None:
+    set_by = desired.change({STAGING: "version: 1.4.2\n"})
+    desired.change({"README.md": "later\n"})
 
     done = run(*PROMOTE)
 
     assert (0, "version: 1.4.2") == (done.exit_code, in_prod(desired))
-    assert done.stderr.startswith("no ledger is at hand: what Git declares is promoted")
+    told = f"no ledger is at hand, and nothing is said on {set_by[:7]}: what Git declares is promoted"
+    assert f"{told}; whether staging/checkout ran it is not known\n" == done.stderr
+
+
+@pytest.mark.parametrize("context", ["fairlead/staging/checkout", "fairlead/staging"])
+@pytest.mark.parametrize(("state", "code"), [("success", 0), ("failure", 1), ("pending", 1)])
+def test_without_a_ledger_the_forge_tells_what_runs_soundly(
+    run: Any, desired: Any, context: str, state: str, code: int
+) -> None:
+    set_by = desired.change({STAGING: "version: 1.4.2\n"})
+    line = f"{state:<7}  {context}  as it is  (2026-11-23T20:15:03Z)"
+    desired.clone.git("notes", "--ref=fairlead", "add", "-m", line, set_by)
+    desired.clone.git("push", "--quiet", "origin", "refs/notes/fairlead")
+
+    done = run(*PROMOTE)
+
+    refused = f"fairlead: staging/checkout does not run soundly what {set_by[:7]} set ({state}: as it is)\n"
+    assert (code, refused if code else "") == (done.exit_code, done.stderr)
 
 
 def test_packages_are_promoted_one_by_one_with_their_pins(run: Any, desired: Any) -> None:
-    theirs = f"versions: {{checkout: 1.4.2, plugin: 2.0.0}}\nsha256: {{plugin: {PIN}}}\n"
-    ours = f"versions:\n  plugin: 1.9.0  # slow\n  checkout: 1.4.2\nsha256: {{plugin: {OTHER}}}\n"
+    theirs = f"versions: {{checkout: 1.4.2, plugin: 1.4.2}}\nsha256: {{plugin: {PIN}}}\n"
+    ours = f"versions:\n  plugin: 1.4.0  # slow\n  checkout: 1.4.0\nsha256: {{plugin: {OTHER}}}\n"
     service = desired.clone.folder / "services" / "checkout.yaml"
     both = service.read_text().replace("package: checkout", "packages: {checkout: {}, plugin: {}}")
     desired.change({"services/checkout.yaml": both, STAGING: theirs, PROD: ours})
@@ -101,7 +119,7 @@ def test_packages_are_promoted_one_by_one_with_their_pins(run: Any, desired: Any
     done = run(*PROMOTE)
 
     assert 0 == done.exit_code, done.stderr
-    assert "plugin: 2.0.0  # slow" in in_prod(desired)
+    assert "plugin: 1.4.2  # slow" in in_prod(desired)
     assert (True, False) == (PIN in in_prod(desired), OTHER in in_prod(desired))
 
 
