@@ -11,6 +11,7 @@ from adapters.clock import SystemClock
 from adapters.forges.git_notes import GitNotes
 from adapters.forges.hosted import HostedForge
 from fairlead import wiring
+from fairlead.commands.setup import needs
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import forges
 
@@ -163,3 +164,24 @@ def test_without_secrets_there_is_no_webhook(tmp_path: Path) -> None:
 def test_an_empty_webhook_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^repository r0: a webhook needs a secret that is not empty$"):
         forges.webhook(settings(tmp_path, github(webhook_secrets=["env:CANARY_EMPTY"])), SystemClock())
+
+
+@pytest.mark.parametrize(
+    ("forge", "wanted"),
+    [
+        (github(), ["Commit statuses: read and write", "Contents: read, Commit statuses: read and write, in acme/*"]),
+        (
+            gitlab(),
+            ["scope api, role Developer, or Maintainer where the branch is protected", "role Developer in acme/*"],
+        ),
+        (gitea(), ["scope write:repository, of a user with write access", "write access to acme/*"]),
+    ],
+)
+def test_setup_says_what_each_forge_s_token_needs(forge: dict[str, Any], wanted: list[str], tmp_path: Path) -> None:
+    found = settings(tmp_path, forge | {"sources": ["acme/*"], "deployments": True})
+
+    (said,) = needs(found, [], "arn:aws:iam::1:role/x")["repositories"]
+
+    assert (forge["type"], forge["repository"]) == (said["forge"], said["repository"])
+    assert [] == [each for each in wanted if f"{each} (`forge.auth`)" not in said["permissions"]]
+    assert (forge["type"] != "gitea") is any("eploy" in each.replace("Developer", "") for each in said["permissions"])
