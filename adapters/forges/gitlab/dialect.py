@@ -40,13 +40,13 @@ from reconciler.reviews import Proposal, Pull
 LONGEST_DESCRIPTION = 140  # characters, as everywhere; GitLab takes 255
 LONGEST_LINK = 255  # characters ("Must be 255 characters or fewer", docs.gitlab.com/api/commits)
 LONGEST_COMMENT = 65_536  # characters; GitLab takes 1,000,000
-NOTES_A_PAGE, PULLS_A_PAGE, MOST = 10, 50, 100  # long texts of others must fit what is read
+NOTES_A_PAGE, PULLS_A_PAGE, MOST = 10, 25, 100  # long texts of others must fit what is read
 PLAN = "fairlead/plan"  # said on heads of merge requests, which are on no branch that we know
 TAG = "refs/tags/"
 LEFT = frozenset({400, 403, 404, 422})  # an older pipeline may be gone, full or closed to us
 WAITS = frozenset({"pending", "running", "created"})
 STATES = {State.PENDING: "pending", State.SUCCESS: "success", State.FAILURE: "failed", State.ERROR: "failed"}
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}"
+_PART = r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,254}"
 _PROJECT = re.compile(rf"{_PART}(?:/{_PART}){{1,20}}")
 DONE = Verdict(fate=Fate.DELIVERED)
 

@@ -135,7 +135,7 @@ def test_a_deployment_of_a_tag_says_so() -> None:
     assert ("v1.4.2", True, COMMIT) == (body["ref"], body["tag"], body["sha"])
 
 
-@pytest.mark.parametrize("name", ["acme/desired", "acme/platform/team-a/desired", "a.b/c_d/e-f", "_acme/x"])
+@pytest.mark.parametrize("name", ["acme/desired", "acme/platform/team-a/desired", "a.b/c_d/e-f", "_acme/x", "acme/.profile"])
 def test_groups_of_any_depth_are_taken(name: str) -> None:
     assert name == checked_repository(name)
 
