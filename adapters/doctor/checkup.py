@@ -15,6 +15,7 @@ from adapters.doctor.channels import ChannelLook
 from adapters.doctor.clocks import check_clock
 from adapters.doctor.findings import About, Check, Finding, attempted
 from adapters.doctor.forge import GitHubLook
+from adapters.doctor.hosted_forge import HostedLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.messaging import MessagingLook
 from adapters.doctor.pipelines import GateLook
@@ -48,7 +49,7 @@ class Checkup:
     signing_in: frozenset[str]  # URLs of Gates that we have credentials for
     ledger: LedgerLook
     repositories: tuple[Repository, ...]
-    forges: tuple[GitHubLook, ...]
+    forges: tuple[GitHubLook | HostedLook, ...]
     servers: Mapping[str, str]  # by name: URLs whose clocks count, beside those of AWS and the Gates
     hooked: tuple[tuple[str, int], ...]  # repositories whose forge sends webhooks, and how many secrets each has
     listen: str = ""

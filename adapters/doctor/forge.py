@@ -43,7 +43,7 @@ class GitHubLook:
         try:
             yield from self._looked(self._sign_in.headers(self._repository, Need.STATUSES))
         except Trouble as trouble:
-            yield self._troubled(trouble.verdict)
+            yield trouble_of(self._about, trouble.verdict)
         except Unreadable as error:
             yield self._about.failed(error)
 
@@ -51,15 +51,6 @@ class GitHubLook:
         path = f"/repos/{self._repository}{rest}"
         call = Call(method="GET", path=path, need=Need.STATUSES, project=self._repository)
         return self._transport.send(call, signed)
-
-    def _troubled(self, verdict: Verdict) -> Finding:
-        """The controller's sentence; of a road that leads nowhere it ends with what the controller does then."""
-        seen, _, fix = verdict.message.rpartition("; ")
-        if verdict.fate is Fate.AILING:
-            return self._about.unreachable(seen, "check `forge.api` and the network")
-        if verdict.fate is Fate.LIMITED:
-            return self._about.trouble(verdict.message, "wait, and see who else uses this token")
-        return self._about.trouble(seen, fix)
 
     def _looked(self, signed: Mapping[str, str]) -> Iterator[Finding]:
         answer = self._got("", signed)
@@ -104,7 +95,7 @@ class GitHubLook:
                 self._sign_in.headers(self._repository, need)
                 yield self._about.ok(f"{need.value}: the App has the right to them")
             except Trouble as trouble:
-                yield self._troubled(trouble.verdict)
+                yield trouble_of(self._about, trouble.verdict)
         elif scopes & _SCOPES[need]:
             yield self._about.ok(f"{need.value}: the token has a scope for them")
         elif scopes:
@@ -144,6 +135,16 @@ class GitHubLook:
                 f"our webhook's last delivery was answered with {code}", "see its Recent Deliveries"
             )
         return self._about.ok("our webhook is there" + (", and its last delivery was taken" if code else ""))
+
+
+def trouble_of(about: About, verdict: Verdict) -> Finding:
+    """The controller's sentence; of a road that leads nowhere it ends with what the controller does then."""
+    seen, _, fix = verdict.message.rpartition("; ")
+    if verdict.fate is Fate.AILING:
+        return about.unreachable(seen, "check `forge.api` and the network")
+    if verdict.fate is Fate.LIMITED:
+        return about.trouble(verdict.message, "wait, and see who else uses this token")
+    return about.trouble(seen, fix)
 
 
 def _scopes(answer: Answer) -> set[str]:

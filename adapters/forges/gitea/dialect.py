@@ -35,6 +35,7 @@ from reconciler.reviews import Proposal, Pull
 LONGEST_DESCRIPTION = 140  # characters, as everywhere; Gitea has no limit
 LONGEST_COMMENT = 65_536  # characters; Gitea has no limit
 A_PAGE = 50  # the most that Gitea gives (its `MAX_RESPONSE_ITEMS`)
+PULLS_A_PAGE = 25  # long texts of others must fit what is read
 UNSURE = frozenset({404, 500})
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _OWN_REF = re.compile(r"refs/pull/[0-9]+/head")
@@ -165,7 +166,7 @@ class Gitea(_WithoutDeployments):
     def pulls(self, project: str, base: str, *, is_open: bool, page: int) -> Call:
         """See `Dialect`. `base_branch` is known since Gitea 1.25; older ones and Forgejo give those of any branch."""
         shown = {"state": "open"} if is_open else {"state": "closed", "sort": "recentupdate"}
-        query = urlencode({**shown, "base_branch": base, "limit": A_PAGE, "page": page})
+        query = urlencode({**shown, "base_branch": base, "limit": PULLS_A_PAGE, "page": page})
         return _call("GET", project, f"/pulls?{query}", Need.PULLS)
 
     def pulls_in(self, answer: Answer) -> Sequence[Pull]:
@@ -185,7 +186,8 @@ class Gitea(_WithoutDeployments):
 
     def pulls_from(self, project: str, branch: str, base: str) -> Call:
         """Gitea does not look for a branch: these are the newest open ones."""
-        return self.pulls(project, base, is_open=True, page=1)
+        query = urlencode({"state": "open", "base_branch": base, "limit": A_PAGE})
+        return _call("GET", project, f"/pulls?{query}", Need.PULLS)
 
     def open_pull(self, project: str, proposal: Proposal) -> Call:
         """See `Dialect`."""

@@ -5,7 +5,7 @@ What follows from that is read from gitlab-org/gitlab, `app/services/ci/create_c
 `app/models/commit_status.rb`:
 
 - A state that it has already is refused with a 400, and the newer description with it. Pending words use both states
-  that a job waits in, so the second one is shown too; of later ones the first states' words stay.
+  that a job waits in, so the second one's text is shown too; those of later ones are lost.
 - One that ended is not changed: a new one of the same name takes its place, whatever its state. So words reopen.
 - It goes to the newest pipeline of the commit on that branch, which may be another than that of the last word: CI
   makes its own a moment after a push. What waits in an older pipeline is ended with the final word.
@@ -40,13 +40,13 @@ from reconciler.reviews import Proposal, Pull
 LONGEST_DESCRIPTION = 140  # characters, as everywhere; GitLab takes 255
 LONGEST_LINK = 255  # characters ("Must be 255 characters or fewer", docs.gitlab.com/api/commits)
 LONGEST_COMMENT = 65_536  # characters; GitLab takes 1,000,000
-NOTES_A_PAGE, PULLS_A_PAGE, MOST = 10, 50, 100  # long texts of others must fit what is read
+NOTES_A_PAGE, PULLS_A_PAGE, MOST = 10, 25, 100  # long texts of others must fit what is read
 PLAN = "fairlead/plan"  # said on heads of merge requests, which are on no branch that we know
 TAG = "refs/tags/"
 LEFT = frozenset({400, 403, 404, 422})  # an older pipeline may be gone, full or closed to us
 WAITS = frozenset({"pending", "running", "created"})
 STATES = {State.PENDING: "pending", State.SUCCESS: "success", State.FAILURE: "failed", State.ERROR: "failed"}
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}"
+_PART = r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,254}"
 _PROJECT = re.compile(rf"{_PART}(?:/{_PART}){{1,20}}")
 DONE = Verdict(fate=Fate.DELIVERED)
 
@@ -88,11 +88,9 @@ class GitLab:
     def status(self, project: str, commit: Sha, word: CommitStatus) -> Steps:
         """See `Dialect`."""
         body = self._body(word)
-        if word.state is State.PENDING:
-            if stands((yield _set(project, commit, body))):
-                yield _set(project, commit, {**body, "state": "running"})
-            return DONE
         shown = _jobs((yield _statuses(project, commit, word.context)))
+        if word.state is State.PENDING:
+            return (yield from _begun(project, commit, body, shown[-1] if shown else {}))
         if shown and _says(shown[-1], body):
             pipeline = shown[-1].get("pipeline_id")
         else:
@@ -261,6 +259,17 @@ def pull_of(found: Mapping[str, Any]) -> Pull:
         open=found.get("state") in {"opened", "locked"},  # locked: it is being merged
         merged_as=str(made or "") if merged else "",
     )
+
+
+def _begun(project: str, commit: Sha, body: Mapping[str, Any], newest: Mapping[str, Any]) -> Steps:
+    """A word that waits: in the first of the two states where nothing waits yet, else in the second."""
+    waits = newest.get("status") in WAITS
+    if waits and _says(newest, {**body, "state": newest["status"]}):
+        return DONE
+    answer = yield _set(project, commit, {**body, "state": "running"} if waits else body)
+    if stands(answer) and not waits:  # somebody was quicker
+        yield _set(project, commit, {**body, "state": "running"})
+    return DONE
 
 
 def _set(project: str, commit: Sha, body: Mapping[str, Any]) -> Call:

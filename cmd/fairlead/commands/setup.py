@@ -15,7 +15,7 @@ from fairlead.rendering import Output, json_document, progress, say, table
 
 if TYPE_CHECKING:
     from desired_state.model import Fleet
-    from fairlead.settings import RepositorySettings, Settings
+    from fairlead.settings import ForgeSettings, RepositorySettings, Settings
 
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text or json.")
 PRINT = typer.Option(False, "--print", help="Print it; this command can do nothing else.")
@@ -77,22 +77,40 @@ def _fleets(settings: "Settings") -> "Iterator[Fleet]":
 def _repository(repository: "RepositorySettings") -> dict[str, Any]:
     forge = repository.forge
     found: dict[str, Any] = {"name": repository.name, "url": repository.url, "signs_in": repository.auth.mode}
-    if forge.type == "github":
-        webhooks = "a webhook for the push event, with a secret of forge.webhook_secrets"
-        needed = [
-            "Contents: read (`auth`, by which it is fetched)",
-            "Commit statuses: read and write (`forge.auth`)",
-            "Pull requests: read and write (`forge.auth`), where they are planned or opened",
-            *(["Deployments: read and write (`forge.auth`)"] if forge.deployments else []),
-            *(f"Contents: read, Commit statuses: read and write, in {each} (`forge.auth`)" for each in forge.sources),
-            webhooks,
-        ]
-        return {**found, "forge": "github", "repository": forge.repository, "permissions": needed}
+    if forge.is_hosted:
+        needed = ["read (fetch), by `auth`", *_rights(forge), "a webhook, with a secret of forge.webhook_secrets"]
+        return {**found, "forge": forge.type, "repository": forge.repository, "permissions": needed}
     needed = [
         "read (fetch)",
         f"push to refs/notes/fairlead, and to no branch (the commands push {repository.branch} as whoever runs them)",
     ]
     return {**found, "forge": "git_notes", "repository": None, "permissions": needed}
+
+
+def _rights(forge: "ForgeSettings") -> list[str]:
+    """What the token, or the App, of `forge.auth` needs, in the forge's own words."""
+    deployments = {
+        "github": ["Deployments: read and write"],
+        "gitlab": ["the right to deploy to protected environments"],
+    }
+    needed = {
+        "github": [
+            "Commit statuses: read and write",
+            "Pull requests: read and write, where they are planned or opened",
+            *(f"Contents: read, Commit statuses: read and write, in {each}" for each in forge.sources),
+        ],
+        "gitlab": [
+            "scope api, role Developer, or Maintainer where the branch is protected",
+            *(f"role Developer in {each}" for each in forge.sources),
+        ],
+        "gitea": [
+            "scope write:repository, of a user with write access",
+            "scopes write:issue and read:user, where pull requests are planned",
+            *(f"write access to {each}" for each in forge.sources),
+        ],
+    }[forge.type]
+    further = deployments.get(forge.type, []) if forge.deployments else []
+    return [f"{each} (`forge.auth`)" for each in [*needed, *further]]
 
 
 def _files(settings: "Settings") -> Iterator[dict[str, str]]:

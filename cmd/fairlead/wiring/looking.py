@@ -11,6 +11,7 @@ from adapters.doctor.channels import ChannelLook
 from adapters.doctor.checkup import Checkup, Repository
 from adapters.doctor.findings import About, Finding
 from adapters.doctor.forge import GitHubLook
+from adapters.doctor.hosted_forge import HostedLook
 from adapters.doctor.ledger import LedgerLook
 from adapters.doctor.needs import accounts, of_gates, of_hosts, of_ledger, roads
 from adapters.doctor.permissions import assuming
@@ -20,7 +21,7 @@ from adapters.gate.client import Gates
 from desired_state.model import Fleet
 from fairlead.settings import RepositorySettings, Settings, SettingsError
 from fairlead.wiring import mirror, parser, sign_in
-from fairlead.wiring.forges import github_road
+from fairlead.wiring.forges import github_road, hosted_road
 from fairlead.wiring.telling import reach
 from reconciler.ports import Clock
 
@@ -29,7 +30,7 @@ def checkup(settings: Settings, scratch: Path) -> Checkup:
     """What `fairlead doctor` looks at. Mirrors are made in `scratch`: nothing of the controller's is touched."""
     clock, unusable = SystemClock(), list[Finding]()
     away = settings.model_copy(update={"state": scratch})
-    repositories, signed_in, forges = list[Repository](), dict[str, GateAuth](), list[GitHubLook]()
+    repositories, signed_in, forges = list[Repository](), dict[str, GateAuth](), list[GitHubLook | HostedLook]()
     for each in settings.repositories:
         about = About(check="git", name=each.name)
         with _usable(about, unusable):
@@ -40,9 +41,9 @@ def checkup(settings: Settings, scratch: Path) -> Checkup:
                 pushes_notes=each.forge.type == "git_notes",
             )
             repositories.append(found)
-        if each.forge.type == "github":
+        if each.forge.is_hosted:
             with _usable(About(check="forge", name=each.name), unusable):
-                forges.append(_github_look(settings, each, clock))
+                forges.append(_forge_look(settings, each, clock))
     for gate in settings.gates:
         with _usable(About(check="gate", name=gate.url), unusable):
             signed_in[gate.url.rstrip("/")] = sign_in(gate.auth)
@@ -97,6 +98,13 @@ def _usable(about: About, unusable: list[Finding]) -> Iterator[None]:
         yield
     except SettingsError as error:
         unusable.append(about.refused(str(error)))
+
+
+def _forge_look(settings: Settings, repository: RepositorySettings, clock: Clock) -> GitHubLook | HostedLook:
+    if repository.forge.type == "github":
+        return _github_look(settings, repository, clock)
+    road, name = hosted_road(settings, repository, clock)
+    return HostedLook(repository.name, name, repository.branch, road)
 
 
 def _github_look(settings: Settings, repository: RepositorySettings, clock: Clock) -> GitHubLook:

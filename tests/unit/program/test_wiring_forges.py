@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from adapters.forges.git_notes import GitNotes
 from adapters.forges.hosted import HostedForge
 from fairlead import wiring
+from fairlead.commands.setup import needs
 from fairlead.settings import Settings, SettingsError
 
 TOKEN = {"mode": "token", "token": "env:CANARY_TOKEN"}
@@ -141,3 +142,24 @@ def test_a_forge_that_could_never_work_is_one_sentence_at_the_start(
     assert f"repository r0: {sentence}" == str(refused.value)
     assert refused.value.__cause__ is None
     assert not (tmp_path / "ledger.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("forge", "wanted"),
+    [
+        (github(), ["Commit statuses: read and write", "Contents: read, Commit statuses: read and write, in acme/*"]),
+        (
+            gitlab(),
+            ["scope api, role Developer, or Maintainer where the branch is protected", "role Developer in acme/*"],
+        ),
+        (gitea(), ["scope write:repository, of a user with write access", "write access to acme/*"]),
+    ],
+)
+def test_setup_says_what_each_forge_s_token_needs(forge: dict[str, Any], wanted: list[str], tmp_path: Path) -> None:
+    found = settings(tmp_path, forge | {"sources": ["acme/*"], "deployments": True})
+
+    (said,) = needs(found, [], "arn:aws:iam::1:role/x")["repositories"]
+
+    assert (forge["type"], forge["repository"]) == (said["forge"], said["repository"])
+    assert [] == [each for each in wanted if f"{each} (`forge.auth`)" not in said["permissions"]]
+    assert (forge["type"] != "gitea") is any("eploy" in each.replace("Developer", "") for each in said["permissions"])
