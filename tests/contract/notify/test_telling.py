@@ -5,10 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.ledger.tables import statuses
 from reconciler.outbox import Outbox
 
-pytestmark = pytest.mark.skipif("medium" not in statuses.c, reason="this ledger's outbox keeps no medium")
 LEASE, COMMIT = timedelta(seconds=30), "a" * 40
 
 
