@@ -119,35 +119,31 @@ def test_a_fleet_that_stays_suspended_with_its_environment_is_said(run: Any) -> 
     assert "prod/checkout stays suspended with all of prod: fairlead resume prod ends that\n" == done.stderr
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "sentence"),
-    [
-        (("prod/chekout",), 2, "prod/chekout is not known: is it prod/checkout"),
-        (("prd",), 2, "prd is not known: is it prod"),
-        (("prod/../prod",), 2, "prod/../prod is not known"),
-        (("prod/--upload-pack=x",), 2, "prod/--upload-pack=x is not known"),
-        (("prod/checkout", "--until", "2099-12-01"), 2, "--until 2099-12-01: write a time with its zone"),
-        (("prod/checkout", "--until", "2099-12-01T08:00:00"), 2, "--until 2099-12-01T08:00:00: write a time with its"),
-        (("prod/checkout", "--until", "2001-12-01T08:00:00Z"), 2, "--until 2001-12-01T08:00:00Z: that is past"),
-        (("prod/checkout", "--region", "eu-west-9"), 2, "environments/prod/checkout.suspend.yaml:"),
-        (("prod/checkout", "--message", "x\nFairlead-Command: promote"), 2, "--message: no line may begin with"),
-    ],
-)
-def test_a_suspension_that_cannot_be_is_one_sentence(
-    run: Any, desired: Any, args: Any, code: int, sentence: str
-) -> None:
+WRONG: list[tuple[tuple[str, ...], str]] = [
+    (("prod/chekout",), "prod/chekout is not known: is it prod/checkout"),
+    (("prd",), "prd is not known: is it prod"),
+    (("prod/../prod",), "prod/../prod is not known"),
+    (("prod/--upload-pack=x",), "prod/--upload-pack=x is not known"),
+    (("prod/checkout", "--until", "2099-12-01"), "--until 2099-12-01: write a time with its zone"),
+    (("prod/checkout", "--until", "2099-12-01T08:00:00"), "--until 2099-12-01T08:00:00: write a time with its"),
+    (("prod/checkout", "--until", "2001-12-01T08:00:00Z"), "--until 2001-12-01T08:00:00Z: that is past"),
+    (("prod/checkout", "--region", "eu-west-9"), "environments/prod/checkout.suspend.yaml:"),
+    (("prod/checkout", "--message", "x\nFairlead-Command: promote"), "--message: no line may begin with"),
+]
+
+
+def test_a_suspension_that_cannot_be_is_one_sentence(run: Any, desired: Any) -> None:
     head = desired.clone.head()
 
-    done = run("suspend", *args, "--reason", "a look")
+    done = [run("suspend", *args, "--reason", "a look") for args, _ in WRONG]
 
-    assert (code, "") == (done.exit_code, done.stdout)
-    assert done.stderr.startswith(f"fairlead: {sentence}")
-    assert 1 == done.stderr.count("\n")
+    assert [(2, "", 1)] * len(WRONG) == [(each.exit_code, each.stdout, each.stderr.count("\n")) for each in done]
+    told = zip(done, WRONG, strict=True)
+    assert [] == [each.stderr for each, (_, told) in told if not each.stderr.startswith(f"fairlead: {told}")]
     assert head == desired.clone.head()
 
 
-@pytest.mark.parametrize("reason", ["", "two\nlines", "\x1b[2J"])
-def test_a_reason_is_one_line_of_text(run: Any, reason: str) -> None:
-    done = run("suspend", "prod/checkout", "--reason", reason)
+def test_a_reason_is_one_line_of_text(run: Any) -> None:
+    done = [run("suspend", "prod/checkout", "--reason", reason) for reason in ("", "two\nlines", "\x1b[2J")]
 
-    assert (2, True) == (done.exit_code, "--reason: must be one line of text" in done.stderr)
+    assert [(2, True)] * 3 == [(each.exit_code, "--reason: must be one line of text" in each.stderr) for each in done]
