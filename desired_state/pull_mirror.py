@@ -49,12 +49,14 @@ class PullMirror(Mirror):
         """
         with self._locked(fcntl.LOCK_EX) as descriptor:
             self._drop_stale_locks()
+            self._drop_half_packs()
             self._forget({*refs, *keep}, descriptor)
             try:
                 self._fetch_refs(refs, descriptor)
             except GitRefused:
                 return self._one_by_one(refs, descriptor)
             finally:
+                self._drop_half_packs()
                 self._tidy(descriptor)
         return {}
 
@@ -123,6 +125,11 @@ class PullMirror(Mirror):
             except GitRefused as refused:
                 troubles[number] = str(refused)
         return troubles
+
+    def _drop_half_packs(self) -> None:
+        """What came before a fetch was ended: it could be gigabytes, again and again. We hold our own lock."""
+        for path in (self.folder / "objects" / "pack").glob("tmp_*"):
+            path.unlink(missing_ok=True)
 
     def _forget(self, kept: Iterable[int], descriptor: int) -> None:
         """So that heads of closed pull requests can be tidied away."""

@@ -5,7 +5,7 @@ head or the branch moved, and slowly for what is said of the world in it. Of a f
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from functools import partial
 from adapters.feeds.pacing import Pacing
 from adapters.feeds.pull_plans import Merging, Onlooker, by_git
 from desired_state.changes import Change
-from desired_state.git_errors import GitError
+from desired_state.git_errors import GitError, GitUnreachable
 from desired_state.model import Sha
 from reconciler.merge_plan import MergePlan
 from reconciler.plan_comment import comment, no_comparison
@@ -154,7 +154,7 @@ class Pulls:
         ready = self._fetched(name, base, stale, [pull.number for pull in pulls], lease) if stale else []
         troubles = self._made(name, base, ready, lease) if ready else []
         for pull in pulls if all_again else ():
-            if pull not in ready and pull.number in known.made:
+            if pull not in ready and not _is_stale(known.made.get(pull.number), pull, base):
                 lease.check()
                 self._say(name, pull, known.made[pull.number].plan, lease)
         if troubles:
@@ -182,20 +182,39 @@ class Pulls:
 
     def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
         """Those of them whose heads are here now. One whose head moved meanwhile comes with the next look."""
-        mirror, ref = self._watched[name].merging.mirror, self._watched[name].reviews.pull_ref
+        mirror = self._watched[name].merging.mirror
         if mirror.lacking([base]):
             mirror.fetch()
         lacking = mirror.lacking(pull.head for pull in stale)
-        if lacking:
-            refs = {pull.number: ref.format(number=pull.number) for pull in stale if pull.head in lacking}
-            mirror.bring(refs, numbers)
-            lacking = mirror.lacking(lacking)
+        tried = self._bring(name, [pull for pull in stale if pull.head in lacking], numbers) if lacking else frozenset()
+        lacking = mirror.lacking(lacking)
         if mirror.lacking([base]):
             return []  # the branch was rewritten; its new head will be read soon
         for pull in stale:
-            if pull.head in lacking:
+            if pull.head in lacking and pull.number in tried:
                 self._lost(name, pull, f"not planned: the forge gives no commit {pull.head[:7]} of it to git", lease)
         return [pull for pull in stale if pull.head not in lacking]
+
+    def _bring(self, name: str, pulls: Sequence[Pull], numbers: Collection[int]) -> frozenset[int]:
+        """Fetch heads; gives the numbers of those that were tried.
+
+        An outsider's comes alone: one that is too large to come in time, or never ends, keeps only others of theirs
+        waiting, and those only until it was tried a few times. Raises `GitUnreachable`.
+        """
+        watched, lost = self._watched[name], self._known[name].lost
+        mirror, ref = watched.merging.mirror, watched.reviews.pull_ref
+        refs = {pull.number: ref.format(number=pull.number) for pull in pulls}
+        tried = {pull.number for pull in pulls if not pull.outside}
+        if tried:
+            mirror.bring({number: refs[number] for number in tried}, numbers)
+        theirs = sorted((lost.get((pull.number, pull.head), 0), -pull.number) for pull in pulls if pull.outside)
+        for number in (-place for _, place in theirs):
+            tried.add(number)
+            try:
+                mirror.bring({number: refs[number]}, numbers)
+            except GitUnreachable:
+                break
+        return frozenset(tried)
 
     def _lost(self, name: str, pull: Pull, why: str, lease: Lease) -> None:
         """It is tried a few times, and then with every refresh."""

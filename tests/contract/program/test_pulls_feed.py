@@ -1,6 +1,6 @@
 """From pull requests on a real git server to the words that the ledger is given."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -594,6 +594,45 @@ def test_reading_the_branch_costs_no_more_after_a_plan(world: World) -> None:
     world.look()
 
     assert known is world.parser._seen
+
+
+def test_an_outsider_s_head_that_never_comes_keeps_nobody_waiting_for_long(world: World) -> None:
+    slow, theirs, ours = (
+        world.forge.push(number, BUMP | {"README.md": str(number)}, outside=number != 7) for number in (9, 8, 7)
+    )
+    bring = world.mirror.bring
+
+    def bringing(refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
+        if 9 in refs:
+            raise GitUnreachable("git fetch was not done after 60 s")
+        return bring(refs, keep)
+
+    world.mirror.bring = bringing  # type: ignore[method-assign]
+
+    first, second, third = ({word.commit for word in world.look()} for _ in range(TRIES))
+
+    assert (ours.head in first, theirs.head in second, {slow.head}) == (True, True, third)
+    assert [] == world.look()
+
+
+def test_what_half_a_fetch_left_behind_is_thrown_away(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    half = world.mirror.folder / "objects" / "pack" / "tmp_pack_Abc123"
+    half.write_bytes(b"PACK")
+    world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.5.0\n"})
+    world.look()
+
+    assert not half.exists()
+
+
+def test_a_plan_is_never_said_on_another_head(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    world.forge.show(7, "ab" * 20)
+    world.clock.pass_by(minutes=6)
+
+    assert [] == [word for word in world.look() if word.state is State.SUCCESS]
 
 
 # ── crashes ──────────────────────────────────────────────────────────────────────────────────────────────────────
