@@ -1,7 +1,9 @@
 """Where an application's own changes between two versions are shown at the forge: a page that every dialect has."""
 
 import re
+from collections.abc import Callable
 
+from desired_state.changes import Change
 from reconciler.reviews import Pull
 
 _PROJECT = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){1,20}")
@@ -21,6 +23,19 @@ def between(pull: Pull, own: str, project: str, before: str, after: str) -> str:
         return ""
     middle = "/-/compare/" if rest.startswith("-/") else "/compare/"
     return f"{forge}/{project}{middle}{_tag(before)}...{_tag(after)}"
+
+
+def source_links(own: str) -> Callable[[Pull, Change], str]:
+    """For pull requests of `own`: by the service's `source`, where the pull request leaves that as it is."""
+
+    def compared(pull: Pull, change: Change) -> str:
+        before, after = change.before, change.after
+        if before is None or after is None or after.source is None or before.source != after.source:
+            return ""
+        refs = (after.source.ref(fleet.version) for fleet in (before, after))
+        return between(pull, own, after.source.repository, *refs)
+
+    return compared
 
 
 def _tag(ref: str) -> str:

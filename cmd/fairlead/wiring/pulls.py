@@ -9,6 +9,7 @@ from adapters.feeds.repositories import Source
 from desired_state.pull_mirror import PullMirror
 from fairlead.settings import Settings
 from fairlead.wiring.mirrors import mirror_at
+from reconciler.compare_links import source_links
 from reconciler.plan_images import Look
 from reconciler.ports import Forge, Ledger
 from reconciler.reviews import Reviews
@@ -34,4 +35,9 @@ def _watched(
             merging = Merging(mirror=mirror, parser=source.parser, folder=source.folder)
             merged = MergedPulls(ledger, mirror, forge.pull_ref)
             heads = merged.record if repository.forge.answer_on != "merge" else None
-            yield repository.name, Watched(reviews=forge, merging=merging, heads=heads)
+            yield (
+                repository.name,
+                Watched(
+                    reviews=forge, merging=merging, compared=source_links(repository.forge.repository), heads=heads
+                ),
+            )

@@ -2,8 +2,11 @@
 
 import pytest
 
-from reconciler.compare_links import between
+from desired_state.changes import Change, Effect
+from desired_state.model import Source
+from reconciler.compare_links import between, source_links
 from reconciler.reviews import Pull
+from tests.unit.reconciler.conftest import make_fleet
 
 
 def pull(url: str) -> Pull:
@@ -53,3 +56,22 @@ def test_what_is_no_comparison_has_no_address(project: str, before: str, after: 
     url = "https://github.com/acme/desired/pull/7"
 
     assert "" == between(pull(url), "acme/desired", project, before, after)
+
+
+SOURCE = Source(repository="acme/checkout", tag="v{version}")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "address"),
+    [
+        (SOURCE, SOURCE, "https://github.com/acme/checkout/compare/v1.4.1...v1.4.2"),
+        (None, None, ""),
+        (None, SOURCE, ""),
+        (SOURCE, Source(repository="evil/checkout", tag="v{version}"), ""),
+    ],
+)
+def test_a_source_that_stood_there_before_is_linked(was: Source | None, now: Source | None, address: str) -> None:
+    before, after = make_fleet("1.4.1", source=was), make_fleet("1.4.2", source=now)
+    change = Change(fleet=before.name, effect=Effect.DEPLOY, before=before, after=after)
+
+    assert address == source_links("acme/desired")(pull("https://github.com/acme/desired/pull/7"), change)
