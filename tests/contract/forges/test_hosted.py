@@ -261,6 +261,25 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(here: Site) -> None:
     assert 1 == len(bodies(here))
 
 
+def test_a_comment_on_a_pull_request_that_is_not_there_is_refused_with_the_reason(here: Site) -> None:
+    (refused,) = tell(here.forge(), plan("a plan", pull=4711))
+
+    assert ["refused"] == fates([refused])
+    thing = "merge request" if here.kind == "gitlab" else "pull request"
+    assert f"{TITLES[here.kind]} shows us no {thing} 4711 of {here.repository} (404)" in refused.message
+
+
+def test_comments_that_are_in_trouble_wait_where_the_pull_request_is_there(here: Site) -> None:
+    propose(here)
+    for status in (500, 502, 503):
+        here.strike(status, path="/comments" if here.kind != "gitlab" else "/notes")
+        assert ["later"] == fates(tell(here.forge(), plan("a plan")))
+        here.clock.advance(timedelta(hours=3))
+    here.break_down(False)
+
+    assert ["told"] == fates(tell(here.forge(), plan("a plan")))
+
+
 def test_trouble_with_comments_stops_no_status(here: Site) -> None:
     propose(here)
     mute = here.sandbox.identities.add_person("mute", {"statuses": "write", "contents": "write"})

@@ -145,11 +145,12 @@ def test_a_plan_is_one_comment_that_is_changed_in_place(world: RealWorld) -> Non
     assert "**2 fleets** change" in said
 
 
-@pytest.mark.xfail(strict=False, reason="Gitea answers 500, and 404 only where the pull request itself is asked for")
 def test_a_comment_on_a_pull_request_that_is_not_there_is_refused(world: RealWorld) -> None:
     (delivery,) = world.forge.deliver(HeldLease(), waiting(comment(4711, "x")), NOW)
 
     assert (False, None) == (delivery.delivered, delivery.retry_at)
+    wanted = f"Gitea shows us no pull request 4711 of {world.repository} (404): nothing can be said on it"
+    assert wanted == delivery.message
 
 
 def test_pull_requests_are_shown_and_git_has_their_heads(world: RealWorld) -> None:
