@@ -60,14 +60,14 @@ class RealWorld(World):
 
 @pytest.fixture
 def make_world(real_forge: RealForge, tmp_path: Path) -> Iterator[Callable[..., RealWorld]]:
-    """`make_world(token=)`: a repository of its own, with three commits more than the first."""
+    """`make_world(token=)`: a repository of its own, with three commits."""
     with ExitStack() as ends:
         store = open_ledger(f"sqlite:///{tmp_path / 'budget.db'}", ManualClock(NOW))
         ends.callback(store.close)
 
         def make(token: str = "") -> RealWorld:
             repository = real_forge.create(f"desired-{uuid4()}")
-            commits = tuple(real_forge.commit(repository, f"file-{number}") for number in range(3))
+            commits = real_forge.seed()
             road = ends.enter_context(between(real_forge.url))
             transport = hosted.Transport(
                 f"{road.url}/api/v1",
@@ -168,12 +168,11 @@ def test_pull_requests_are_shown_and_git_has_their_heads(world: RealWorld) -> No
 @pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
 def test_a_merged_pull_request_says_what_it_became(world: RealWorld, how: str) -> None:
     number = world.open_pull()
-    world.server.ask("POST", f"repos/{world.repository}/pulls/{number}/merge", {"Do": how})
+    main = world.server.merge(world.repository, number, how)
     forge: Any = world.forge
 
     (pull,) = forge.pulls("main")
 
-    main = world.server.ask("GET", f"repos/{world.repository}/branches/main")["commit"]["id"]
     assert (False, main) == (pull.open, pull.merged_as)
 
 
