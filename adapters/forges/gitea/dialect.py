@@ -1,7 +1,8 @@
 """The REST API of Gitea and Forgejo as `adapters.forges.hosted.Dialect` (their `/api/swagger`, version 1).
 
 Read from Gitea 1.27 and Forgejo 9: a status on a commit that is not there is answered with a 500 without a word
-(`routers/api/v1/repo/status.go`), newer Forgejo with a 404. So after either the commit is looked for.
+(`routers/api/v1/repo/status.go`), newer Forgejo with a 404. So after either the commit is looked for. Comments of a
+pull request that is not there are a 500 too (`issue_comment.go`), and the issue itself a 404: so that is looked for.
 """
 
 import re
@@ -141,8 +142,9 @@ class Gitea(_WithoutDeployments):
 
     def comments(self, project: str, pull: int, page: int) -> Call:
         """See `Dialect`. Gitea gives them all at once, and says of no further page."""
-        asked = urlencode({"page": page, "limit": A_PAGE})
-        return _call("GET", project, f"/issues/{pull}/comments?{asked}", Need.COMMENTS, f"pull request {pull}")
+        asked, about = urlencode({"page": page, "limit": A_PAGE}), f"pull request {pull}"
+        call = _call("GET", project, f"/issues/{pull}/comments?{asked}", Need.COMMENTS, about)
+        return replace(call, seen=UNSURE, look=_call("GET", project, f"/issues/{pull}", Need.COMMENTS, about))
 
     def comments_in(self, answer: Answer) -> Sequence[Comment]:
         """See `Dialect`. The account of somebody who left is null."""

@@ -34,7 +34,8 @@ class Call:
     """One request. `path` begins with `/` and stands behind the API's address; `body` is sent as JSON.
 
     `project` is the repository at the forge that it concerns, `about` what in it, for sentences: `commit 1234abcd`.
-    Answers with a status in `seen` come to who asked, whatever a dialect says of them.
+    Answers with a status in `seen` come to who asked, whatever a dialect says of them. `look` is for those of them that
+    do not tell what is wrong: it is asked next, and what is not there is said by its answer.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Call:
     about: str = ""
     body: Mapping[str, Any] | None = None
     seen: frozenset[int] = frozenset()
+    look: "Call | None" = None
 
     @property
     def writes(self) -> bool:

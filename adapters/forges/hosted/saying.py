@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from adapters.forges.hosted.answers import has_next, without
+from adapters.forges.hosted.answers import has_next, unreachable, without
 from adapters.forges.hosted.asking import Answer, Call, Fate, Need, Steps, Verdict
 from adapters.forges.hosted.dialect import Comment, Dialect
 from adapters.forges.hosted.limits import fitting
@@ -164,7 +164,12 @@ class Saying:
     def _found(self, project: str, pull: int, mark: str) -> Generator[Call, Answer, list[Comment] | Verdict]:
         me = ""
         for page in range(1, PAGES + 1):
-            answer = yield self._dialect.comments(project, pull, page)
+            call = self._dialect.comments(project, pull, page)
+            answer = yield call
+            if answer.status in call.seen and call.look is not None:
+                yield call.look  # ends it here where the pull request is not there
+                message = unreachable(self._dialect.title, f"it answered {answer.status}")
+                return Verdict(fate=Fate.AILING, message=message, answer=answer)
             me = me or (yield from self._login(project))
             shown = self._dialect.comments_in(answer)
             ours = [each for each in shown if each.author == me and each.body.startswith(mark)]

@@ -1,7 +1,8 @@
 """A forge of each dialect: the sandbox's over HTTP with real git, the adapter before it, and a look from outside."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.forge import Forge
 from fairlead_sandbox.forge.faults import Burst
 from fairlead_sandbox.forge.hosted import Hosted
+from fairlead_sandbox.forge.identities import ALL, Identity
+from fairlead_sandbox.forge.pulls import Merge, Opening
 from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.git_server import GitServer
 from reconciler.record import CommitStatus, State
@@ -25,6 +28,8 @@ REPOSITORY: Mapping[Name, str] = {
 }
 STATES = {each.value: each for each in State} | {"running": State.PENDING, "failed": State.FAILURE}
 ENDLESS = 1_000_000
+SECOND = timedelta(seconds=1)
+ADA = Identity(login="ada", permissions=ALL)
 
 
 @dataclass
@@ -39,7 +44,11 @@ class Lines:
 
 @dataclass
 class Site:
-    """One forge with one repository of three commits, signed in to as `fairlead-bot`."""
+    """One forge with one repository of three commits, signed in to as `fairlead-bot`.
+
+    What the suite of hosted forges does beside the adapter goes through methods of this, but for the switches that only
+    a sandbox has. So a real server can stand in its place.
+    """
 
     kind: Name
     sandbox: Forge
@@ -47,11 +56,14 @@ class Site:
     clock: ManualClock
     folder: Path
     log: Lines = field(default_factory=Lines)
+    login: str = "fairlead-bot"
 
     def __post_init__(self) -> None:
         self.repository = REPOSITORY[self.kind]
         self.hosted = self.sandbox.create(self.repository)
-        self.token = self.sandbox.identities.add_person("fairlead-bot")
+        self.services: dict[str, Hosted] = {}
+        self.web = self.sandbox.addresses.web
+        self.token = self.sandbox.identities.add_person(self.login)
         self.commits = history(self.hosted)
 
     @cached_property
@@ -90,8 +102,9 @@ class Site:
             jitter=lambda: 1.0,
         )
 
-    def read(self, commit: str, hosted: Hosted | None = None) -> list[CommitStatus]:
-        """What is shown on a commit, newest first."""
+    def read(self, commit: str, service: str = "") -> list[CommitStatus]:
+        """What is shown on a commit of the repository or of a service's, newest first."""
+        hosted = self.services[service] if service else self.hosted
         return [
             CommitStatus(
                 repository="main",
@@ -101,8 +114,72 @@ class Site:
                 description=each.description,
                 target_url=each.target_url,
             )
-            for each in (hosted or self.hosted).statuses.newest(commit)
+            for each in hosted.statuses.newest(commit)
         ]
+
+    # ── what others do ──
+
+    def who(self, login: str, permissions: Mapping[str, str]) -> str:
+        """The token of somebody who may do so much here."""
+        return self.sandbox.identities.add_person(login, permissions)
+
+    def remark(self, pull: int, body: str, login: str) -> None:
+        """Somebody comments."""
+        self.hosted.comments.add(pull, body, login)
+
+    def remarks(self, pull: int) -> list[tuple[str, str]]:
+        """Who said what on a pull request, oldest first."""
+        return [(each.login, each.body) for each in self.hosted.comments.of(pull)]
+
+    def service(self, name: str) -> tuple[str, ...]:
+        """Another repository, of three commits."""
+        self.services[name] = self.sandbox.create(name)
+        return history(self.services[name])
+
+    def tag(self, service: str, name: str, commit: str, *, annotated: bool = False) -> None:
+        """A tag there."""
+        who = {f"GIT_COMMITTER_{each}": "a@example.com" for each in ("NAME", "EMAIL")}
+        words = ("-a", "-m", name) if annotated else ()
+        self.services[service].bare.git("tag", *words, name, commit, environment=who)
+
+    def branches(self, names: Sequence[str]) -> None:
+        """All off the same new commit."""
+        commit = self.branch(names[0])
+        refs = "".join(f"create refs/heads/{name} {commit}\n" for name in names[1:])
+        self.hosted.bare.git("update-ref", "--stdin", input=refs)
+
+    def opened(self, branch: str, base: str = "main", fork: str = "") -> int:
+        """A pull request of Ada's; its number."""
+        self.clock.advance(SECOND)
+        return self.hosted.pulls.open(Opening(head=branch, base=base, title=branch, fork=fork), ADA).number
+
+    def merged(self, number: int, method: str) -> str:
+        """The commit that it became."""
+        self.clock.advance(SECOND)
+        how = Merge(method=method, message=lambda *_: "merged\n", squashed=lambda *_: "squashed\n")
+        return self.hosted.pulls.merge(number, how, ADA).merge_commit
+
+    def close(self, number: int) -> None:
+        """Without a merge."""
+        self.hosted.pulls.change(number, {"state": "closed"})
+
+    def opened_outside(self, login: str) -> int:
+        """A pull request of a commit that is only in somebody's fork; its number."""
+        fork = self.sandbox.fork(self.repository, login)
+        tree, who = f"{self.commits[2]}^{{tree}}", (login, f"{login}@example.com")
+        change = fork.bare.write_commit(fork.bare.git("rev-parse", tree), (self.commits[2],), "x\n", who)
+        fork.bare.git("update-ref", "refs/heads/change", change)
+        return self.opened("change", fork=fork.full_name)
+
+    def lose_fork(self, login: str, number: int) -> None:
+        """It is deleted."""
+        self.hosted.pulls._pulls[number] = replace(self.hosted.pulls.one(number), fork=f"{login}/gone")
+
+    # ── what goes wrong ──
+
+    def lose_answers(self) -> None:
+        """The next write takes effect, and its connection is cut."""
+        self.sandbox.faults.lost_answers = 1
 
     def asked(self) -> int:
         """Requests so far."""

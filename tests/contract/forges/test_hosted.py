@@ -13,12 +13,11 @@ from fairlead_sandbox.forge.vendor import Name
 from reconciler.ports import Delivery, Undelivered, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal
-from tests.contract.forges.hosted_worlds import MakeSite, Site, history
+from tests.contract.forges.hosted_worlds import SECOND, MakeSite, Site
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 KINDS: tuple[Name, ...] = ("github", "gitlab", "gitea")
 TITLES = {"github": "GitHub", "gitlab": "GitLab", "gitea": "Gitea"}
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ def test_a_final_word_after_pending_ones_has_its_own_text(here: Site) -> None:
 
 
 def test_an_answer_that_is_lost_leaves_the_word_in_doubt_and_saying_it_again_changes_nothing(here: Site) -> None:
-    here.sandbox.faults.lost_answers = 1
+    here.lose_answers()
     told = word(here.commits[0])
 
     (first,) = tell(here.forge(), told)
@@ -191,7 +190,7 @@ def test_a_repository_that_is_not_shown_stops_no_other_of_the_account(here: Site
 
 
 def test_who_may_only_read_is_told_what_to_grant(here: Site) -> None:
-    reader = here.sandbox.identities.add_person("reader", {"contents": "read"})
+    reader = here.who("reader", {"contents": "read"})
 
     (shut,) = tell(here.forge(token=reader), word(here.commits[0], State.PENDING))
 
@@ -222,18 +221,18 @@ def propose(here: Site, branch: str = "bump") -> int:
     return here.forge().propose(Proposal(branch=branch, base="main", title="checkout 1.4.2", body="why")).number
 
 
-def bodies(here: Site, login: str = "fairlead-bot") -> list[str]:
-    return [each.body for each in here.hosted.comments.of(1) if each.login == login]
+def bodies(here: Site, login: str = "") -> list[str]:
+    return [body for who, body in here.remarks(1) if who == (login or here.login)]
 
 
 def test_the_one_comment_is_updated_in_place_among_very_many_of_others(here: Site) -> None:
     propose(here)
     forged = f"{marker(plan(''))}\nall is well"
     for number in range(45):
-        here.hosted.comments.add(1, forged if number == 3 else f"comment {number}", "mallory")
+        here.remark(1, forged if number == 3 else f"comment {number}", "mallory")
 
     first = tell(here.forge(), plan("prod/checkout 1.4.1 → 1.4.2"))
-    here.hosted.comments.add(1, "looks good", "ada")
+    here.remark(1, "looks good", "ada")
     second = tell(here.forge(), plan("prod/checkout 1.4.1 → 1.4.3"))
 
     assert [["told"], ["told"]] == [fates(first), fates(second)]
@@ -245,15 +244,15 @@ def test_the_one_comment_is_updated_in_place_among_very_many_of_others(here: Sit
 def test_a_comment_that_says_it_already_is_left_alone(here: Site) -> None:
     propose(here)
     tell(here.forge(), plan("| fleet | from |\n|---|---|\n"))
-    here.sandbox.log.clear()
+    before = here.writes()
 
     assert ["told"] == fates(tell(here.forge(), plan("| fleet | from |\n|---|---|\n")))
-    assert [] == here.writes()
+    assert before == here.writes()
 
 
 def test_a_comment_whose_answer_was_lost_is_not_made_twice(here: Site) -> None:
     propose(here)
-    here.sandbox.faults.lost_answers = 1
+    here.lose_answers()
 
     first, again = tell(here.forge(), plan("a plan")), tell(here.forge(), plan("a plan"))
 
@@ -261,9 +260,28 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(here: Site) -> None:
     assert 1 == len(bodies(here))
 
 
+def test_a_comment_on_a_pull_request_that_is_not_there_is_refused_with_the_reason(here: Site) -> None:
+    (refused,) = tell(here.forge(), plan("a plan", pull=4711))
+
+    assert ["refused"] == fates([refused])
+    thing = "merge request" if here.kind == "gitlab" else "pull request"
+    assert f"{TITLES[here.kind]} shows us no {thing} 4711 of {here.repository} (404)" in refused.message
+
+
+def test_comments_that_are_in_trouble_wait_where_the_pull_request_is_there(here: Site) -> None:
+    propose(here)
+    for status in (500, 502, 503):
+        here.strike(status, path="/comments" if here.kind != "gitlab" else "/notes")
+        assert ["later"] == fates(tell(here.forge(), plan("a plan")))
+        here.clock.advance(timedelta(hours=3))
+    here.break_down(False)
+
+    assert ["told"] == fates(tell(here.forge(), plan("a plan")))
+
+
 def test_trouble_with_comments_stops_no_status(here: Site) -> None:
     propose(here)
-    mute = here.sandbox.identities.add_person("mute", {"statuses": "write", "contents": "write"})
+    mute = here.who("mute", {"statuses": "write", "contents": "write"})
 
     comment, status = tell(here.forge(token=mute), plan("a plan"), word(here.commits[0]))
 
@@ -274,21 +292,19 @@ def test_trouble_with_comments_stops_no_status(here: Site) -> None:
 
 
 def test_a_tag_leads_to_its_commit_whether_annotated_or_light(here: Site) -> None:
-    checkout = here.sandbox.create("acme/checkout")
-    commits = history(checkout)
-    checkout.bare.git("tag", "v1.4.1", commits[0])
-    who = {f"GIT_COMMITTER_{name}": "a@example.com" for name in ("NAME", "EMAIL")}
-    checkout.bare.git("tag", "-a", "-m", "1.4.2", "v1.4.2", commits[1], environment=who)
+    commits = here.service("acme/checkout")
+    here.tag("acme/checkout", "v1.4.1", commits[0])
+    here.tag("acme/checkout", "v1.4.2", commits[1], annotated=True)
     words = [word(f"refs/tags/v1.4.{number}", project="acme/checkout") for number in (1, 2)]
 
     assert ["told", "told"] == fates(tell(here.forge(), *words))
     assert [[State.SUCCESS], [State.SUCCESS], []] == [
-        [each.state for each in here.read(commit, checkout)] for commit in commits
+        [each.state for each in here.read(commit, "acme/checkout")] for commit in commits
     ]
 
 
 def test_a_tag_that_is_not_there_yet_is_looked_for_and_then_refused(here: Site) -> None:
-    history(here.sandbox.create("acme/checkout"))
+    here.service("acme/checkout")
     tagged = word("refs/tags/v9.9.9", project="acme/checkout")
 
     first, last = tell(here.forge(), tagged), tell(here.forge(), tagged, attempts=5)
@@ -337,7 +353,7 @@ def test_a_deployment_is_made_once_and_told_how_it_goes(make_site: MakeSite, kin
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 def test_a_deployment_whose_answer_was_lost_is_not_made_twice(make_site: MakeSite, kind: Name) -> None:
     here = make_site(kind)
-    here.sandbox.faults.lost_answers = 1
+    here.lose_answers()
 
     first, again = (tell(here.forge(), deploying(here, State.SUCCESS)) for _ in range(2))
 
@@ -365,10 +381,10 @@ def test_to_propose_twice_gives_the_same_pull_request(here: Site) -> None:
     first, second = here.forge().propose(proposal), here.forge().propose(proposal)
 
     assert first.number == second.number
-    assert 1 == len(here.hosted.pulls.all())
+    assert 1 == len(here.forge().pulls("main"))
     assert (head, "main", "bump", "checkout 1.4.2") == (second.head, second.base, second.branch, second.title)
-    assert ("fairlead-bot", False, True, "") == (second.author, second.outside, second.open, second.merged_as)
-    assert second.url.startswith(here.sandbox.addresses.web)
+    assert (here.login, False, True, "") == (second.author, second.outside, second.open, second.merged_as)
+    assert second.url.startswith(here.web)
 
 
 def test_who_was_quicker_with_the_same_branch_is_found(here: Site) -> None:
@@ -385,7 +401,7 @@ def test_who_was_quicker_with_the_same_branch_is_found(here: Site) -> None:
     here.store.take = overtaken  # type: ignore[method-assign]
 
     assert 1 == forge.propose(proposal).number
-    assert 1 == len(here.hosted.pulls.all())
+    assert 1 == len(here.forge().pulls("main"))
 
 
 def test_a_branch_that_is_not_there_cannot_be_proposed(here: Site) -> None:
@@ -398,36 +414,16 @@ def test_open_pull_requests_are_listed_over_pages_newest_first_of_the_branch_tha
     here.ada.git("push", "--quiet", "origin", "release")
     many = 27 if here.kind == "github" else 52  # over one page
     heads = [f"b{number:03}" for number in range(many)]
-    commit = here.branch("b000")
-    refs = "".join(f"create refs/heads/{name} {commit}\n" for name in heads[1:])
-    here.hosted.bare.git("update-ref", "--stdin", input=refs)
+    here.branches(heads)
     for number, name in enumerate(heads):
         base = "release" if number == 7 else "main"
-        opened(here, name, base)
+        here.opened(name, base)
 
     found = here.forge().pulls("main")
 
     assert [*range(many, 8, -1), *range(7, 0, -1)] == [each.number for each in found]
     assert {"main"} == {each.base for each in found}
     assert [8] == [each.number for each in here.forge().pulls("release")]
-
-
-def opened(here: Site, branch: str, base: str = "main", fork: str = "") -> int:
-    from fairlead_sandbox.forge.identities import ALL, Identity
-    from fairlead_sandbox.forge.pulls import Opening
-
-    here.clock.advance(SECOND)
-    wanted = Opening(head=branch, base=base, title=branch, fork=fork)
-    return here.hosted.pulls.open(wanted, Identity(login="ada", permissions=ALL)).number
-
-
-def merged(here: Site, number: int, method: str) -> str:
-    from fairlead_sandbox.forge.identities import ALL, Identity
-    from fairlead_sandbox.forge.pulls import Merge
-
-    here.clock.advance(SECOND)
-    how = Merge(method=method, message=lambda *_: "merged\n", squashed=lambda *_: "squashed\n")
-    return here.hosted.pulls.merge(number, how, Identity(login="ada", permissions=ALL)).merge_commit
 
 
 WAYS: dict[str, tuple[str, ...]] = {
@@ -441,8 +437,8 @@ def test_what_was_merged_says_what_it_became_and_what_it_came_from(here: Site) -
     wanted = {}
     for method in WAYS[here.kind]:
         head = here.branch(f"by-{method}", commits=2)
-        number = opened(here, f"by-{method}")
-        wanted[number] = (head, merged(here, number, method), False, 2)
+        number = here.opened(f"by-{method}")
+        wanted[number] = (head, here.merged(number, method), False, 2)
 
     found = {each.number: (each.head, each.merged_as, each.open, each.commits) for each in here.forge().pulls("main")}
 
@@ -454,8 +450,8 @@ def test_a_merge_by_fast_forward_became_its_own_head(make_site: MakeSite) -> Non
     here.ada.git("checkout", "--quiet", "-B", "ahead", here.commits[2])
     here.ada.commit("one", {"a.yaml": "1\n"})
     here.ada.git("push", "--quiet", "origin", "ahead")
-    number = opened(here, "ahead")
-    merged(here, number, "ff")
+    number = here.opened("ahead")
+    here.merged(number, "ff")
 
     (pull,) = here.forge().pulls("main")
 
@@ -463,12 +459,8 @@ def test_a_merge_by_fast_forward_became_its_own_head(make_site: MakeSite) -> Non
 
 
 def test_a_pull_request_from_a_fork_is_from_outside_and_its_head_can_be_fetched_here(here: Site) -> None:
-    fork = here.sandbox.fork(here.repository, "mallory")
-    tree, who = f"{here.commits[2]}^{{tree}}", ("mallory", "mallory@example.com")
-    change = fork.bare.write_commit(fork.bare.git("rev-parse", tree), (here.commits[2],), "x\n", who)
-    fork.bare.git("update-ref", "refs/heads/change", change)
-    number = opened(here, "change", fork=fork.full_name)
-    inside = opened(here, "bump") if here.branch("bump") else 0
+    number = here.opened_outside("mallory")
+    inside = here.opened("bump") if here.branch("bump") else 0
 
     forge = here.forge()
     found = {each.number: each for each in forge.pulls("main")}
@@ -479,18 +471,15 @@ def test_a_pull_request_from_a_fork_is_from_outside_and_its_head_can_be_fetched_
 
 
 def test_a_fork_that_is_gone_is_still_outside(here: Site) -> None:
-    fork = here.sandbox.fork(here.repository, "mallory")
-    fork.bare.git("update-ref", "refs/heads/change", here.commits[0])
-    here.branch("other")
-    number = opened(here, "other")
-    here.hosted.pulls._pulls[number] = replace(here.hosted.pulls.one(number), fork="mallory/gone")
+    number = here.opened_outside("mallory")
+    here.lose_fork("mallory", number)
 
     assert [True] == [each.outside for each in here.forge().pulls("main")]
 
 
 def test_closed_ones_are_no_longer_open_and_became_nothing(here: Site) -> None:
     here.branch("bump")
-    here.hosted.pulls.change(opened(here, "bump"), {"state": "closed"})
+    here.close(here.opened("bump"))
 
     (pull,) = here.forge().pulls("main")
 
@@ -538,11 +527,8 @@ def test_a_pipeline_that_ci_makes_in_between_leaves_nothing_waiting(make_site: M
 
 def test_a_commit_of_a_fork_is_refused_its_plan_with_the_reason(make_site: MakeSite) -> None:
     here = make_site("gitlab")
-    fork = here.sandbox.fork(here.repository, "mallory")
-    tree, who = f"{here.commits[2]}^{{tree}}", ("mallory", "mallory@example.com")
-    change = fork.bare.write_commit(fork.bare.git("rev-parse", tree), (here.commits[2],), "x\n", who)
-    fork.bare.git("update-ref", "refs/heads/change", change)
-    opened(here, "change", fork=fork.full_name)
+    number = here.opened_outside("mallory")
+    change = here.hosted.pulls.one(number).head_sha
 
     (refused,) = tell(here.forge(), word(change, context="fairlead/plan"))
 

@@ -1,9 +1,13 @@
-"""What stands between an adapter and a real server: it counts requests, and answers 503 in the server's place."""
+"""What stands between an adapter and a real server.
+
+It counts requests, answers 503 in the server's place, and cuts connections when the server has done what was asked.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -17,6 +21,8 @@ class Between:
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.asked = 0
         self.is_broken = False
+        self.lost_answers = 0  # so many writes to come take effect, and their connection is cut
+        self.writes: list[str] = []  # methods and paths of what took effect
 
 
 @contextmanager
@@ -37,8 +43,17 @@ def between(url: str) -> Iterator[Between]:
             kept = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
             passed.request(self.command, self.path, body, kept)
             said = passed.getresponse()
-            self._answer(said.status, said.getheaders(), said.read())
+            answer = said.read()
             passed.close()
+            writes = self.command != "GET"
+            if writes and said.status < 300:
+                road.writes.append(f"{self.command} {self.path}")
+            if writes and road.lost_answers:
+                road.lost_answers -= 1
+                self.close_connection = True
+                self.connection.shutdown(SHUT_RDWR)
+                return
+            self._answer(said.status, said.getheaders(), answer)
 
         do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that the library asks for
 

@@ -5,9 +5,11 @@ module's text only what a running server reads is kept beside the binary. It has
 need none.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ MODULE, VERSION = "code.gitea.io/gitea", "1.26.0"
 OWN = "FAIRLEAD_REAL_FORGE"  # names a gitea or forgejo binary that is there already
 READ = ("options", "public", "templates")  # what it reads while it runs, where the binary has it not inside
 TAGS = "sqlite sqlite_unlock_notify"
-BUILDING = 1800.0  # seconds; ten minutes of two cores with nothing in Go's cache
+BUILDING = 1800.0  # seconds, for each of two steps; ten minutes of two cores with nothing in Go's cache
 
 
 class Missing(Exception):
@@ -46,7 +48,11 @@ def built() -> Built:
         return Built(program=Path(own), static=None)
     folder = _cache() / f"gitea-{VERSION}"
     if not (folder / "gitea").exists():
-        _build(folder)
+        print(f"test-forge: building Gitea {VERSION}: some minutes, once", flush=True)
+        try:
+            _build(folder)
+        except OSError as error:
+            raise Missing(f"Gitea {VERSION} could not be built: {error}") from None
     return Built(program=folder / "gitea", static=folder)
 
 
@@ -86,13 +92,23 @@ def _gently() -> list[str]:
 
 def _run(command: Sequence[str], folder: Path, more: Mapping[str, str]) -> str:
     environment = {**os.environ, "GOEXPERIMENT": "jsonv2", **more}  # as Gitea's Makefile builds it
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILDING, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise Missing(f"building Gitea took over {BUILDING:g} s") from None
-    if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if "downloading" not in line]
-        raise Missing(f"Gitea {VERSION} could not be built: {lines[-1].strip() if lines else done.returncode}")
-    return done.stdout
+    piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **piped) as process:
+        try:
+            said, errors = process.communicate(timeout=BUILDING)
+        except subprocess.TimeoutExpired:
+            raise Missing(f"building Gitea took over {BUILDING:g} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the compilers that it started too
+    if process.returncode:
+        raise Missing(f"Gitea {VERSION} could not be built: {_why(said, errors) or process.returncode}")
+    return said
+
+
+def _why(said: str, errors: str) -> str:
+    """The last line of what Go says; of a module that is not to be had it says so in JSON."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        errors = str(json.loads(said)["Error"])
+    lines = [line.strip() for line in errors.splitlines() if line.strip() and "downloading" not in line]
+    return lines[-1] if lines else ""

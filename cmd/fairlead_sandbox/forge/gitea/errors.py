@@ -68,6 +68,7 @@ _PLAIN = {
     "bad-token": (401, "invalid username, password or token"),
     "forbidden": (403, "user should have a permission to write to a repo"),
     "forbidden-app": (403, "user should have a permission to write to a repo"),
+    "no-issue": (500, ""),  # who is no administrator is told nothing of it
     "no-head": (404, "head branch does not exist"),
     "no-base": (404, "base branch does not exist"),
     "no-title": (422, "[Title]: Required"),

@@ -126,9 +126,22 @@ def _refs(asked: Asked) -> Answer:
 # ── comments: every pull request is an issue ─────────────────────────────────────────────────────────────────────
 
 
+def _issue(asked: Asked) -> Answer:
+    """Here, and only here, what is not there is a 404 (`GetIssue` in `routers/api/v1/repo/issue.go`)."""
+    return Answer(body=views.issue(asked.hosted, asked.hosted.pulls.one(int(asked.found["number"]))))
+
+
+def _commented(asked: Asked) -> int:
+    """Where it is not there that is an internal error (`issue_comment.go`: `APIErrorInternal`, in 1.26 and before)."""
+    try:
+        return asked.hosted.pulls.one(int(asked.found["number"])).number
+    except Wrong:
+        raise Wrong("no-issue") from None
+
+
 def _comments(asked: Asked) -> Answer:
     """All of them at once: this list has no pages (`ListIssueComments`)."""
-    found = asked.hosted.comments.of(asked.hosted.pulls.one(int(asked.found["number"])).number)
+    found = asked.hosted.comments.of(_commented(asked))
     body = [views.comment(asked.hosted, each) for each in found]
     return Answer(body=body, headers={"X-Total-Count": str(len(found))})
 
@@ -139,7 +152,7 @@ def _comment(asked: Asked) -> Answer:
 
 def _add_comment(asked: Asked) -> Answer:
     asked.who.check("issues", "pull_requests")
-    number = asked.hosted.pulls.one(int(asked.found["number"])).number
+    number = _commented(asked)
     comment = asked.hosted.comments.add(number, asked.text("body"), asked.who.login)
     asked.hosted.pulls.touch(number)
     return Answer(status=201, body=views.comment(asked.hosted, comment))
@@ -243,6 +256,7 @@ CALLS = calls(
     ("POST", f"/pulls/{_NUMBER}/merge", pulling.merged, _PULL_MERGE),
     ("GET", f"/pulls/{_NUMBER}/commits", pulling.commits),
     ("GET", "/pulls/(?P<base>[^/]+)/(?P<head>.+)", pulling.between),
+    ("GET", f"/issues/{_NUMBER}", _issue),
     ("GET", f"/issues/{_NUMBER}/comments", _comments),
     ("POST", f"/issues/{_NUMBER}/comments", _add_comment, _COMMENT),
     ("GET", "/issues/comments/(?P<id>[0-9]+)", _comment),

@@ -143,6 +143,17 @@ def _end(hosted: Hosted | None, label: str, ref_: str, sha: str) -> dict[str, An
     return {"label": label, "ref": ref_, "sha": sha, "repo_id": number, "repo": shown}
 
 
+def issue(hosted: Hosted, found: Pull) -> dict[str, Any]:
+    """A pull request as the issue that it also is."""
+    return {
+        "number": found.number,
+        "title": found.title,
+        "state": found.state,
+        "html_url": f"{hosted.html_url}/pulls/{found.number}",
+        "pull_request": {"merged": bool(found.merged_by)},
+    }
+
+
 def comment(hosted: Hosted, said: Comment) -> dict[str, Any]:
     """One comment on a pull request."""
     return {
