@@ -250,7 +250,7 @@ def planned_and_planned_again(stage: Stage) -> tuple[str, str]:
     stage.wait_shown(head, "success", r"1\.4\.0.*1\.4\.2", context="fairlead/plan")
     stage.wait(lambda: "1.4.2" in stage.hosted.comments.of(number)[0].body, "the comment says the new version")
     (changed,) = stage.hosted.comments.of(number)
-    assert (comment[0].id, 1, "fairlead") == (changed.id, changed.edits, changed.login)
+    assert (comment[0].id, True, "fairlead") == (changed.id, changed.edits > 0, changed.login)
 
     merged = stage.ada.merge(number, squash=True)
     for commit in (merged, head, tagged(stage, "1.4.2")):
