@@ -5,7 +5,7 @@ A fleet's own words stand on commits of the desired-state repository. Beside the
 | place | what stands there |
 |---|---|
 | the version's tag in the service's own repository | the fleet's own word on it, each environment by its own context |
-| the forge's record of deployments | the same, on the setting commit |
+| the forge's record of deployments | the same, on the setting commit; and the stage, where the state does not tell it |
 | the channels of the fleet's owner | troubles that need a person, and their ends (`notices.py`) |
 
 Further words are written in the transaction of the own ones. Which places are still open is kept in the fleet's memory,
@@ -18,7 +18,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from desired_state.model import Sha
-from reconciler.memory import Followed, Memory
+from reconciler.memory import ConditionType, Followed, Memory
 from reconciler.notices import Channel, notify
 from reconciler.record import CommitStatus, Medium, Situation, State
 from reconciler.speech import clip
@@ -58,6 +58,7 @@ def spread(
         return Heard(words=(), memory=memory)
     before = [place for place in memory.followed if _is_allowed(situation, place, audience)]
     words, followed = _follow(situation, own, before, list(_wanted(situation, audience)))
+    words = [_staged(situation, memory, word) for word in words]
     notice = notify(situation, memory, hold, audience.channels)
     memory = replace(memory, followed=followed, noticed=notice.noticed)
     return Heard(words=(*words, *notice.words), memory=memory, again_at=notice.again_at)
@@ -155,6 +156,16 @@ def _at(situation: Situation, place: Followed, word: CommitStatus) -> CommitStat
     if place.project:
         return replace(word, project=place.project, commit=place.commit, context=f"fairlead/{name}")
     return replace(word, medium=Medium.DEPLOYMENT, commit=place.commit, context=f"deployment {name}")
+
+
+def _staged(situation: Situation, memory: Memory, word: CommitStatus) -> CommitStatus:
+    """With what a record of deployments shows beside its states: a deploy that waits, one that nothing will come of."""
+    if word.medium is not Medium.DEPLOYMENT:
+        return word
+    is_present = situation.record.present and word.commit == situation.desired.setting_commit
+    if word.state is State.PENDING and is_present:
+        return replace(word, body="" if memory.status.condition(ConditionType.RECONCILING) else "queued")
+    return replace(word, body="inactive" if word.state is State.ERROR and not is_present else "")
 
 
 def _kept(followed: Iterable[Followed]) -> Iterator[Followed]:

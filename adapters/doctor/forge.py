@@ -15,6 +15,7 @@ from reconciler.ports import Unreadable
 
 FEW = 500  # requests left of an hour's
 _SCOPES = {Need.DEPLOYMENTS: {"repo", "repo_deployment"}, Need.COMMENTS: {"repo"}}
+_RIGHTS = {Need.DEPLOYMENTS: "Deployments: write", Need.COMMENTS: "Pull requests: write"}
 _MAY_WRITE = frozenset({"repo", "repo:status"})  # scopes of a classic token
 
 
@@ -71,7 +72,7 @@ class GitHubLook:
             return
         yield self._writes(_scopes(answer), _mapping(found.get("permissions")))
         for need in self._further:
-            yield from self._may(need, _scopes(answer))
+            yield from self._reads_pulls() if need is Need.PULLS else self._may(need, _scopes(answer))
         yield self._pace(answer)
         if self._hook:
             yield self._hooks(signed)
@@ -80,13 +81,30 @@ class GitHubLook:
         if not scopes and not isinstance(self._sign_in, AppSignIn):
             return self._about.skipped(
                 "the repository is seen; a fine-grained token does not tell whether it may write statuses",
-                "see in its settings that it has Commit statuses: write",
+                f"see in its settings that it has {', '.join(self._rights())}",
             )
         if isinstance(self._sign_in, AppSignIn) or (scopes & _MAY_WRITE and permissions.get("push") is True):
             return self._about.ok(f"{self._repository} is seen, and statuses may be written")
         return self._about.trouble(
             "statuses may not be written", "grant Commit statuses: write, or the scope repo:status"
         )
+
+    def _rights(self) -> Iterator[str]:
+        yield "Commit statuses: write"
+        yield from (_RIGHTS[need] for need in self._further if need in _RIGHTS)
+
+    def _reads_pulls(self) -> Iterator[Finding]:
+        """Tried: a list of one."""
+        try:
+            answer = self._got("/pulls?per_page=1", self._sign_in.headers(self._repository, Need.PULLS))
+        except Trouble as trouble:
+            yield trouble_of(self._about, trouble.verdict)
+            return
+        if answer.status == 200:
+            yield self._about.ok("pull requests may be read")
+        else:
+            seen = f"pull requests may not be read ({answer.status}): none is told what it would do"
+            yield self._about.trouble(seen, "grant Pull requests: read and write, or set `forge.plans = false`")
 
     def _may(self, need: Need, scopes: set[str]) -> Iterator[Finding]:
         """Of a fine-grained token nothing is known, which was said of its statuses."""

@@ -3,7 +3,7 @@
 The mirror that is handed in lies in a folder of the doctor's own: the controller's is not touched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from adapters.doctor.findings import About, Finding
@@ -11,8 +11,10 @@ from desired_state.git_errors import GitError
 from desired_state.mirror import NOTES, Mirror
 from desired_state.model import DesiredState, Fleet, FleetName, Sha
 from desired_state.parser import Parser
+from desired_state.trees import Tree
 from reconciler.ports import Clock
 
+BRANCH = "refs/heads/fairlead/doctor"  # named as those of the commands are; it is never made
 SLOW = 2.0  # seconds for one question: the poll asks it all day
 
 
@@ -26,15 +28,18 @@ class Seen:
 
 
 def look(name: str, mirror: Mirror, parser: Parser, clock: Clock, *, folder: str, pushes_notes: bool) -> Seen:
-    """Ask for the head, fetch, parse, and begin a push that sends nothing."""
+    """Ask for the head, fetch, parse, and begin pushes that send nothing."""
     about = About(check="git", name=name)
     findings: list[Finding] = []
     try:
         with mirror:
             findings.append(_reached(about, mirror, clock))
             head = mirror.fetch().sha
-            desired = parser.parse(mirror.tree(head).under(folder))
+            tree = mirror.tree(head).under(folder)
+            desired = parser.parse(tree)
             findings += [*_parsed(about, desired, head), _pushed(about, mirror, head, pushes_notes=pushes_notes)]
+            if proposing := by_pull_request(parser, tree, desired.fleets.values()):
+                findings.append(_branched(about, mirror, head, proposing, has_forge=not pushes_notes))
     except GitError as error:
         return Seen(findings=(*findings, about.failed(error)))
     return Seen(findings=tuple(findings), fleets=tuple(desired.fleets.values()), declared=desired.declared)
@@ -76,3 +81,27 @@ def _pushed(about: About, mirror: Mirror, head: Sha, *, pushes_notes: bool) -> F
     except GitError as error:
         return about.trouble(f"statuses cannot be pushed: {error}", f"allow this user to push to {NOTES}")
     return about.ok(f"a push to {NOTES} may begin (hooks of the server are not tried)")
+
+
+def by_pull_request(parser: Parser, tree: Tree, fleets: Iterable[Fleet]) -> list[str]:
+    """The environments of these fleets that commands change by pull requests."""
+    names = sorted({fleet.environment.name for fleet in fleets})
+    found = ((name, parser.environment(tree, name)) for name in names)
+    return [name for name, said in found if said and said.changes and said.changes.how == "pull-request"]
+
+
+def _branched(about: About, mirror: Mirror, head: Sha, proposing: list[str], *, has_forge: bool) -> Finding:
+    """Commands push the branch of a pull request by the repository's own `auth`."""
+    environments = ", ".join(proposing)
+    if not has_forge:
+        seen = f"{environments} takes changes by pull request only, and git_notes has none: the commands refuse"
+        return about.warning(seen, "set `forge.type`, or leave out `changes.how` there")
+    try:
+        mirror.git("push", "--dry-run", "--quiet", "--", mirror.url, f"{head}:{BRANCH}")
+    except GitError as error:
+        return about.warning(
+            f"branches cannot be pushed, so no command opens a pull request for {environments}: {error}",
+            "allow `auth` to push branches, or run the commands with another one",
+        )
+    said = f"a push of branches may begin, for pull requests of {environments}"
+    return about.ok(f"{said} (rules of the server, and opening one, are not tried)")

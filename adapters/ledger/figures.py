@@ -1,17 +1,18 @@
 """Figures of the whole ledger for whoever watches it: counts and ages, one small query a table, nothing decoded."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, and_, case, distinct, func, literal, or_, select, union_all
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now
-from adapters.ledger.tables import IS_OWN, IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
+from adapters.ledger.tables import IS_OWN, IS_REFUSED, IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
 from reconciler.record import State
 
 MICROSECONDS = 1_000_000
+STUCK_AFTER = 3600 * MICROSECONDS  # without another word
 _IS_PENDING = and_(IS_OWN, statuses.c.state == State.PENDING.value)
 _IS_UNDELIVERED = and_(IS_TO_BE_TOLD, statuses.c.sequence > statuses.c.delivered_sequence)
 
@@ -40,8 +41,10 @@ class LedgerFigures:
     held: Mapping[str, int]  # by family: names that somebody works on
     fleets: Mapping[tuple[str, str], int]  # by environment and state, declared ones
     intents: Mapping[str, int]  # by phase, those that have not ended
-    undelivered: Mapping[str, Pile]  # by repository: words that the forge has not confirmed
-    pending: Mapping[str, Pile]  # by repository: commits that wait for a final word, since their last one
+    undelivered: Mapping[tuple[str, str], Pile]  # by repository and medium: words that the forge has not confirmed
+    refused: Mapping[tuple[str, str], int]  # by repository and medium: words that it has refused for good
+    pending: Mapping[str, Pile]  # by repository: words that wait for a final one, since they were said
+    stuck: Mapping[str, int]  # by repository: commits with such a word that is an hour old
     feeds: Mapping[str, FeedFigures]  # those that are being read
 
 
@@ -55,14 +58,16 @@ class Figures:
         with self._database.reading() as connection:
             now = connection.scalar(select(Now())) or 0
             due, held = _names(connection, now)
-            undelivered, pending = _words(connection, now)
+            words = _words(connection, now)
             return LedgerFigures(
                 due=due,
                 held=held,
                 fleets=_fleets(connection),
                 intents=_intents(connection),
-                undelivered=undelivered,
-                pending=pending,
+                undelivered={(r.repository, r.medium): _piled(r, now) for r in words if r.what == "undelivered"},
+                refused={(r.repository, r.medium): r.size for r in words if r.what == "refused"},
+                pending={row.repository: _piled(row, now) for row in words if row.what == "pending"},
+                stuck={row.repository: row.stuck for row in words if row.what == "pending"},
                 feeds=_feeds(connection, now),
             )
 
@@ -75,15 +80,20 @@ def _names(connection: Connection, now: int) -> tuple[dict[str, Pile], dict[str,
     return {row.family: _piled(row, now) for row in rows}, {row.family: int(row.held) for row in rows}
 
 
-def _words(connection: Connection, now: int) -> tuple[dict[str, Pile], dict[str, Pile]]:
-    undelivered, pending = (
-        select(statuses.c.repository, *_pile(which, statuses.c.said_at)).where(which).group_by(statuses.c.repository)
-        for which in (_IS_UNDELIVERED, _IS_PENDING)
+def _words(connection: Connection, now: int) -> Sequence[Row[Any]]:
+    """One statement; each part of it by an index of its own."""
+    repository, medium, since = statuses.c.repository, statuses.c.medium, func.min(statuses.c.said_at).label("since")
+    size, none = func.count().label("size"), literal(0).label("stuck")
+    told = (
+        select(literal(what).label("what"), repository, medium, size, since, none)
+        .where(which)
+        .group_by(repository, medium)
+        for what, which in (("undelivered", _IS_UNDELIVERED), ("refused", IS_REFUSED))
     )
-    return (
-        {row.repository: _piled(row, now) for row in connection.execute(undelivered)},
-        {row.repository: _piled(row, now) for row in connection.execute(pending)},
-    )
+    old = case((statuses.c.said_at <= now - STUCK_AFTER, statuses.c.commit))
+    columns = (literal("pending"), repository, literal(""), size, since, func.count(distinct(old)))
+    pending = select(*columns).where(_IS_PENDING).group_by(repository)
+    return connection.execute(union_all(*told, pending)).all()
 
 
 def _pile(which: Any, since: Any) -> tuple[Any, Any]:

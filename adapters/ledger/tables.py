@@ -177,6 +177,8 @@ IS_TO_BE_TOLD = and_(
     or_(statuses.c.sequence > statuses.c.delivered_sequence, statuses.c.doubtful_until.is_not(None)),
 )
 Index("statuses_to_be_told", statuses.c.repository, postgresql_where=IS_TO_BE_TOLD, sqlite_where=IS_TO_BE_TOLD)
+IS_REFUSED = statuses.c.refused.is_not(None)
+Index("statuses_refused", statuses.c.repository, postgresql_where=IS_REFUSED, sqlite_where=IS_REFUSED)
 
 # A commit's own words on commits of this repository: what is decided from. Copies and other mediums only leave here.
 IS_OWN = and_(statuses.c.medium == "status", statuses.c.project == "", statuses.c.said_for == "")

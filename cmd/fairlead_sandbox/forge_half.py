@@ -9,24 +9,32 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from fairlead_sandbox.forge import Forge, Person
+from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.git_server import GitServer
 from reconciler.ports import Clock
 
 REPOSITORY = "sandbox/main"
-MAY = {"contents": "read", "statuses": "write"}  # all that Fairlead needs
+MAY = {"contents": "read", "statuses": "write", "pull_requests": "write", "deployments": "write"}  # all that it needs
 NO_LIMIT = 100_000  # writes: an Enterprise Server has no limits
 
 
 class ForgeHalf:
-    """Use it as a context manager. `person` is signed in as `ada`, whose token is `token`.
+    """Use it as a context manager. `person` is signed in as `ada`, whose token is `token`, and speaks GitHub's dialect.
 
     Fairlead signs in as `sign_in` says: as the user `fairlead`, or as the GitHub App `fairlead[bot]`.
     """
 
-    def __init__(self, folder: Path, git: GitServer, clock: Clock, sign_in: Literal["token", "app"] = "token") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        git: GitServer,
+        clock: Clock,
+        sign_in: Literal["token", "app"] = "token",
+        dialect: Name = "github",
+    ) -> None:
         self.folder = folder
         self._sign_in = sign_in
-        self.forge = Forge(git, clock)
+        self.forge = Forge(git, clock, dialect)
         self.forge.create(REPOSITORY)
         self.token = self.forge.identities.add_person("ada")
         self.person = Person(self.forge.addresses.api, REPOSITORY, self.token)
@@ -65,7 +73,7 @@ class ForgeHalf:
         return [
             "",
             "[repositories.forge]",
-            'type = "github"',
+            f'type = "{self.forge.vendor.name}"',
             f'api = "{self.forge.addresses.api}"',
             f'repository = "{REPOSITORY}"',
             f"auth = {self._auth}",

@@ -18,6 +18,7 @@ from fairlead_sandbox.builds import Behaviour, Build
 from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.example import EXAMPLE, ExampleFleet, files_of, fleets_of, trigger_fleets_of, without
 from fairlead_sandbox.forge import Forge
+from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.forge_half import ForgeHalf
 from fairlead_sandbox.gate import Gate, GateSettings, deploy_pipeline, rollback_pipeline
 from fairlead_sandbox.git_server import GitServer
@@ -50,6 +51,7 @@ class WorldSettings:
     deployed: bool = True  # hosts run what the repository says; False: they are fresh, and nothing runs on them
     agents: bool = True  # fresh hosts' agents are started with the world
     forge: Literal["", "token", "app"] = ""  # how Fairlead signs in there
+    dialect: Name = "github"  # what the forge speaks
 
 
 class World:
@@ -81,7 +83,8 @@ class World:
             starting.enter_context(self.gate)
             self.git = starting.enter_context(GitServer(self.folder / "git"))
             if self.settings.forge:
-                self._forge = starting.enter_context(ForgeHalf(self.folder, self.git, self._clock, self.settings.forge))
+                half = ForgeHalf(self.folder, self.git, self._clock, self.settings.forge, self.settings.dialect)
+                self._forge = starting.enter_context(half)
             files = self._files()
             self._make_hosts(files, starting)
             self._open_repository(files)

@@ -23,6 +23,7 @@ from adapters.clock import SystemClock
 from adapters.forges.git_notes import REF, Line, Note
 from adapters.ledger.store import Store, open_ledger
 from fairlead_sandbox.forge import Said
+from fairlead_sandbox.forge.vendor import Name
 from fairlead_sandbox.gate import GateSettings
 from fairlead_sandbox.world import REPOSITORY, World, WorldSettings
 from reconciler.record import Record, State
@@ -125,10 +126,10 @@ def one_fleet() -> Mapping[str, str]:
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, forge="", **durations)`: a world, ended with the test.
+    """`make_world(files=ONE_FLEET, gate=QUICK_GATE, hosts={}, forge="", dialect="github", **durations)`: a world.
 
-    `files` is the desired-state repository as path: text, or the folder that holds it; `hosts` how many instances each
-    trigger fleet has; `durations` go into fairlead.toml, such as `lease="3s"`.
+    It ends with the test. `files` is the desired-state repository as path: text, or the folder that holds it; `hosts`
+    how many instances each trigger fleet has; `durations` go into fairlead.toml, such as `lease="3s"`.
     """
     with ExitStack() as worlds:
 
@@ -137,12 +138,15 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             gate: GateSettings = QUICK_GATE,
             hosts: Mapping[str, int] | None = None,
             forge: Literal["", "token", "app"] = "",
+            dialect: Name = "github",
             **durations: str,
         ) -> World:
             folder = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
             example = files if isinstance(files, Path) else written(folder / "example", files)
             pace = {**QUICK, **durations}
-            settings = WorldSettings(example=example, gate=gate, controller=pace, hosts=hosts or {}, forge=forge)
+            settings = WorldSettings(
+                example=example, gate=gate, controller=pace, hosts=hosts or {}, forge=forge, dialect=dialect
+            )
             return worlds.enter_context(World(folder, settings))
 
         yield make

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -40,45 +41,70 @@ def setup(
     settings = settings_of(config)
     if not settings.repositories:
         raise Refused("no repository is set up: add [[repositories]] with name and url to fairlead.toml")
-    fleets = list(_fleets(settings))
+    found = _declared(settings)
+    fleets = [fleet for each in found.values() for fleet in each.fleets]
+    proposing = {name: each.proposing for name, each in found.items()}
     with usable():
-        needed = needs(settings, fleets, controller)
+        needed = needs(settings, fleets, controller, proposing)
     if output is Output.JSON:
         json_document(needed)
     else:
         _say(needed)
 
 
-def needs(settings: "Settings", fleets: "Sequence[Fleet]", controller: str) -> dict[str, Any]:
-    """The whole document."""
+def needs(
+    settings: "Settings", fleets: "Sequence[Fleet]", controller: str, proposing: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The whole document. `proposing`: by repository, the environments that commands change by pull requests."""
     from fairlead.wiring import looking
 
     return {
         **looking.needs(settings, fleets, controller),
-        "repositories": [_repository(each) for each in settings.repositories],
+        "repositories": [_repository(each, proposing.get(each.name, ())) for each in settings.repositories],
         "files": list(_files(settings)),
     }
 
 
-def _fleets(settings: "Settings") -> "Iterator[Fleet]":
-    """Those that are sound at the head of each repository. Mirrors are made elsewhere: the controller's are its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """Of one repository, what is sound at its head."""
+
+    fleets: "tuple[Fleet, ...]"
+    proposing: Sequence[str]  # environments that commands change by pull requests
+
+
+def _declared(settings: "Settings") -> dict[str, _Declared]:
+    """By repository. Mirrors are made elsewhere: the controller's are its own."""
+    from adapters.doctor.repositories import by_pull_request
     from fairlead import wiring
 
+    found = {}
     for chosen in settings.repositories:
         with TemporaryDirectory(prefix="fairlead-setup-") as scratch:
             away = settings.model_copy(update={"state": Path(scratch)})
             with mirror_of(away, chosen) as mirror, reaching_git(), progress(f"reading {chosen.name} ..."):
-                desired = wiring.parser().parse(mirror.tree(mirror.fetch().sha).under(chosen.path))
+                parser, tree = wiring.parser(), mirror.tree(mirror.fetch().sha).under(chosen.path)
+                desired = parser.parse(tree)
+                fleets = tuple(desired.fleets.values())
+                proposing = by_pull_request(parser, tree, fleets)
+                found[chosen.name] = _Declared(fleets=fleets, proposing=proposing)
         if desired.broken:
             typer.echo(f"left out, because their files are wrong: {', '.join(sorted(desired.broken))}", err=True)
-        yield from desired.fleets.values()
+    return found
 
 
-def _repository(repository: "RepositorySettings") -> dict[str, Any]:
+def _repository(repository: "RepositorySettings", proposing: Sequence[str]) -> dict[str, Any]:
     forge = repository.forge
     found: dict[str, Any] = {"name": repository.name, "url": repository.url, "signs_in": repository.auth.mode}
     if forge.is_hosted:
-        needed = ["read (fetch), by `auth`", *_rights(forge), "a webhook, with a secret of forge.webhook_secrets"]
+        branches = f"push to branches fairlead/*, by `auth` of whoever runs commands for {', '.join(proposing)}"
+        pushes = [branches] if proposing else []
+        needed = [
+            "read (fetch), by `auth`",
+            *pushes,
+            *_rights(forge),
+            "a webhook, with a secret of forge.webhook_secrets",
+        ]
         return {**found, "forge": forge.type, "repository": forge.repository, "permissions": needed}
     needed = [
         "read (fetch)",
@@ -89,6 +115,7 @@ def _repository(repository: "RepositorySettings") -> dict[str, Any]:
 
 def _rights(forge: "ForgeSettings") -> list[str]:
     """What the token, or the App, of `forge.auth` needs, in the forge's own words."""
+    planned = "for plans on them" if forge.plans else "where commands open them"
     deployments = {
         "github": ["Deployments: read and write"],
         "gitlab": ["the right to deploy to protected environments"],
@@ -96,7 +123,7 @@ def _rights(forge: "ForgeSettings") -> list[str]:
     needed = {
         "github": [
             "Commit statuses: read and write",
-            "Pull requests: read and write, where they are planned or opened",
+            f"Pull requests: read and write, {planned}",
             *(f"Contents: read, Commit statuses: read and write, in {each}" for each in forge.sources),
         ],
         "gitlab": [
@@ -105,7 +132,7 @@ def _rights(forge: "ForgeSettings") -> list[str]:
         ],
         "gitea": [
             "scope write:repository, of a user with write access",
-            "scopes write:issue and read:user, where pull requests are planned",
+            *(["scopes write:issue and read:user, for plans on pull requests"] if forge.plans else []),
             *(f"write access to {each}" for each in forge.sources),
         ],
     }[forge.type]

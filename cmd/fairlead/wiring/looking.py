@@ -111,5 +111,6 @@ def _github_look(settings: Settings, repository: RepositorySettings, clock: Cloc
     name, transport, auth = github_road(settings, repository, clock)
     public = settings.public_url.rstrip("/")
     hook = f"{public}/hooks/github" if public and settings.listen else ""
-    further = (Need.DEPLOYMENTS,) if repository.forge.deployments else ()
+    further = [Need.DEPLOYMENTS] if repository.forge.deployments else []
+    further += [Need.PULLS, Need.COMMENTS] if repository.forge.plans else []
     return GitHubLook(repository.name, name, transport, auth, hook, further)

@@ -100,7 +100,7 @@ def test_copies_are_seen_by_nobody_who_decides(bench, build, lease, merged):
     assert [build.sha("merge")] == [each.commit for each in bench.record().statuses]
     assert [] == bench.store.statuses("main", commits=[build.sha("branch")])
     assert 1 == bench.store.figures().pending["main"].count
-    assert 2 == bench.store.figures().undelivered["main"].count
+    assert 2 == bench.store.figures().undelivered["main", "status"].count
 
 
 def test_a_copy_moves_no_roll_up(bench, build, lease):

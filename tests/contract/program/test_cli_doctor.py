@@ -145,6 +145,39 @@ def test_a_repository_says_where_it_stands_and_how_many_fleets_it_has(site: Site
     assert "refs/notes/fairlead may begin" in seen[2]
 
 
+def proposing(site: Site) -> None:
+    """The environment staging takes changes by pull request only."""
+    path = "environments/staging/environment.yaml"
+    said = (site.desired.clone.folder / path).read_text()
+    site.desired.change({path: f"{said}changes: {{how: pull-request}}\n"})
+
+
+def at_a_forge(site: Site) -> None:
+    with site.config.open("a") as config:
+        forge = 'api = "http://127.0.0.1:1"\nrepository = "a/b"\nauth = {token = "env:KEY"}\n'
+        config.write(f'[repositories.forge]\ntype = "github"\n{forge}')
+
+
+def test_where_pull_requests_are_wanted_a_push_of_a_branch_is_begun_and_none_is_made(site: Site) -> None:
+    proposing(site)
+    at_a_forge(site)
+    refs = site.desired.clone.git("ls-remote", "origin")
+
+    (found,) = [one for one in site.checks("git") if "branches" in one["seen"]]
+
+    assert ("ok", True) == (found["verdict"], "pull requests of staging" in found["seen"])
+    assert "not tried" in found["seen"]
+    assert refs == site.desired.clone.git("ls-remote", "origin")
+
+
+def test_pull_requests_without_a_forge_are_a_warning(site: Site) -> None:
+    proposing(site)
+
+    (found,) = [one for one in site.checks("git") if one["verdict"] == "warning"]
+
+    assert "staging takes changes by pull request only, and git_notes has none" in found["seen"]
+
+
 def test_a_repository_that_is_not_there_is_not_reachable(site: Site) -> None:
     site.config.write_text(site.config.read_text().replace("desired", "nowhere"))
 

@@ -43,6 +43,7 @@ class GitHub(ThreadingHTTPServer):
         self.hooks: tuple[int, Any] = (200, [OURS])
         self.token: tuple[int, Any] = (201, {"token": "ghs_installation", "expires_at": "2099-01-01T00:00:00Z"})
         self.wanted: Any = None
+        self.pulls: tuple[int, Any] = (200, [])
         self.refused: set[str] = set()  # permissions that an App was not given
         self.asked: list[tuple[str, str, str]] = []
 
@@ -55,7 +56,9 @@ class _Answer(BaseHTTPRequestHandler):
     server: GitHub
 
     def do_GET(self) -> None:
-        self._say(*(self.server.hooks if "/hooks" in self.path else self.server.repository))
+        listed = {"/hooks": self.server.hooks, "/pulls": self.server.pulls}
+        found = (answer for end, answer in listed.items() if end in self.path)
+        self._say(*next(found, self.server.repository))
 
     def do_POST(self) -> None:
         self.server.wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -142,6 +145,33 @@ def test_an_app_without_a_right_is_told_which(github: GitHub, private_key: rsa.R
     statuses, deployments = look(github, key=private_key, further=FURTHER[:1])[:2]
     assert ["ok", "trouble"] == verdicts([statuses, deployments])
     assert "give it `deployments: write` and install it on the repository" == deployments.fix
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(200, "ok"), (403, "trouble"), (404, "trouble")])
+def test_pull_requests_are_asked_for_where_they_are_planned(github: GitHub, status: int, verdict: str) -> None:
+    github.pulls = (status, [] if status == 200 else {"message": "Resource not accessible"})
+
+    found = look(github, further=(Need.PULLS,))[1]
+
+    assert (verdict, status != 200) == (str(found.verdict), "forge.plans = false" in found.fix)
+
+
+def test_of_a_fine_grained_token_every_right_is_named_that_it_does_not_tell(github: GitHub) -> None:
+    del github.headers["X-OAuth-Scopes"]
+
+    found = look(github, further=(Need.DEPLOYMENTS, Need.PULLS, Need.COMMENTS))[0]
+
+    assert found.fix.endswith("Commit statuses: write, Deployments: write, Pull requests: write")
+
+
+def test_the_command_asks_for_what_is_on(github: GitHub, tmp_path: Path) -> None:
+    place = f'api = "{github.url}"\nrepository = "acme/desired"\nauth = {{token = "env:TOKEN"}}\n'
+    github.headers["X-OAuth-Scopes"] = "repo:status"
+
+    on, off = forged(tmp_path, place), forged(tmp_path, f"{place}plans = false\n")
+
+    wanted = {"comments: the token has no scope for them", "pull requests may be read"}
+    assert wanted == {each["seen"] for each in on} - {each["seen"] for each in off}
 
 
 def test_a_token_that_does_not_see_the_repository_is_trouble(github: GitHub) -> None:

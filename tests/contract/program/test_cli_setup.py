@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fairlead.cli import app
+from fairlead_sandbox.checkout import Checkout
 from fairlead_sandbox.git_server import GitServer
 
 ROOT = Path(__file__).parents[3]
@@ -205,6 +207,23 @@ def test_a_repository_at_github_needs_statuses_and_one_without_a_forge_a_push_of
     assert any("Commit statuses: read and write" in each for each in found["repositories"][0]["permissions"])
     assert ("controller", "api.github.com:443") in {(row["from"], row["to"]) for row in found["network"]}
     assert any("GITHUB=..." in row["why"] for row in found["files"])
+
+
+def test_an_environment_of_pull_requests_needs_a_push_of_branches(config: Path) -> None:
+    clone = Checkout(config.parent / "mine", tomllib.loads(config.read_text())["repositories"][0]["url"])
+    config.write_text(config.read_text() + GITHUB)
+    path = "environments/prod/environment.yaml"
+    said = (clone.folder / path).read_text()
+
+    def branches() -> list[str]:
+        (found,) = json.loads(setup(config, "--print", "-o", "json").stdout)["repositories"]
+        return [each for each in found["permissions"] if "branches fairlead/*" in each]
+
+    assert [] == branches()
+    clone.commit("by pull request", {path: f"{said}changes: {{how: pull-request}}\n"})
+    clone.push()
+    (told,) = branches()
+    assert told.endswith("runs commands for prod")
 
 
 def test_postgresql_is_told_with_its_grants_and_never_with_its_password(config: Path) -> None:

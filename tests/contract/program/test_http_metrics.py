@@ -26,8 +26,10 @@ FIGURES = LedgerFigures(
     held={"fleet": 2},
     fleets={("prod", "Held"): 4},
     intents={"running": 1},
-    undelivered={"main": Pile(count=7, oldest=61.0)},
+    undelivered={("main", "status"): Pile(count=7, oldest=61.0)},
+    refused={("main", "comment"): 3},
     pending={"main": Pile(count=2, oldest=3600.0)},
+    stuck={"main": 1},
     feeds={
         "repository/main": FeedFigures(age=1.5, trouble=False),
         "executions/https://gate": FeedFigures(age=None, trouble=True),
@@ -230,7 +232,11 @@ def test_the_figures_of_the_ledger_are_shown_and_what_is_empty_is_nought(metrics
     assert 4 == scrape.of("fairlead_fleets", environment="prod", state="Held")
     assert 0 == scrape.of("fairlead_fleets", environment="prod", state="Ready")
     assert (1, 0) == tuple(scrape.of("fairlead_intents_in_flight", phase=each) for each in ("running", "aborting"))
-    assert 61 == scrape.of("fairlead_outbox_undelivered_oldest_age_seconds", repository="main")
+    assert 61 == scrape.of("fairlead_outbox_undelivered_oldest_age_seconds", repository="main", medium="status")
+    assert (0, 3) == tuple(
+        scrape.of("fairlead_outbox_refused", repository="main", medium=medium) for medium in ("status", "comment")
+    )
+    assert 1 == scrape.of("fairlead_commits_stuck", repository="main")
     assert 3600 == scrape.of("fairlead_statuses_pending_oldest_age_seconds", repository="main")
     assert 1 == scrape.of("fairlead_feed_trouble", feed="executions/https://gate")
     assert scrape.of("fairlead_feed_age_seconds", feed="executions/https://gate") is None

@@ -158,7 +158,7 @@ def test_a_forge_that_could_never_work_is_one_sentence_at_the_start(
 def test_setup_says_what_each_forge_s_token_needs(forge: dict[str, Any], wanted: list[str], tmp_path: Path) -> None:
     found = settings(tmp_path, forge | {"sources": ["acme/*"], "deployments": True})
 
-    (said,) = needs(found, [], "arn:aws:iam::1:role/x")["repositories"]
+    (said,) = needs(found, [], "arn:aws:iam::1:role/x", {})["repositories"]
 
     assert (forge["type"], forge["repository"]) == (said["forge"], said["repository"])
     assert [] == [each for each in wanted if f"{each} (`forge.auth`)" not in said["permissions"]]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from desired_state.model import OnFailure, Policy, Source
+from desired_state.model import OnFailure, Policy, Source, Suspension
 from reconciler.audience import Audience, spread
 from reconciler.memory import Followed
 from reconciler.record import Medium, State
@@ -53,6 +53,10 @@ def as_deployment(told, commit):
     return told["main", "", commit, "deployment prod/checkout"]
 
 
+def stage(word):
+    return word.state, word.body
+
+
 def pending(told):
     return [place for place, word in told.items() if word.state is State.PENDING]
 
@@ -95,6 +99,43 @@ def test_a_version_on_its_way_is_pending_on_its_own_commit(rig, build, told):
     rig.once()
     assert State.PENDING is on_tag(told, "1.4.2").state is as_deployment(told, commit).state
     assert State.SUCCESS is on_tag(told, "1.4.1").state
+
+
+def test_a_deploy_that_is_held_is_queued_in_the_record_and_under_way_when_it_moves(rig, build, told):
+    deployed(rig, build)
+    suspended = build.fleet("1.4.2", source=HOME, suspension=Suspension(reason="the cup"))
+    commit = rig.commit(suspended)
+    rig.once()
+    assert (State.PENDING, "queued") == stage(as_deployment(told, commit))
+    assert "" == on_tag(told, "1.4.2").body
+
+    rig.commit(build.fleet("1.4.2", source=HOME), "resumed", keeps=commit)
+    rig.once()
+    assert (State.PENDING, "") == stage(as_deployment(told, commit))
+    rounds(rig)
+    assert (State.SUCCESS, "") == stage(as_deployment(told, commit))
+
+
+def test_a_deploy_that_was_never_reached_is_retired_in_the_record_and_no_error_there(rig, build, told):
+    deployed(rig, build)
+    passed = rig.commit(build.fleet("1.4.2", source=HOME, suspension=Suspension(reason="the cup")))
+    rig.once()
+    rig.commit(build.fleet("1.4.3", source=HOME))
+    rounds(rig)
+
+    assert (State.ERROR, "inactive") == stage(as_deployment(told, passed))
+    assert "superseded by" in as_deployment(told, passed).description
+    assert (State.ERROR, "") == stage(on_tag(told, "1.4.2"))
+
+
+def test_a_deploy_of_a_fleet_that_is_gone_is_retired_in_the_record(rig, build, told):
+    deployed(rig, build)
+    left = rig.commit(build.fleet("1.4.2", source=HOME, suspension=Suspension(reason="the cup")))
+    rig.once()
+    rig.commit(None)
+    rig.settle(40)
+
+    assert (State.ERROR, "inactive") == stage(as_deployment(told, left))
 
 
 def test_a_version_that_failed_says_so_on_its_own_commit_and_ends_there(rig, build, told):

@@ -17,6 +17,8 @@ def upgrade() -> None:
         op.add_column("statuses", sa.Column(name, sa.Text(), nullable=False, server_default=default))
     op.add_column("statuses", sa.Column("delivered_at", sa.BigInteger(), nullable=True))
     op.add_column("statuses", sa.Column("waits_for", sa.Text(), nullable=True))
+    refused = sa.text("refused IS NOT NULL")
+    op.create_index("statuses_refused", "statuses", ["repository"], postgresql_where=refused, sqlite_where=refused)
     op.create_table(
         "heads",
         sa.Column("repository", sa.Text(), nullable=False),
