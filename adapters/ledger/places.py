@@ -68,7 +68,7 @@ class Places:
             put(connection, words, now)
             repeat(connection, repository, {commit}, now)
             rows = connection.execute(_LOCKED, where).all()
-            fresh = {"refused": None, "next_try": None, "attempts": 0, "waits_for": None}
+            fresh = {"refused": None, "next_try": None, "attempts": 0, "waits_for": None, "absent_since": None}
             sequences = {"sequence": statuses.c.sequence + 1}
             for changed, condition in ((sequences, _SETTLED), (fresh, statuses.c.id.is_not(None))):
                 ids = statuses.c.id.in_([row.id for row in rows])

@@ -315,4 +315,6 @@ def _waiting(row: Row[Any]) -> Undelivered:
         said_before=row.delivered_sequence > 0 or row.sent_at is not None or row.doubtful_until is not None,
         said_for=row.said_for,
         put_off=row.waits_for is not None,
+        told_on=row.told_on or "",
+        absent_since=None if row.absent_since is None else moment(row.absent_since),
     )

@@ -80,6 +80,7 @@ class Telling:
                 for result in results:
                     connection.execute(_delivered(result) if result.delivered else _put_off(result))
                     _doubt(connection, result)
+                    _note(connection, result)
                 _change(connection, taken_up, sent_at=None)
         except LeaseLost:
             self._doubt_all(lease, results)
@@ -90,6 +91,7 @@ class Telling:
             _locked(connection, lease, [result.id for result in results])
             for result in results:
                 _doubt(connection, result)
+                _note(connection, result)
                 if result.delivered:
                     newer = (statuses.c.sequence > result.sequence, statuses.c.doubtful_until.is_(None))
                     late = update(statuses).where(statuses.c.id == result.id, *newer)
@@ -125,6 +127,17 @@ def _put_off(result: Delivery) -> Any:
         fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
         fate |= {"waits_for": result.message or None}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)
+
+
+def _note(connection: Connection, result: Delivery) -> None:
+    """What was learnt about the place, whichever word stands there by now."""
+    learnt: dict[str, Any] = {"told_on": result.told_on} if result.told_on else {}
+    if result.delivered:
+        learnt |= {"absent_since": None}
+    elif result.absent:
+        learnt |= {"absent_since": func.coalesce(statuses.c.absent_since, Now())}
+    if learnt:
+        _change(connection, [result.id], **learnt)
 
 
 def _doubt(connection: Connection, result: Delivery) -> None:

@@ -17,6 +17,8 @@ def upgrade() -> None:
         op.add_column("statuses", sa.Column(name, sa.Text(), nullable=False, server_default=default))
     op.add_column("statuses", sa.Column("delivered_at", sa.BigInteger(), nullable=True))
     op.add_column("statuses", sa.Column("waits_for", sa.Text(), nullable=True))
+    op.add_column("statuses", sa.Column("told_on", sa.Text(), nullable=True))
+    op.add_column("statuses", sa.Column("absent_since", sa.BigInteger(), nullable=True))
     op.create_table(
         "heads",
         sa.Column("repository", sa.Text(), nullable=False),
