@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, case, func, or_, select
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now
 from adapters.ledger.tables import IS_OWN, IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
+from reconciler.outlets import further, repository_of
 from reconciler.record import State
 
 MICROSECONDS = 1_000_000
@@ -40,7 +41,7 @@ class LedgerFigures:
     held: Mapping[str, int]  # by family: names that somebody works on
     fleets: Mapping[tuple[str, str], int]  # by environment and state, declared ones
     intents: Mapping[str, int]  # by phase, those that have not ended
-    undelivered: Mapping[str, Pile]  # by repository: words that the forge has not confirmed
+    undelivered: Mapping[str, Pile]  # by repository, its further outlets as one, and channel: words not confirmed
     pending: Mapping[str, Pile]  # by repository: commits that wait for a final word, since their last one
     feeds: Mapping[str, FeedFigures]  # those that are being read
 
@@ -80,8 +81,14 @@ def _words(connection: Connection, now: int) -> tuple[dict[str, Pile], dict[str,
         select(statuses.c.repository, *_pile(which, statuses.c.said_at)).where(which).group_by(statuses.c.repository)
         for which in (_IS_UNDELIVERED, _IS_PENDING)
     )
+    waiting: dict[str, Pile] = {}
+    for row in connection.execute(undelivered):
+        name = repository_of(row.repository)
+        name, pile = name if name == row.repository else further(name), _piled(row, now)
+        known = waiting.get(name, Pile())
+        waiting[name] = Pile(count=known.count + pile.count, oldest=max(known.oldest, pile.oldest))
     return (
-        {row.repository: _piled(row, now) for row in connection.execute(undelivered)},
+        waiting,
         {row.repository: _piled(row, now) for row in connection.execute(pending)},
     )
 

@@ -137,12 +137,13 @@ reports = Table(
     Index("reports_silent_at", "feed", "silent_at"),
 )
 
-# The outbox: the newest word for each commit and context. `sequence` counts the words, `delivered_sequence` names the
-# newest that the forge confirmed; `refused` is why the forge will not take the present word, `waits_for` why it was put
-# off. `sent_at`: taken up to be told, and not settled. `doubtful_until`: until then something sent earlier may still
-# reach the forge (`telling.py`). `said_for`: the commit whose word this one repeats on a head (`heads.py`).
-# `told_on`: the commit that a tag meant when a word was first told there. `absent_since`: since when the forge says
-# that the commit is not there.
+# The outbox: the newest word for each commit and context of an outlet, which `repository` names
+# (`reconciler/outlets.py`): under a repository's own name stand the own statuses of its commits and nothing else.
+# `sequence` counts the words, `delivered_sequence` names the newest that the forge confirmed; `refused` is why the
+# forge will not take the present word, `waits_for` why it was put off. `sent_at`: taken up to be told, and not settled.
+# `doubtful_until`: until then something sent earlier may still reach the forge (`telling.py`). `said_for`: the commit
+# whose word this one repeats on a head (`heads.py`). `told_on`: the commit that a tag meant when a word was first told
+# there. `absent_since`: since when the forge says that the commit is not there.
 statuses = Table(
     "statuses",
     metadata,

@@ -44,9 +44,9 @@ class Telling:
 
     _database: Database
 
-    def next_telling(self, repository: str) -> datetime | None:
+    def next_telling(self, outlet: str) -> datetime | None:
         """When something is to be told next, now at the earliest; None where nothing waits."""
-        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == repository, IS_TO_BE_TOLD)
+        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == outlet, IS_TO_BE_TOLD)
         with self._database.reading() as connection:
             now, due = connection.execute(soonest).one()
         return None if due is None else moment(max(now, due))
@@ -100,9 +100,9 @@ class Telling:
 
 
 def _locked(connection: Connection, lease: Lease, ids: Sequence[int]) -> list[int]:
-    """Lock these words, and those of the repository that are taken up, which are given; in the order of `put`."""
-    repository = lease.key.partition(":")[2]
-    taken_up = and_(statuses.c.repository == repository, statuses.c.sent_at.is_not(None))
+    """Lock these words, and those of the outlet that are taken up, which are given; in the order of `put`."""
+    outlet = lease.key.partition(":")[2]
+    taken_up = and_(statuses.c.repository == outlet, statuses.c.sent_at.is_not(None))
     wanted = select(statuses.c.id, statuses.c.sent_at).where(or_(taken_up, statuses.c.id.in_(ids)))
     rows = connection.execute(wanted.order_by(statuses.c.id).with_for_update()).all()
     return [row.id for row in rows if row.sent_at is not None]

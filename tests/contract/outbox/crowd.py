@@ -27,6 +27,7 @@ from fairlead_sandbox.forge.hosted import Hosted
 from fairlead_sandbox.forge.person import Person
 from fairlead_sandbox.forge.server import Forge
 from fairlead_sandbox.git_server import GitServer
+from reconciler import outlets
 from reconciler.outbox import Outbox
 from reconciler.ports import Lease
 from reconciler.record import CommitStatus, Pass, State
@@ -168,7 +169,8 @@ class Crowd:
             self.clock.advance(max(min(times) - self.clock.now(), timedelta()))
 
     def _drain(self) -> None:
-        while self._run("rollup", RollUps(self.store, self.clock).run) or self._run("statuses", self._deliver):
+        rollup = RollUps(self.store, self.clock).run
+        while self._run("rollup", rollup) or any(self._run(name, self._deliver) for name in outlets.FAMILIES):
             pass
 
     def _deliver(self, repository: str, lease: Lease) -> datetime | None:
@@ -177,7 +179,9 @@ class Crowd:
 
     def _next_due(self) -> list[datetime]:
         with self.store._database.reading() as connection:
-            due = connection.scalar(select(func.min(queue.c.due)).where(queue.c.family.in_(["statuses", "rollup"])))
+            due = connection.scalar(
+                select(func.min(queue.c.due)).where(queue.c.family.in_(["rollup", *outlets.FAMILIES]))
+            )
         return [] if due is None else [moment(due)]
 
     # ── what became of it ──

@@ -15,6 +15,7 @@ from desired_state.mirror import Mirror
 from desired_state.parser import Parser
 from fairlead import wiring
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
+from reconciler.ports import Undelivered
 from reconciler.record import State
 
 SET = "environments/prod/checkout.yaml"
@@ -86,7 +87,11 @@ def heads(ledger: Store, *commits: str) -> dict[str, str]:
 
 
 def spoken(ledger: Store, commit: str) -> list[str]:
-    return [each.status.context for each in ledger.undelivered("main", 99) if each.status.commit == commit]
+    return [each.status.context for each in everything(ledger) if each.status.commit == commit]
+
+
+def everything(ledger: Store) -> list[Undelivered]:
+    return [each for outlet in ledger.outlets() for each in ledger.undelivered(outlet, 99)]
 
 
 def test_a_merge_is_answered_on_the_head_that_it_merged(read: Callable[[], None], ledger: Store, desired: Any) -> None:
@@ -146,7 +151,7 @@ def test_a_merge_that_a_force_push_takes_away_is_closed_on_its_head(
 
     said = {
         each.status.commit: each.status.description
-        for each in ledger.undelivered("main", 99)
+        for each in everything(ledger)
         if each.status.context == "fairlead/prod/checkout"
     }
     assert {merged, head} == set(said)
