@@ -24,6 +24,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Delete, Select, Table, and_, delete, exists, or_, select, update
 
+from adapters.ledger.budget import IN_TIME
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import micros
 from adapters.ledger.tables import (
@@ -88,7 +89,7 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
         (heads, and_(heads.c.recorded_at < before["heads"], ~spoken)),
         (requests, requests.c.at < before["requests"]),
         (budgets, budgets.c.used_at < before["budgets"]),
-        (forge_writes, forge_writes.c.at < before["forge_writes"]),
+        (forge_writes, or_(forge_writes.c.at < before["forge_writes"], forge_writes.c.at > IN_TIME)),
     ]
 
 

@@ -22,7 +22,7 @@ from adapters.ledger.tables import queue, statuses
 from desired_state.mirror import Mirror
 from desired_state.parser import Parser
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
-from fairlead.wiring.forges import github
+from fairlead.wiring.forges import hosted
 from fairlead_sandbox.forge.hosted import Hosted
 from fairlead_sandbox.forge.person import Person
 from fairlead_sandbox.forge.server import Forge
@@ -90,7 +90,7 @@ class Crowd:
         """Everything is read once at the first commit; then the pull request is merged, and read."""
         self.store = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}", self.clock)
         settings = self._settings()
-        forges = [github(settings, settings.repositories[0], self.clock)(self.store) for _ in range(2)]
+        forges = [hosted(settings, settings.repositories[0], self.clock)(self.store) for _ in range(2)]
         alone = ["main"] if self.answer_on == "head" else []
         self.outboxes = [Outbox(self.store, {"main": forge}, alone) for forge in forges]
         clone, url = self.folder / "clone", f"http://127.0.0.1:{self.git.port}/acme/desired.git"
