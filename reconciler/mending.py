@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from desired_state.model import Sha
-from reconciler.outbox import LEFT_TO_HEAD, LEFT_TO_ROLL_UP, is_fleets
+from reconciler.outbox import LEFT_OUT, is_fleets
 from reconciler.record import CommitStatus, Record, State
 from reconciler.rollup import roll_up
 
@@ -41,7 +41,7 @@ class Told:
     def fate(self) -> Fate:
         """One word for it."""
         if self.is_refused:
-            return Fate.LEFT_OUT if self.why in {LEFT_TO_HEAD, LEFT_TO_ROLL_UP} else Fate.REFUSED
+            return Fate.LEFT_OUT if self.why in LEFT_OUT else Fate.REFUSED
         if not self.is_delivered:
             return Fate.WAITING
         return Fate.DOUBTED if self.is_doubted else Fate.DELIVERED

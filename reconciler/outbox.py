@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from desired_state.model import Sha
+from reconciler.outlets import repository_of
 from reconciler.ports import Delivery, Forge, Lease, LeaseLost, Ledger, Undelivered
 from reconciler.record import CommitStatus, Medium, State
 
@@ -16,11 +17,14 @@ LEFT_BEHIND = "the roll-up names it first"
 FIRST_OF_A_CROWD = 5  # words of single fleets that are told before the roll-up can name them, of a commit of very many
 GIVING_WAY = timedelta(seconds=1)  # of the others: longer than a roll-up takes
 LEFT_TO_HEAD = "said on the head of its pull request"
-HOMELESS = timedelta(minutes=5)  # until the settings are looked at again: another replica may have others
+LEFT_TO_ITSELF = "the commit says this itself"
+LEFT_OUT = frozenset({LEFT_TO_ROLL_UP, LEFT_TO_HEAD, LEFT_TO_ITSELF})
+HOMELESS = timedelta(seconds=5), timedelta(hours=1)  # between looks at what our settings do not name: at first, at last
+GIVEN_UP = timedelta(days=30)  # and then it is told no more
 
 
 class Outbox:
-    """The family of names that delivers: `statuses:<repository>`.
+    """The families of names that deliver, each name an outlet (`outlets.py`). `forges` are by repository or channel.
 
     `on_heads_alone`: the repositories where a commit that came from a pull request is told about on its head only.
     """
@@ -29,27 +33,40 @@ class Outbox:
         self._ledger, self._forges = ledger, forges
         self._on_heads_alone = frozenset(on_heads_alone)
 
-    def run(self, repository: str, lease: Lease) -> datetime | None:
+    def run(self, outlet: str, lease: Lease) -> datetime | None:
         """Deliver what is due; gives the time of the next try where something is left. All times are the ledger's."""
-        waiting = self._ledger.undelivered(repository, BATCH)
+        repository, waiting = repository_of(outlet), self._ledger.undelivered(outlet, BATCH)
+        if waiting and repository not in self._forges:
+            return self._leave(outlet, lease, waiting)
         if waiting:
             self._deliver(repository, lease, waiting)
-        return self._ledger.next_telling(repository)
+        return self._ledger.next_telling(outlet)
+
+    def _leave(self, outlet: str, lease: Lease, waiting: Sequence[Undelivered]) -> datetime | None:
+        """Left alone: another replica may know a new name already. What nobody took for long is told no more."""
+        now, why = self._ledger.take_up(lease, ()), f"the settings name no {repository_of(outlet)}"
+        ages = {item.id: now - (item.said_at or now) for item in waiting}
+        old = [item for item in waiting if ages[item.id] > GIVEN_UP]
+        fresh = [item for item in waiting if ages[item.id] <= GIVEN_UP]
+        results = [_refused(item, f"given up after {GIVEN_UP.days} days: {why}") for item in old]
+        self._ledger.settle(lease, [*results, *(_later(item, now, why) for item in fresh)])
+        if not fresh:
+            return self._ledger.next_telling(outlet)
+        first, last = HOMELESS
+        return now + min(max(min(ages[item.id] for item in fresh) / 4, first), last)
 
     def _deliver(self, repository: str, lease: Lease, waiting: Sequence[Undelivered]) -> None:
         new = [item for item in waiting if not item.said_before and _is_status(item.status)]
         crowd = self._crowd(repository, new)
-        quiet = self._left_out(repository, new, crowd)
+        quiet = {**self._left_out(repository, new, crowd), **self._said_there(repository, waiting)}
         waits = [item for item in crowd if item.id not in quiet and not item.put_off][FIRST_OF_A_CROWD:]
         late = {item.id for item in waits}
         told = [item for item in waiting if item.id not in quiet and item.id not in late]
         results = [_refused(item, quiet[item.id]) for item in waiting if item.id in quiet]
         now = self._ledger.take_up(lease, told)
         results += [_later(item, now + GIVING_WAY, LEFT_BEHIND) for item in waits]
-        if told and repository in self._forges:
+        if told:
             results += self._told(self._forges[repository], lease, told, now)
-        else:
-            results += [_later(item, now + HOMELESS, f"the settings name no {repository}") for item in told]
         self._ledger.settle(lease, results)
 
     def _told(self, forge: Forge, lease: Lease, told: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
@@ -69,6 +86,13 @@ class Outbox:
         own = [item for item in new if not item.said_for]
         headed = self._ledger.heads_of(repository, {item.status.commit for item in own})
         return {item.id: LEFT_TO_HEAD for item in own if item.status.commit in headed} | silent
+
+    def _said_there(self, repository: str, waiting: Sequence[Undelivered]) -> Mapping[int, str]:
+        """The copies on commits that speak for themselves under that context: what a commit says of itself stands."""
+        copies = [item for item in waiting if item.said_for]
+        own = self._ledger.statuses(repository, commits={item.status.commit for item in copies}) if copies else ()
+        places = {(word.commit, word.context) for word in own}
+        return {item.id: LEFT_TO_ITSELF for item in copies if (item.status.commit, item.status.context) in places}
 
     def _crowd(self, repository: str, new: Sequence[Undelivered]) -> Sequence[Undelivered]:
         """The words of single fleets on commits of very many."""

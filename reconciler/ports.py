@@ -252,8 +252,8 @@ class Ledger(Protocol):
         """How many single fleets have a word on each of these commits; commits without one are left out."""
         ...
 
-    def undelivered(self, repository: str, limit: int) -> "Sequence[Undelivered]":
-        """What the forge may be told now, by the ledger's clock, the most urgent first."""
+    def undelivered(self, outlet: str, limit: int) -> "Sequence[Undelivered]":
+        """What may be told through an outlet now, by the ledger's clock, the most urgent first."""
         ...
 
     def heads_of(self, repository: str, commits: Collection[Sha]) -> Mapping[Sha, Head]:
@@ -264,7 +264,7 @@ class Ledger(Protocol):
         """From here on what is said on each commit is said on its head too, beginning with what stands there now."""
         ...
 
-    def next_telling(self, repository: str) -> datetime | None:
+    def next_telling(self, outlet: str) -> datetime | None:
         """When there is something to tell next, by the ledger's clock; None where nothing waits."""
         ...
 
@@ -314,7 +314,10 @@ class Undelivered:
     attempts: int
     said_before: bool = False  # the forge shows an earlier word of it, or may
     said_for: Sha = ""  # the commit whose word this repeats on its pull request's head; empty: a commit's own
+    said_at: datetime | None = None  # when it was put into the outbox
     put_off: bool = False  # it was looked at before, and waits for a reason
+    told_on: Sha = ""  # the commit that its tag meant when a word was first told there
+    absent_since: datetime | None = None  # when the forge first said that the commit is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +331,8 @@ class Delivery:
     message: str = ""
     tried: bool = True  # False: it only waits for its turn, which counts as no attempt
     in_doubt: bool = False  # sent, and no answer says what became of it: it may take effect later
+    told_on: Sha = ""  # the commit that it was told on, where the place is a tag: it is kept with the place
+    absent: bool = False  # the forge says that the commit is not there
 
 
 class Forge(Protocol):

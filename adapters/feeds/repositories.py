@@ -20,7 +20,9 @@ from reconciler.reviews import PLAN, Head
 
 CONTEXT = "fairlead/validate"
 VALIDATED = 20  # newest first-parent commits of a push that are judged
-MERGES = 200  # newest ones of a push whose heads answer
+MERGES = 200  # newest ones of a push, or in force at a first read, whose heads answer
+MERGES_SEEN = 2_000  # newest ones that a first read looks through
+OF_TWO = ("--first-parent", "--min-parents=2", "--max-parents=2")
 DESCRIPTION = 140  # characters that every forge takes
 LONGEST_WAIT = timedelta(minutes=2)
 
@@ -131,7 +133,7 @@ class Repositories:
             settings=settings,
             statuses=tuple(statuses),
             rewritten=rewritten,
-            heads=self._merged(name, head, known),
+            heads=self._merged(name, head, known, settings),
             at=self._clock.now(),
         )
 
@@ -151,18 +153,21 @@ class Repositories:
                 return
             yield revision.sha
 
-    def _merged(self, name: str, head: Revision, known: Known | None) -> Mapping[Sha, Head]:
-        """The heads of what the new merge commits merged, by their second parents.
+    def _merged(
+        self, name: str, head: Revision, known: Known | None, settings: Mapping[FleetName, Setting]
+    ) -> Mapping[Sha, Head]:
+        """The heads of what the new merge commits merged, by their second parents; at a first read, of those in force.
 
         What the branch had before is no head: then somebody merged the branch into his own, and made that the branch.
         """
-        if name not in self._with_heads or known is None or head.parents == (known.head,):
+        if name not in self._with_heads or (known is not None and head.parents == (known.head,)):
             return {}
+        if known is None:
+            return _in_force(self._sources[name].mirror, head, {setting.commit for setting in settings.values()})
         mirror, new = self._sources[name].mirror, f"{known.head}..{head.sha}"
         if not mirror.is_ancestor(known.head, known.head):
             return {}  # it was lost to a force-push and is gone here too: nobody knows what is new
-        of_two = ("--first-parent", "--min-parents=2", "--max-parents=2", f"--max-count={MERGES}")
-        merges = mirror.messages(*of_two, new)
+        merges = mirror.messages(*OF_TWO, f"--max-count={MERGES}", new)
         came = set(mirror.git("rev-list", new).split()) if merges else set()
         return {each.sha: Head(head=each.parents[1]) for each in merges if each.parents[1] in came}
 
@@ -181,6 +186,17 @@ class Repositories:
         return CommitStatus(
             repository=name, commit=commit, context=context, state=state, description=text, at=self._clock.now()
         )
+
+
+def _in_force(mirror: Mirror, head: Revision, settings: Collection[Sha]) -> Mapping[Sha, Head]:
+    """Of the newest merges that set what is declared now. A lost ledger may have left an open word on their heads."""
+    merges = mirror.messages(*OF_TWO, f"--max-count={MERGES_SEEN}", head.sha)
+    in_force = [each for each in merges if each.sha in settings][:MERGES]
+    return {
+        each.sha: Head(head=each.parents[1])
+        for each in in_force
+        if not mirror.is_ancestor(each.parents[1], each.parents[0])
+    }
 
 
 def feed(name: str) -> str:

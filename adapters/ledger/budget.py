@@ -2,13 +2,16 @@
 
 Times are the database's, so that no host's clock makes the budget larger. Who takes a turn holds the account's row
 until its write is counted: two replicas never take the same room.
+
+The database's clock may have been ahead for a while, as before its host asked for the time: what was written then lies
+in the future, where nothing can have happened, and counts no more.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Integer, Row, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Integer, Row, bindparam, case, func, insert, select, update
 
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now, Upsert, moment
@@ -16,17 +19,20 @@ from adapters.ledger.tables import budgets, forge_writes
 from reconciler.ports import Turn, Window
 
 _MICROSECOND = timedelta(microseconds=1)
+AHEAD = timedelta(minutes=1)  # further apart are no two looks at a clock that goes right
+IN_TIME = Now() + AHEAD // _MICROSECOND
+_RESTS_UNTIL = case((budgets.c.used_at > IN_TIME, 0), else_=budgets.c.rests_until)
 _NAMES: BindParameter[Any] = bindparam("names", expanding=True)
 _NAMED = budgets.c.name.in_(_NAMES)
-_USED = Upsert(budgets, values={"used_at": Now()}, used_at=Now())
-_LOCKED = select(budgets).where(_NAMED)
-_RESTED = select(func.max(budgets.c.rests_until)).where(_NAMED)
+_USED = Upsert(budgets, values={"used_at": Now()}, used_at=Now(), rests_until=_RESTS_UNTIL)
+_LOCKED = select(_RESTS_UNTIL.label("rests_until"), budgets.c.why, budgets.c.strikes).where(_NAMED)
+_RESTED = select(func.max(_RESTS_UNTIL)).where(_NAMED)
 _STRUCK = update(budgets).where(_NAMED).values(strikes=budgets.c.strikes + 1)
 _RECOVERED = update(budgets).where(_NAMED).values(strikes=0)
 _WRITE = insert(forge_writes)
 _NEWEST = (
     select(forge_writes.c.at)
-    .where(forge_writes.c.budget == bindparam("account"))
+    .where(forge_writes.c.budget == bindparam("account"), forge_writes.c.at <= IN_TIME)
     .order_by(forge_writes.c.at.desc())
     .limit(bindparam("most", type_=Integer))
     .offset(bindparam("skipped", type_=Integer))

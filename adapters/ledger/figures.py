@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, case, distinct, func, literal, or_
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import Now
 from adapters.ledger.tables import IS_OWN, IS_REFUSED, IS_TO_BE_TOLD, feeds, fleets, intents, queue, statuses
+from reconciler.outlets import repository_of
 from reconciler.record import State
 
 MICROSECONDS = 1_000_000
@@ -41,8 +42,8 @@ class LedgerFigures:
     held: Mapping[str, int]  # by family: names that somebody works on
     fleets: Mapping[tuple[str, str], int]  # by environment and state, declared ones
     intents: Mapping[str, int]  # by phase, those that have not ended
-    undelivered: Mapping[tuple[str, str], Pile]  # by repository and medium: words that the forge has not confirmed
-    refused: Mapping[tuple[str, str], int]  # by repository and medium: words that it has refused for good
+    undelivered: Mapping[tuple[str, str], Pile]  # by repository (or channel) and medium: words not confirmed
+    refused: Mapping[tuple[str, str], int]  # by repository and medium: words that were refused for good
     pending: Mapping[str, Pile]  # by repository: words that wait for a final one, since they were said
     stuck: Mapping[str, int]  # by repository: commits with such a word that is an hour old
     feeds: Mapping[str, FeedFigures]  # those that are being read
@@ -64,8 +65,11 @@ class Figures:
                 held=held,
                 fleets=_fleets(connection),
                 intents=_intents(connection),
-                undelivered={(r.repository, r.medium): _piled(r, now) for r in words if r.what == "undelivered"},
-                refused={(r.repository, r.medium): r.size for r in words if r.what == "refused"},
+                undelivered=_by_medium((row for row in words if row.what == "undelivered"), now),
+                refused={
+                    place: pile.count
+                    for place, pile in _by_medium((row for row in words if row.what == "refused"), now).items()
+                },
                 pending={row.repository: _piled(row, now) for row in words if row.what == "pending"},
                 stuck={row.repository: row.stuck for row in words if row.what == "pending"},
                 feeds=_feeds(connection, now),
@@ -94,6 +98,16 @@ def _words(connection: Connection, now: int) -> Sequence[Row[Any]]:
     columns = (literal("pending"), repository, literal(""), size, since, func.count(distinct(old)))
     pending = select(*columns).where(_IS_PENDING).group_by(repository)
     return connection.execute(union_all(*told, pending)).all()
+
+
+def _by_medium(rows: Iterable[Any], now: int) -> dict[tuple[str, str], Pile]:
+    """The outlets of one repository as one: which of them it is matters to nobody who is woken."""
+    found: dict[tuple[str, str], Pile] = {}
+    for row in rows:
+        place, pile = (repository_of(row.repository), row.medium), _piled(row, now)
+        known = found.get(place, Pile())
+        found[place] = Pile(count=known.count + pile.count, oldest=max(known.oldest, pile.oldest))
+    return found
 
 
 def _pile(which: Any, since: Any) -> tuple[Any, Any]:

@@ -14,13 +14,17 @@ from adapters.ledger.tables import statuses
 from desired_state.model import Sha
 from reconciler.mending import Told
 from reconciler.outbox import is_fleets
+from reconciler.outlets import beside, key_of, repository_of
 from reconciler.record import CommitStatus, Medium
 
 _COMMIT: BindParameter[str] = bindparam("commit")
-_OF_COMMIT = and_(
-    statuses.c.repository == bindparam("repository"), or_(statuses.c.commit == _COMMIT, statuses.c.said_for == _COMMIT)
+_BEGINNING: BindParameter[str] = bindparam("beginning")
+_OF_REPOSITORY = or_(
+    statuses.c.repository == bindparam("repository"),
+    func.substr(statuses.c.repository, 1, func.length(_BEGINNING)) == _BEGINNING,
 )
-_PLACES = select(statuses).where(_OF_COMMIT).order_by(statuses.c.said_for, statuses.c.context)
+_OF_COMMIT = and_(_OF_REPOSITORY, or_(statuses.c.commit == _COMMIT, statuses.c.said_for == _COMMIT))
+_PLACES = select(statuses).where(_OF_COMMIT).order_by(statuses.c.said_for, statuses.c.repository, statuses.c.context)
 _SETTLED = or_(statuses.c.sequence <= statuses.c.delivered_sequence, statuses.c.refused.is_not(None))
 # People are not told twice; but what never reached them is tried again.
 _AGAIN = and_(
@@ -39,7 +43,7 @@ class Places:
         columns = (statuses.c.commit, statuses.c.said_for)
         with self._database.reading() as connection:
             found = {
-                (row[0], row[1])
+                (repository_of(row[0]), row[1])
                 for column in columns
                 for row in connection.execute(
                     select(statuses.c.repository, column)
@@ -52,7 +56,7 @@ class Places:
     def told(self, repository: str, commit: Sha) -> Sequence[Told]:
         """Every place where something is said of the commit, its own first."""
         with self._database.reading() as connection:
-            rows = connection.execute(_PLACES, {"repository": repository, "commit": commit}).all()
+            rows = connection.execute(_PLACES, _where(repository, commit)).all()
             known = heads.known(connection, repository, {row.said_for for row in rows if row.said_for})
         return [_told(row, known[row.said_for].pull if row.said_for in known else None) for row in rows]
 
@@ -63,20 +67,23 @@ class Places:
         should. Safe to repeat: each time everything is told once more, within the budget.
         """
         now = self._database.clock.now()
-        where = {"repository": repository, "commit": commit}
         with self._database.writing() as connection:
             put(connection, words, now)
             repeat(connection, repository, {commit}, now)
-            rows = connection.execute(_LOCKED, where).all()
-            fresh = {"refused": None, "next_try": None, "attempts": 0, "waits_for": None}
+            rows = connection.execute(_LOCKED, _where(repository, commit)).all()
+            fresh = {"refused": None, "next_try": None, "attempts": 0, "waits_for": None, "absent_since": None}
             sequences = {"sequence": statuses.c.sequence + 1}
             for changed, condition in ((sequences, _SETTLED), (fresh, statuses.c.id.is_not(None))):
                 ids = statuses.c.id.in_([row.id for row in rows])
                 connection.execute(update(statuses).where(ids, condition).values(**changed))
             contexts = {row.context for row in rows if is_fleets(row.context)}
             make_due(connection, {f"fleet:{context.removeprefix('fairlead/')}" for context in contexts})
-            make_due(connection, {f"rollup:{repository}", f"statuses:{repository}"})
+            make_due(connection, {f"rollup:{repository}", *(key_of(row.repository) for row in rows)})
         return len(rows)
+
+
+def _where(repository: str, commit: Sha) -> dict[str, str]:
+    return {"repository": repository, "beginning": beside(repository), "commit": commit}
 
 
 def _told(row: Row[Any], pull: int | None) -> Told:

@@ -24,6 +24,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Delete, Select, Table, and_, delete, exists, or_, select, update
 
+from adapters.ledger.budget import IN_TIME
 from adapters.ledger.database import Database
 from adapters.ledger.dialects import micros
 from adapters.ledger.tables import (
@@ -88,18 +89,15 @@ def _conditions(before: dict[str, int]) -> list[tuple[Table, Any]]:
         (heads, and_(heads.c.recorded_at < before["heads"], ~spoken)),
         (requests, requests.c.at < before["requests"]),
         (budgets, budgets.c.used_at < before["budgets"]),
-        (forge_writes, forge_writes.c.at < before["forge_writes"]),
+        (forge_writes, or_(forge_writes.c.at < before["forge_writes"], forge_writes.c.at > IN_TIME)),
     ]
 
 
 def _old_words(before: int) -> Any:
     """Words that still stand are kept: without them the same would be said again."""
-    here = fleets.c.repository == statuses.c.repository
     meant = (statuses.c.commit, statuses.c.said_for)  # what is repeated on another commit stands as long as it does
-    standing = [exists().where(here, fleets.c.setting_commit == commit) for commit in meant]
-    standing += [
-        exists().where(repositories.c.name == statuses.c.repository, repositories.c.head == commit) for commit in meant
-    ]
+    standing = [exists().where(fleets.c.setting_commit == commit) for commit in meant]
+    standing += [exists().where(repositories.c.head == commit) for commit in meant]
     is_open = and_(statuses.c.medium == Medium.STATUS.value, statuses.c.state == State.PENDING.value)
     told = or_(statuses.c.delivered_sequence >= statuses.c.sequence, statuses.c.refused.is_not(None))
     return and_(statuses.c.said_at < before, ~is_open, told, *(~each for each in standing))

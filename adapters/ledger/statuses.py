@@ -14,9 +14,10 @@ from adapters.ledger.finishing import micros_of
 from adapters.ledger.heads import Spoken
 from adapters.ledger.lease import pass_fence
 from adapters.ledger.queue import make_due
-from adapters.ledger.tables import IS_OWN, statuses
+from adapters.ledger.tables import IS_OWN, IS_TO_BE_TOLD, statuses
 from adapters.ledger.telling import due_now
 from desired_state.model import Sha
+from reconciler.outlets import further, key_of, outlet_of, repository_of
 from reconciler.ports import Lease, Undelivered
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Head
@@ -25,7 +26,7 @@ PAIRS = 200  # (commit, context) in one statement
 COMMITS = 500
 ROLL_UPS_APART = timedelta(seconds=10)  # a pending one that was told before does not go before final words
 ROLL_UP_AFTER = timedelta(milliseconds=500)  # many words make one roll-up, and the deploys that they speak of go first
-Place = tuple[str, Sha, str]  # repository, commit, context
+Place = tuple[str, Sha, str]  # outlet, commit, context
 
 _OF_REPOSITORY = statuses.c.repository == bindparam("repository")
 _PAIRS: BindParameter[Any] = bindparam("pairs", expanding=True)
@@ -69,15 +70,16 @@ _URGENCY = case(
 _UNDELIVERED = (
     select(statuses)
     .where(_OF_REPOSITORY, due_now)
-    .order_by(_URGENCY, case((statuses.c.said_for == "", 0), else_=1), statuses.c.id.desc())
+    .order_by(_URGENCY, statuses.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
+_OUTLETS = select(statuses.c.repository).where(IS_TO_BE_TOLD).distinct().order_by(statuses.c.repository)
 
 
 def put(connection: Connection, words: Iterable[CommitStatus], now: datetime) -> None:
     """Put words into the outbox within a transaction; what says the same as before is dropped.
 
-    What is news on a commit is said on the head that it came from too. Makes `statuses:<repository>` due, and soon
+    What is news on a commit is said on the head that it came from too. Makes the outlets of what is news due, and soon
     `rollup:<repository>` where a fleet's own word changed.
     """
     own = _by_place(Spoken(word=word) for word in words)
@@ -98,7 +100,11 @@ def repeat(connection: Connection, repository: str, commits: Collection[Sha], no
 
 
 def _by_place(spoken: Iterable[Spoken]) -> dict[Place, Spoken]:
-    return {(each.word.repository, each.word.commit, sound(each.word.context)): each for each in spoken}
+    return {(_outlet(each), each.word.commit, sound(each.word.context)): each for each in spoken}
+
+
+def _outlet(spoken: Spoken) -> str:
+    return sound(outlet_of(spoken.word, spoken.said_for))
 
 
 def _speak(connection: Connection, wanted: Mapping[Place, Spoken], now: datetime) -> None:
@@ -109,7 +115,7 @@ def _speak(connection: Connection, wanted: Mapping[Place, Spoken], now: datetime
     _SAID.run(connection, [_row(each, now) for each in news])
     rolled_up = {f"rollup:{each.word.repository}" for each in news if _moves_roll_up(each)}
     make_due(connection, rolled_up, after=ROLL_UP_AFTER)
-    make_due(connection, {f"statuses:{each.word.repository}" for each in news})
+    make_due(connection, {key_of(_outlet(each)) for each in news})
 
 
 def _moves_roll_up(spoken: Spoken) -> bool:
@@ -131,8 +137,6 @@ def _news(
 def _is_news(connection: Connection, spoken: Spoken, row: Row[Any]) -> bool:
     if not row.state or not spoken.said_for or spoken.said_for == row.said_for:
         return _told(row) != _meaning(spoken)
-    if not row.said_for:
-        return False  # what a commit says of itself stands
     ranks = heads.ranks(connection, spoken.word.repository, {spoken.said_for, row.said_for})
     return ranks[spoken.said_for] > ranks.get(row.said_for, (0, ""))
 
@@ -165,12 +169,12 @@ def _locked(connection: Connection, words: Mapping[Place, Spoken], now: datetime
 
 def _standing(connection: Connection, places: Iterable[Place]) -> dict[Place, Row[Any]]:
     found: dict[Place, Row[Any]] = {}
-    for repository, group in groupby(sorted(places), key=lambda place: place[0]):
+    for outlet, group in groupby(sorted(places), key=lambda place: place[0]):
         pairs = [(commit, context) for _, commit, context in group]
         for start in range(0, len(pairs), PAIRS):
-            wanted = {"repository": repository, "pairs": pairs[start : start + PAIRS]}
+            wanted = {"repository": outlet, "pairs": pairs[start : start + PAIRS]}
             for row in connection.execute(_STANDING, wanted):
-                found[repository, row.commit, row.context] = row
+                found[outlet, row.commit, row.context] = row
     return found
 
 
@@ -187,7 +191,7 @@ def _meaning(spoken: Spoken) -> tuple[str, ...]:
 def _row(spoken: Spoken, now: datetime) -> dict[str, Any]:
     word = spoken.word
     return {
-        "repository": word.repository,
+        "repository": _outlet(spoken),
         "commit": word.commit,
         "context": word.context,
         "state": word.state.value,
@@ -208,7 +212,7 @@ def _row(spoken: Spoken, now: datetime) -> dict[str, Any]:
 def status_of(row: Row[Any]) -> CommitStatus:
     """A row of the outbox as the word that it holds."""
     return CommitStatus(
-        repository=row.repository,
+        repository=repository_of(row.repository),
         commit=row.commit,
         context=row.context,
         state=State(row.state),
@@ -256,7 +260,8 @@ class Statuses:
 
         Only what commits of this repository say of themselves: no other medium or project, no copy on a head.
         """
-        query = select(statuses).where(statuses.c.repository == repository, IS_OWN).order_by(statuses.c.id)
+        places = statuses.c.repository.in_([repository, further(repository)])  # what is said of plans is there
+        query = select(statuses).where(places, IS_OWN).order_by(statuses.c.id)
         if context_prefix:
             query = query.where(func.substr(statuses.c.context, 1, len(context_prefix)) == context_prefix)
         if open_only:
@@ -291,19 +296,23 @@ class Statuses:
         with self._database.writing() as connection:
             repeat(connection, repository, heads.record(connection, repository, found, now), now)
 
-    def undelivered(self, repository: str, limit: int) -> Sequence[Undelivered]:
-        """What may be told now by the database's clock, the most urgent first.
+    def undelivered(self, outlet: str, limit: int) -> Sequence[Undelivered]:
+        """What may be told there now by the database's clock, the most urgent first.
 
-        Roll-ups go first, then notices and failures, other final words, comments, and what is under way; copies on
-        heads behind what they repeat, newer commits before older ones. A pending roll-up goes first every
-        `ROLL_UPS_APART`, and else before pending words only.
+        Roll-ups go first, then notices and failures, other final words, comments, and what is under way; newer commits
+        before older ones. A pending roll-up goes first every `ROLL_UPS_APART`, and else before pending words only.
 
         That is what the forge has not confirmed, and what it may show an older word of (`telling.py`). The order of
         first words stands in for the order of commits.
         """
-        wanted = {"repository": repository, "most": limit}
+        wanted = {"repository": outlet, "most": limit}
         with self._database.reading() as connection:
             return [_waiting(row) for row in connection.execute(_UNDELIVERED, wanted)]
+
+    def outlets(self) -> Sequence[str]:
+        """Those in which something waits, now or later."""
+        with self._database.reading() as connection:
+            return list(connection.scalars(_OUTLETS))
 
 
 def _waiting(row: Row[Any]) -> Undelivered:
@@ -312,7 +321,10 @@ def _waiting(row: Row[Any]) -> Undelivered:
         sequence=row.sequence,
         status=status_of(row),
         attempts=row.attempts,
+        said_at=moment(row.said_at),
         said_before=row.delivered_sequence > 0 or row.sent_at is not None or row.doubtful_until is not None,
         said_for=row.said_for,
         put_off=row.waits_for is not None,
+        told_on=row.told_on or "",
+        absent_since=None if row.absent_since is None else moment(row.absent_since),
     )

@@ -137,10 +137,13 @@ reports = Table(
     Index("reports_silent_at", "feed", "silent_at"),
 )
 
-# The outbox: the newest word for each commit and context. `sequence` counts the words, `delivered_sequence` names the
-# newest that the forge confirmed; `refused` is why the forge will not take the present word, `waits_for` why it was put
-# off. `sent_at`: taken up to be told, and not settled. `doubtful_until`: until then something sent earlier may still
-# reach the forge (`telling.py`). `said_for`: the commit whose word this one repeats on a head (`heads.py`).
+# The outbox: the newest word for each commit and context of an outlet, which `repository` names
+# (`reconciler/outlets.py`): under a repository's own name stand the own statuses of its commits and nothing else.
+# `sequence` counts the words, `delivered_sequence` names the newest that the forge confirmed; `refused` is why the
+# forge will not take the present word, `waits_for` why it was put off. `sent_at`: taken up to be told, and not settled.
+# `doubtful_until`: until then something sent earlier may still reach the forge (`telling.py`). `said_for`: the commit
+# whose word this one repeats on a head (`heads.py`). `told_on`: the commit that a tag meant when a word was first told
+# there. `absent_since`: since when the forge says that the commit is not there.
 statuses = Table(
     "statuses",
     metadata,
@@ -166,6 +169,8 @@ statuses = Table(
     _text("said_for", default=""),
     _number("delivered_at", optional=True),
     _text("waits_for", optional=True),
+    _text("told_on", optional=True),
+    _number("absent_since", optional=True),
     UniqueConstraint("repository", "commit", "context", name="statuses_once"),
     Index("statuses_context", "repository", "context"),
     Index("statuses_state", "repository", "state"),

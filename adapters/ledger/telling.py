@@ -44,9 +44,9 @@ class Telling:
 
     _database: Database
 
-    def next_telling(self, repository: str) -> datetime | None:
+    def next_telling(self, outlet: str) -> datetime | None:
         """When something is to be told next, now at the earliest; None where nothing waits."""
-        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == repository, IS_TO_BE_TOLD)
+        soonest = select(Now(), func.min(_DUE)).where(statuses.c.repository == outlet, IS_TO_BE_TOLD)
         with self._database.reading() as connection:
             now, due = connection.execute(soonest).one()
         return None if due is None else moment(max(now, due))
@@ -80,6 +80,7 @@ class Telling:
                 for result in results:
                     connection.execute(_delivered(result) if result.delivered else _put_off(result))
                     _doubt(connection, result)
+                    _note(connection, result)
                 _change(connection, taken_up, sent_at=None)
         except LeaseLost:
             self._doubt_all(lease, results)
@@ -90,6 +91,7 @@ class Telling:
             _locked(connection, lease, [result.id for result in results])
             for result in results:
                 _doubt(connection, result)
+                _note(connection, result)
                 if result.delivered:
                     newer = (statuses.c.sequence > result.sequence, statuses.c.doubtful_until.is_(None))
                     late = update(statuses).where(statuses.c.id == result.id, *newer)
@@ -98,9 +100,9 @@ class Telling:
 
 
 def _locked(connection: Connection, lease: Lease, ids: Sequence[int]) -> list[int]:
-    """Lock these words, and those of the repository that are taken up, which are given; in the order of `put`."""
-    repository = lease.key.partition(":")[2]
-    taken_up = and_(statuses.c.repository == repository, statuses.c.sent_at.is_not(None))
+    """Lock these words, and those of the outlet that are taken up, which are given; in the order of `put`."""
+    outlet = lease.key.partition(":")[2]
+    taken_up = and_(statuses.c.repository == outlet, statuses.c.sent_at.is_not(None))
     wanted = select(statuses.c.id, statuses.c.sent_at).where(or_(taken_up, statuses.c.id.in_(ids)))
     rows = connection.execute(wanted.order_by(statuses.c.id).with_for_update()).all()
     return [row.id for row in rows if row.sent_at is not None]
@@ -125,6 +127,17 @@ def _put_off(result: Delivery) -> Any:
         fate = {"next_try": micros(result.retry_at), "attempts": statuses.c.attempts + int(result.tried)}
         fate |= {"waits_for": result.message or None}
     return update(statuses).where(statuses.c.id == result.id, statuses.c.sequence == result.sequence).values(**fate)
+
+
+def _note(connection: Connection, result: Delivery) -> None:
+    """What was learnt about the place, whichever word stands there by now."""
+    learnt: dict[str, Any] = {"told_on": result.told_on} if result.told_on else {}
+    if result.delivered:
+        learnt |= {"absent_since": None}
+    elif result.absent:
+        learnt |= {"absent_since": func.coalesce(statuses.c.absent_since, Now())}
+    if learnt:
+        _change(connection, [result.id], **learnt)
 
 
 def _doubt(connection: Connection, result: Delivery) -> None:

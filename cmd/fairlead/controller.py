@@ -18,9 +18,10 @@ from fairlead.exit_codes import ExitCode
 from fairlead.metrics import CountingLog, Metrics
 from fairlead.settings import Settings, SettingsError
 from fairlead.wiring import Parts
+from reconciler import outlets
 from reconciler.aside import awake
 from reconciler.look import is_quiet
-from reconciler.loop import Family, Loop
+from reconciler.loop import Family, Loop, Runner
 from reconciler.outbox import Outbox
 from reconciler.ports import Lease, LedgerAway, Unreadable
 from reconciler.reconcile import reconcile
@@ -29,10 +30,11 @@ from reconciler.rollup import RollUps
 
 SWEPT_AT_ONCE = 200
 FEEDS = ("inventory", "plumbing", "executions", "reports")
-REPORTERS = ("rollup", "statuses")
+REPORTERS = ("rollup", *outlets.FAMILIES)
 ORDER = ("repository", *FEEDS, "fleet", "pulls", *REPORTERS)
 AFTER_A_HEAD = timedelta(seconds=3)  # what it deploys goes first, and then the plans of pull requests
 ENDS = (signal.SIGTERM, signal.SIGINT)
+LEAST_TELLERS, MOST_TELLERS = 2, 32  # of one family: one for each repository, and for each channel
 LEAST_READERS = 4  # of reports: they wait for messages, and must not wait for each other
 
 
@@ -186,9 +188,17 @@ class Controller:
             Family(name="fleet", run=self._reconcile, workers=self._settings.workers, lease=lease),
             Family(name="pulls", run=self._plan_pulls, workers=2, lease=lease, heartbeat=True),
             Family(name="rollup", run=RollUps(parts.ledger, clock).run, lease=lease),
-            Family(name="statuses", run=outbox.run, workers=2, lease=lease, heartbeat=True),
+            *self._tellers(outbox.run, lease),
             Family(name="sweep", run=self._sweep, lease=lease, heartbeat=True),
         )
+
+    def _tellers(self, run: Runner, lease: timedelta) -> Iterator[Family]:
+        """What statuses are told with waits for no other repository, and for nobody but forges."""
+        repositories, channels = len(self._parts.forges), len(self._parts.notifiers)
+        wanted = {outlets.STATUSES: repositories, outlets.FURTHER: 2 * repositories, outlets.NOTICES: channels}
+        for name, places in wanted.items():
+            workers = min(max(LEAST_TELLERS, places), MOST_TELLERS)
+            yield Family(name=name, run=run, workers=workers, lease=lease, heartbeat=True)
 
     def _reconcile(self, name: str, lease: Lease) -> datetime | None:
         again_at = reconcile(name, self._parts.world, lease)
@@ -326,8 +336,9 @@ class Controller:
         self._wake_feeds()
 
     def _wake_reporters(self) -> None:
-        self._parts.ledger.add(f"{family}:{name}" for name in self._names for family in REPORTERS)
-        self._parts.ledger.add(f"statuses:{name}" for name in self._parts.notifiers)
+        ledger = self._parts.ledger
+        ledger.add(f"rollup:{name}" for name in self._names)
+        ledger.add(outlets.key_of(outlet) for outlet in {*self._names, *ledger.outlets()})
 
     def _wake_feeds(self) -> None:
         """Feeds keep themselves due; each is woken once by each process that learns of it."""

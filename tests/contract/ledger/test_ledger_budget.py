@@ -1,6 +1,7 @@
 """What a forge lets us write: windows that slide, rests, and replicas that share both."""
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -163,3 +164,33 @@ def test_old_writes_and_unused_budgets_go(bench, days, budgets, writes):
     bench.store.prune(bench.clock.now())
 
     assert (budgets, writes) == (len(bench.rows()["budgets"]), len(bench.rows()["forge_writes"]))
+
+
+@contextmanager
+def ahead(bench):
+    """The database's clock is a day ahead while this is entered."""
+    bench.clock.advance(timedelta(days=1))
+    yield
+    bench.clock.advance(-timedelta(days=1))
+
+
+def test_writes_of_a_clock_that_was_ahead_for_a_moment_block_nobody(bench):
+    with ahead(bench):
+        for _ in range(3):
+            take(bench.store)
+
+    assert [Turn()] * 3 == [take(bench.store) for _ in range(3)]
+    assert take(bench.store).wait_until == bench.clock.now() + MINUTE
+    assert [bench.clock.now() + MINUTE] == list(bench.store.slots(ME, [THREE]))
+    bench.store.prune(bench.clock.now())
+    assert 3 == len(bench.rows()["forge_writes"])
+
+
+def test_a_rest_of_a_clock_that_was_ahead_for_a_moment_ends(bench):
+    with ahead(bench):
+        bench.store.rest(ME[1], HOUR, "too many writes")
+
+    assert bench.store.resting(ME).wait_until is None
+    assert [bench.clock.now()] == list(bench.store.slots(ME, [THREE]))
+    assert take(bench.store).wait_until is None
+    assert 1 == take(bench.store).strikes

@@ -146,3 +146,29 @@ def test_settling_what_was_left_to_the_roll_up_forgets_nothing_that_another_had_
     assert word.said_before
     tell(bench, lease)
     assert begun + DOUBT == bench.store.next_telling("main")
+
+
+def test_the_commit_that_a_tag_meant_at_first_stays_with_the_place(bench, say):
+    say(State.PENDING)
+
+    tell(bench, bench.lease(KEY), told_on="ab" * 20)
+    say(State.SUCCESS)
+
+    assert ["ab" * 20] == [word.told_on for word in bench.store.undelivered("main", 50)]
+
+
+def test_since_when_a_commit_is_missing_is_known_until_a_word_stands_there(bench, build, say):
+    say(State.PENDING)
+    begun, lease = bench.clock.now(), bench.lease(KEY)
+    missing = {"delivered": False, "absent": True}
+
+    def told(**changes):
+        tell(bench, lease, **{"retry_at": bench.clock.now(), **changes})
+        say(State.FAILURE if bench.store.undelivered("main", 1) == [] else State.SUCCESS)
+        return [word.absent_since for word in bench.store.undelivered("main", 50)]
+
+    assert [begun] == told(**missing)
+    bench.clock.advance(SECOND)
+    assert [begun] == told(**missing), "it is counted from the first time"
+    assert [begun] == told(delivered=False), "trouble says nothing about the commit"
+    assert [None] == told(delivered=True)

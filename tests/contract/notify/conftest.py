@@ -78,7 +78,7 @@ def channel():
 
 
 class Lease:
-    key = "statuses:notify-payments"
+    key = "notices:notify-payments"
 
     def __init__(self):
         self.checks_left = 10**6

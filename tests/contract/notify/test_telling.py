@@ -27,7 +27,7 @@ class Road:
         until = self.clock.now() + timedelta(minutes=minutes)
         turn = 0
         while self.clock.now() < until:
-            for due in self.store.claim("statuses", 1, LEASE):
+            for due in self.store.claim("notices", 1, LEASE):
                 teller, turn = notifiers[turn % replicas], turn + 1
                 outbox = Outbox(self.store, {"notify-payments": teller})
                 self.store.finish(due, again_at=outbox.run("notify-payments", due.lease))
@@ -90,7 +90,7 @@ def test_who_dies_in_the_moment_of_sending_tells_it_once_more_and_loses_nothing(
             raise SystemExit
 
     road.say(bench.word(age=60))
-    (due,) = road.store.claim("statuses", 1, LEASE)
+    (due,) = road.store.claim("notices", 1, LEASE)
     with pytest.raises(SystemExit):
         Outbox(road.store, {"notify-payments": Dying()}).run("notify-payments", due.lease)
     road.clock.advance(LEASE + timedelta(seconds=1))

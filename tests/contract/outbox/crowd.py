@@ -22,11 +22,12 @@ from adapters.ledger.tables import queue, statuses
 from desired_state.mirror import Mirror
 from desired_state.parser import Parser
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
-from fairlead.wiring.forges import github
+from fairlead.wiring.forges import hosted
 from fairlead_sandbox.forge.hosted import Hosted
 from fairlead_sandbox.forge.person import Person
 from fairlead_sandbox.forge.server import Forge
 from fairlead_sandbox.git_server import GitServer
+from reconciler import outlets
 from reconciler.outbox import Outbox
 from reconciler.ports import Lease
 from reconciler.record import CommitStatus, Pass, State
@@ -89,7 +90,7 @@ class Crowd:
         """Everything is read once at the first commit; then the pull request is merged, and read."""
         self.store = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}", self.clock)
         settings = self._settings()
-        forges = [github(settings, settings.repositories[0], self.clock)(self.store) for _ in range(2)]
+        forges = [hosted(settings, settings.repositories[0], self.clock)(self.store) for _ in range(2)]
         alone = ["main"] if self.answer_on == "head" else []
         self.outboxes = [Outbox(self.store, {"main": forge}, alone) for forge in forges]
         clone, url = self.folder / "clone", f"http://127.0.0.1:{self.git.port}/acme/desired.git"
@@ -168,7 +169,8 @@ class Crowd:
             self.clock.advance(max(min(times) - self.clock.now(), timedelta()))
 
     def _drain(self) -> None:
-        while self._run("rollup", RollUps(self.store, self.clock).run) or self._run("statuses", self._deliver):
+        rollup = RollUps(self.store, self.clock).run
+        while self._run("rollup", rollup) or any(self._run(name, self._deliver) for name in outlets.FAMILIES):
             pass
 
     def _deliver(self, repository: str, lease: Lease) -> datetime | None:
@@ -177,7 +179,9 @@ class Crowd:
 
     def _next_due(self) -> list[datetime]:
         with self.store._database.reading() as connection:
-            due = connection.scalar(select(func.min(queue.c.due)).where(queue.c.family.in_(["statuses", "rollup"])))
+            due = connection.scalar(
+                select(func.min(queue.c.due)).where(queue.c.family.in_(["rollup", *outlets.FAMILIES]))
+            )
         return [] if due is None else [moment(due)]
 
     # ── what became of it ──

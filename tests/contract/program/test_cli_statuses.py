@@ -59,8 +59,9 @@ def run(config: Path) -> Callable[..., Result]:
 
 def tell(ledger: Any, **changes: Any) -> Sequence[str]:
     """Let the forge take what waits, but for the changes; gives the contexts."""
+    ledger.add(["statuses:main"])
     (due,) = ledger.claim("statuses", 1, timedelta(minutes=5))
-    words = ledger.undelivered("main", 99)
+    words = [each for outlet in ("main", "main+further") for each in ledger.undelivered(outlet, 99)]
     ledger.take_up(due.lease, words)
     results = [Delivery(id=each.id, sequence=each.sequence, delivered=True) for each in words]
     ledger.settle(due.lease, [replace(each, **changes) for each in results])
@@ -239,7 +240,7 @@ def test_people_are_told_once_and_again_only_where_it_did_not_reach_them(
 ) -> None:
     notice = replace(word(head, State.FAILURE, "prod/checkout"), repository="notify-ops", medium=Medium.NOTICE)
     say(store, notice)
-    (due,) = [due for due in store.claim("statuses", 9, timedelta(minutes=5)) if due.key == "statuses:notify-ops"]
+    (due,) = [due for due in store.claim("notices", 9, timedelta(minutes=5)) if due.key == "notices:notify-ops"]
     (item,) = store.undelivered("notify-ops", 9)
     store.settle(due.lease, [Delivery(id=item.id, sequence=item.sequence, delivered=True)])
 

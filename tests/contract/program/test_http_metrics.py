@@ -210,7 +210,7 @@ def test_two_controllers_in_one_process_count_apart(clock: ManualClock) -> None:
 def test_a_controller_counts_every_family_that_it_drives(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path, repositories=({"url": f"file://{tmp_path}/nowhere"},))
     controller = Controller(settings)
-    controller.loop.drain(("repository", "rollup", "statuses", "sweep"))
+    controller.loop.drain(("repository", "rollup", "statuses", "further", "sweep"))
     controller._parts.close()
 
     assert sorted(family.name for family in controller.loop._families) == sorted(controller.metrics.families)

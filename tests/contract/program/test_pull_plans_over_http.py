@@ -27,6 +27,7 @@ from fairlead_sandbox.forge.identities import Identity
 from fairlead_sandbox.forge.pulls import Merge, Opening
 from fairlead_sandbox.git_server import GitServer
 from reconciler.outbox import Outbox
+from reconciler.outlets import further, key_of
 from reconciler.ports import Lease
 from reconciler.reviews import Head, Proposal
 from tests.contract.program.conftest import Clone, example_files
@@ -55,7 +56,8 @@ class Stage:
     def plan(self) -> None:
         """One pass of the feed, and everything that it says delivered."""
         self.pulls.run("main", self.lease("pulls:main"))
-        self.outbox.run("main", self.lease("statuses:main"))
+        for outlet in ("main", further("main")):
+            self.outbox.run(outlet, self.lease(key_of(outlet)))
 
     def lease(self, key: str) -> Lease:
         """Held to the end."""

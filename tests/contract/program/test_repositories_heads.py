@@ -15,6 +15,7 @@ from desired_state.mirror import Mirror
 from desired_state.parser import Parser
 from fairlead import wiring
 from fairlead.settings import ForgeSettings, RepositorySettings, Settings
+from reconciler.ports import Undelivered
 from reconciler.record import State
 
 SET = "environments/prod/checkout.yaml"
@@ -86,7 +87,19 @@ def heads(ledger: Store, *commits: str) -> dict[str, str]:
 
 
 def spoken(ledger: Store, commit: str) -> list[str]:
-    return [each.status.context for each in ledger.undelivered("main", 99) if each.status.commit == commit]
+    return [each.status.context for each in everything(ledger) if each.status.commit == commit]
+
+
+def say(ledger: Store, commit: str, context: str) -> None:
+    """A pending word."""
+    ledger.add(["statuses:main"])
+    (due,) = ledger.claim("statuses", 1, timedelta(minutes=10))
+    (validated,) = ledger.statuses("main", commits=[commit])
+    ledger.say(due.lease, [replace(validated, state=State.PENDING, context=context)])
+
+
+def everything(ledger: Store) -> list[Undelivered]:
+    return [each for outlet in ledger.outlets() for each in ledger.undelivered(outlet, 99)]
 
 
 def test_a_merge_is_answered_on_the_head_that_it_merged(read: Callable[[], None], ledger: Store, desired: Any) -> None:
@@ -136,28 +149,49 @@ def test_a_merge_that_a_force_push_takes_away_is_closed_on_its_head(
     base = desired.clone.head()
     merged = merge(desired, base, head := branch(desired, "1.4.2"))
     read()
-    ledger.add(["statuses:main"])
-    (due,) = ledger.claim("statuses", 1, timedelta(minutes=10))
-    (validated,) = ledger.statuses("main", commits=[merged])
-    ledger.say(due.lease, [replace(validated, state=State.PENDING, context="fairlead/prod/checkout")])
+    say(ledger, merged, "fairlead/prod/checkout")
     desired.force_push(base, {"environments/prod/basket.yaml": "version: 9.9.9\n"})
 
     read()
 
     said = {
         each.status.commit: each.status.description
-        for each in ledger.undelivered("main", 99)
+        for each in everything(ledger)
         if each.status.context == "fairlead/prod/checkout"
     }
     assert {merged, head} == set(said)
     assert [True, True] == [text.startswith("history rewritten: ") for text in said.values()]
 
 
-def test_a_first_read_and_a_read_that_no_head_answers_record_none(
+def test_a_first_read_knows_the_head_of_the_merge_in_force_and_of_no_other(
+    read_of: Callable[..., Callable[[], None]], ledger: Store, desired: Any
+) -> None:
+    """As after a lost ledger, which may have left an open word there."""
+    past = merge(desired, desired.clone.head(), branch(desired, "1.4.2"))
+    in_force = merge(desired, past, head := branch(desired, "1.4.3"))
+    mine = branch(desired, "1.4.4")
+    read_of("main")()
+
+    assert {in_force: head} == heads(ledger, past, in_force, mine)
+    say(ledger, in_force, "fairlead/prod/checkout")
+    assert "fairlead/prod/checkout" in spoken(ledger, head)
+
+
+def test_a_first_read_takes_no_commit_that_the_branch_had_before_for_a_head(
+    read_of: Callable[..., Callable[[], None]], ledger: Store, desired: Any
+) -> None:
+    former = desired.change({SET: "version: 1.4.9\n"})
+    merged = merge(desired, former, desired.clone.git("rev-parse", f"{former}^"))
+    read_of("main")()
+
+    assert {} == heads(ledger, merged)
+
+
+def test_a_read_that_no_head_answers_records_none(
     read_of: Callable[..., Callable[[], None]], ledger: Store, desired: Any
 ) -> None:
     early = merge(desired, desired.clone.head(), branch(desired, "1.4.2"))
-    read_of("main")()
+    read_of("another")()
     late = merge(desired, early, branch(desired, "1.4.3"))
     read_of("another")()
 

@@ -1,6 +1,9 @@
 """In what form a word is shown and where, which heads repeat the words of a commit, and what the outbox can tell of each.
 
-A version that does not know these columns writes words on commits, which is what their defaults say.
+A version that does not know these columns writes words on commits, which is what their defaults say. It reads the same:
+under a repository's own name stand own statuses of its commits and nothing else, as before. Copies, comments,
+deployments and words on other repositories stand under names of their own (`reconciler/outlets.py`), which no settings
+name, in families of the queue that it does not know: it neither shows nor claims, tells, rolls up or overwrites them.
 """
 
 import sqlalchemy as sa
@@ -19,6 +22,8 @@ def upgrade() -> None:
     op.add_column("statuses", sa.Column("waits_for", sa.Text(), nullable=True))
     refused = sa.text("refused IS NOT NULL")
     op.create_index("statuses_refused", "statuses", ["repository"], postgresql_where=refused, sqlite_where=refused)
+    op.add_column("statuses", sa.Column("told_on", sa.Text(), nullable=True))
+    op.add_column("statuses", sa.Column("absent_since", sa.BigInteger(), nullable=True))
     op.create_table(
         "heads",
         sa.Column("repository", sa.Text(), nullable=False),
