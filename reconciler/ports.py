@@ -315,6 +315,8 @@ class Undelivered:
     said_before: bool = False  # the forge shows an earlier word of it, or may
     said_for: Sha = ""  # the commit whose word this repeats on its pull request's head; empty: a commit's own
     put_off: bool = False  # it was looked at before, and waits for a reason
+    told_on: Sha = ""  # the commit that its tag meant when a word was first told there
+    absent_since: datetime | None = None  # when the forge first said that the commit is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +330,8 @@ class Delivery:
     message: str = ""
     tried: bool = True  # False: it only waits for its turn, which counts as no attempt
     in_doubt: bool = False  # sent, and no answer says what became of it: it may take effect later
+    told_on: Sha = ""  # the commit that it was told on, where the place is a tag: it is kept with the place
+    absent: bool = False  # the forge says that the commit is not there
 
 
 class Forge(Protocol):
