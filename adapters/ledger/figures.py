@@ -14,7 +14,7 @@ from reconciler.record import State
 
 MICROSECONDS = 1_000_000
 STUCK_AFTER = 3600 * MICROSECONDS  # without another word
-_IS_PENDING = and_(IS_OWN, statuses.c.state == State.PENDING.value)
+_IS_PENDING = and_(IS_OWN, ~statuses.c.repository.contains("+"), statuses.c.state == State.PENDING.value)
 _IS_UNDELIVERED = and_(IS_TO_BE_TOLD, statuses.c.sequence > statuses.c.delivered_sequence)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from adapters.forges.github.dialect import LONGEST_COMMENT, LONGEST_DESCRIPTION,
 from adapters.forges.hooks.replays import FORGOTTEN_AFTER
 from adapters.forges.hooks.webhook import LARGEST
 from adapters.forges.hosted import Allowed, Answer, Call, Need, TokenSignIn, message_in, unreachable, windows
-from adapters.forges.hosted.forge import FAILURES, FIRST_LOOK, LOOKS, last_words
-from adapters.forges.hosted.limits import LONGEST_WAIT, SHARES
-from adapters.forges.hosted.saying import Saying
+from adapters.forges.hosted.forge import FAILURES, FIRST_LOOK, LAST_LOOK, last_words
+from adapters.forges.hosted.limits import ELSEWHERE, LONGEST_SHUT, LONGEST_WAIT, SHARES
+from adapters.forges.hosted.reviewing import MOST
+from adapters.forges.hosted.saying import Aim, Saying
 from adapters.ledger.telling import DOUBT
 from fairlead.settings import ForgeSettings
 from reconciler.record import CommitStatus, State
@@ -58,7 +60,8 @@ def refusals() -> list[str]:
         project="acme/x",
     )  # fmt: skip
     steps = [
-        Saying(GitHub(), "acme/desired", sign_in, Allowed(sources=sources)).steps(word) for sources in ((), ("acme/*",))
+        Saying(GitHub(), "acme/desired", sign_in, Allowed(sources=sources)).steps(Aim(word=word))
+        for sources in ((), ("acme/*",))
     ]
     with pytest.raises(StopIteration) as kept_back:
         next(steps[0])
@@ -135,8 +138,12 @@ def test_the_numbers_in_words_are_the_code_s() -> None:
     assert "single fleets, on services' repositories and on deployments, and all comments, are told only" in PLAIN
     assert "only while no more than 75 % of a minute's" in PLAIN
     assert "pending roll-ups up to 90 %" in PLAIN
-    assert (5, 8) == (LOOKS, sum(FIRST_LOOK.total_seconds() * 2**each for each in range(LOOKS)) // 60 + 1)
+    assert LAST_LOOK == sum((FIRST_LOOK * 2**each for each in range(5)), timedelta())
+    assert 8 == LAST_LOOK.total_seconds() // 60 + 1
     assert "looked for five more times over eight minutes" in PLAIN
+    assert f"take {ELSEWHERE} % of a minute's and an hour's writes" in PLAIN
+    assert (4, True) == (LONGEST_SHUT.total_seconds() / 3600, "and so on, four hours at most" in PLAIN)
+    assert f"the newest {MOST} open ones" in PLAIN
     assert 60 == DOUBT.total_seconds()
     assert "no answer came, or a 5xx | a minute later" in PLAIN
     assert "told more than a minute after the event is told once only" in PLAIN

@@ -12,7 +12,7 @@ from adapters.forges.gitea import answers as gitea_answers
 from adapters.forges.gitea import dialect as gitea_dialect
 from adapters.forges.gitlab import answers as gitlab_answers
 from adapters.forges.gitlab import dialect as gitlab_dialect
-from adapters.forges.hosted import Answer, Call, Dialect, Need
+from adapters.forges.hosted import APART, Answer, Call, Dialect, Need
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "forges.md").read_text()
@@ -94,4 +94,6 @@ def test_the_numbers_of_the_sections_are_the_code_s() -> None:
 def test_what_the_section_says_is_not_there_is_not_offered() -> None:
     assert not DIALECTS["Gitea"].offers.deployments
     assert DIALECTS["GitLab"].offers.deployments
+    assert 10 == APART.total_seconds()
+    assert "at least ten seconds after the text before" in section("GitLab").replace("\n", " ")
     assert "There are no deployments." in section("Gitea")

@@ -56,7 +56,7 @@ class _WithoutDeployments:
     def deployments(self, project: str, commit: Sha, environment: str, page: int) -> Call:
         raise NoSense
 
-    def deployment_in(self, answer: Answer, commit: Sha, environment: str) -> int | None:
+    def deployment_in(self, answer: Answer, commit: Sha, environment: str, word: CommitStatus) -> int | None:
         raise NoSense
 
     def add_deployment(self, project: str, commit: Sha, environment: str, word: CommitStatus) -> Call:

@@ -139,7 +139,7 @@ class GitHub:
         asked = urlencode({"sha": commit, "environment": environment, "task": TASK, "per_page": 30, "page": page})
         return _call("GET", project, f"/deployments?{asked}", Need.DEPLOYMENTS, f"commit {commit[:12]}")
 
-    def deployment_in(self, answer: Answer, commit: Sha, environment: str) -> int | None:
+    def deployment_in(self, answer: Answer, commit: Sha, environment: str, word: CommitStatus) -> int | None:
         """See `Dialect`."""
         wanted = (commit, environment, TASK)
         found = records_in(answer)

@@ -14,7 +14,9 @@ from adapters.forges.hosted import Answer, Call, Fate, Need, Verdict, everywhere
 TITLE = "GitLab"
 # "Cannot transition status via :enqueue from :pending (Reason(s): ...)": it waits already.
 _WAITS = re.compile(r"cannot transition status via :(?:enqueue|run) from :(?:pending|running)\b", re.IGNORECASE)
-_STAYS = re.compile(r"cannot transition", re.IGNORECASE)  # a deployment that is there already, or has ended
+_STAYS = re.compile(
+    r"cannot transition", re.IGNORECASE
+)  # a deployment is there already; a status: somebody was quicker
 _NO_COMMIT = re.compile(r"404 commit not found", re.IGNORECASE)
 _NO_BRANCH = re.compile(r"404 references for commit", re.IGNORECASE)
 _NO_PROJECT = re.compile(r"404 project not found", re.IGNORECASE)
@@ -53,6 +55,11 @@ def stands(answer: Answer) -> bool:
     return answer.status == 400
 
 
+def quicker(status: int, said: str = "") -> str:
+    """The sentence for a status that changed between our look and our word."""
+    return f"GitLab does not take the status now ({status}{so(said)}): somebody else changed it; it is tried again"
+
+
 def _has_moved(answer: Answer) -> bool:
     """A project of another name is asked with a redirect to its number, and written to with a 405."""
     if answer.status == 405:
@@ -69,6 +76,8 @@ def _refused(call: Call, status: int, said: str) -> Verdict | None:
         return Verdict(fate=Fate.DELIVERED)
     if call.need is Need.DEPLOYMENTS and _STAYS.search(said):
         return Verdict(fate=Fate.DELIVERED)
+    if call.need is Need.STATUSES and _STAYS.search(said):
+        return Verdict(fate=Fate.AILING, message=quicker(status, said))
     if call.need is Need.STATUSES and _TAKEN.search(said):
         message = "GitLab has a CI job of the status's name in that pipeline: rename the job"
     elif _LONG.search(said):

@@ -5,7 +5,7 @@ What follows from that is read from gitlab-org/gitlab, `app/services/ci/create_c
 `app/models/commit_status.rb`:
 
 - A state that it has already is refused with a 400, and the newer description with it. Pending words use both states
-  that a job waits in, so the second one's text is shown too; those of later ones are lost.
+  that a job waits in. For a third text the job is canceled, and the next one of its name waits in its place.
 - One that ended is not changed: a new one of the same name takes its place, whatever its state. So words reopen.
 - It goes to the newest pipeline of the commit on that branch, which may be another than that of the last word: CI
   makes its own a moment after a push. What waits in an older pipeline is ended with the final word.
@@ -14,11 +14,13 @@ What follows from that is read from gitlab-org/gitlab, `app/services/ci/create_c
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from adapters.forges.gitlab.answers import TITLE, message_in, stands, verdict_on
+from adapters.forges.gitlab.answers import TITLE, message_in, quicker, stands, verdict_on
 from adapters.forges.hosted import (
+    APART,
     Answer,
     BadAddress,
     Call,
@@ -30,6 +32,7 @@ from adapters.forges.hosted import (
     Room,
     Steps,
     Verdict,
+    moment,
     record_in,
     records_in,
 )
@@ -45,6 +48,7 @@ PLAN = "fairlead/plan"  # said on heads of merge requests, which are on no branc
 TAG = "refs/tags/"
 LEFT = frozenset({400, 403, 404, 422})  # an older pipeline may be gone, full or closed to us
 WAITS = frozenset({"pending", "running", "created"})
+ENDED = frozenset({"success", "failed", "canceled"})  # a deployment does not leave these for `running`
 STATES = {State.PENDING: "pending", State.SUCCESS: "success", State.FAILURE: "failed", State.ERROR: "failed"}
 _PART = r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,254}"
 _PROJECT = re.compile(rf"{_PART}(?:/{_PART}){{1,20}}")
@@ -88,17 +92,18 @@ class GitLab:
     def status(self, project: str, commit: Sha, word: CommitStatus) -> Steps:
         """See `Dialect`."""
         body = self._body(word)
-        shown = _jobs((yield _statuses(project, commit, word.context)))
+        answer = yield _statuses(project, commit, word.context)
+        shown = _jobs(answer)
         if word.state is State.PENDING:
-            return (yield from _begun(project, commit, body, shown[-1] if shown else {}))
+            date = moment(answer.headers.get("date", ""))
+            return (yield from _begun(project, commit, body, shown[-1] if shown else {}, date))
         if shown and _says(shown[-1], body):
             pipeline = shown[-1].get("pipeline_id")
         else:
             pipeline = record_in((yield _set(project, commit, body))).get("pipeline_id")
         for left in shown:
             if left.get("status") in WAITS and pipeline and left.get("pipeline_id") not in {None, pipeline}:
-                ended = {**body, "pipeline_id": left["pipeline_id"], "ref": left.get("ref") or body.get("ref")}
-                yield replace(_set(project, commit, ended), seen=LEFT)  # the word itself is told
+                yield _end(project, commit, body, left)  # the word itself is told
         return DONE
 
     def _body(self, word: CommitStatus) -> dict[str, Any]:
@@ -171,10 +176,13 @@ class GitLab:
         query = {"environment": environment, "order_by": "id", "sort": "desc", "per_page": MOST, "page": page}
         return _call("GET", project, f"/deployments?{urlencode(query)}", Need.DEPLOYMENTS, f"commit {commit[:12]}")
 
-    def deployment_in(self, answer: Answer, commit: Sha, environment: str) -> int | None:
-        """Those that GitLab's own CI made are not ours to change."""
+    def deployment_in(self, answer: Answer, commit: Sha, environment: str, word: CommitStatus) -> int | None:
+        """The newest. Those of GitLab's own CI are not ours to change, and one that ended does not run again."""
         ours = (each for each in records_in(answer) if each.get("sha") == commit and not each.get("deployable"))
-        return next((_number(each, "id") for each in ours if _environment(each) == environment), None)
+        newest = next((each for each in ours if _environment(each) == environment), None)
+        if newest is None or (_stage(word) == "running" and newest.get("status") in ENDED):
+            return None
+        return _number(newest, "id")
 
     def add_deployment(self, project: str, commit: Sha, environment: str, word: CommitStatus) -> Call:
         """See `Dialect`."""
@@ -192,7 +200,7 @@ class GitLab:
         return _number(record_in(answer), "id")
 
     def tell_deployment(self, project: str, deployment: int, environment: str, word: CommitStatus) -> Call:
-        """One that ended does not run again: it keeps its end. GitLab itself retires what a newer success follows."""
+        """GitLab itself retires what a newer success follows."""
         path, body = f"/deployments/{deployment}", {"status": _stage(word)}
         return _call("PUT", project, path, Need.DEPLOYMENTS, f"deployment {deployment}", body)
 
@@ -261,15 +269,41 @@ def pull_of(found: Mapping[str, Any]) -> Pull:
     )
 
 
-def _begun(project: str, commit: Sha, body: Mapping[str, Any], newest: Mapping[str, Any]) -> Steps:
-    """A word that waits: in the first of the two states where nothing waits yet, else in the second."""
+def _begun(
+    project: str, commit: Sha, body: Mapping[str, Any], newest: Mapping[str, Any], date: datetime | None
+) -> Steps:
+    """A word that waits: in the first of the two states where nothing waits yet, then in the second, and then in the
+    place of the job that waited. What is canceled says the new word already: whoever begins again goes on from there.
+    """
     waits = newest.get("status") in WAITS
     if waits and _says(newest, {**body, "state": newest["status"]}):
         return DONE
-    answer = yield _set(project, commit, {**body, "state": "running"} if waits else body)
+    begin, go_on = _set(project, commit, body), _set(project, commit, {**body, "state": "running"})
+    if newest.get("status") == "running":
+        if _is_new(newest, date):
+            return Verdict(fate=Fate.EARLY, message="GitLab shows another text since a moment ago: this one follows")
+        yield replace(_end(project, commit, {**body, "state": "canceled"}, newest), turns=2)
+        begin, waits = replace(begin, turns=0), False
+    answer = yield go_on if waits else begin
     if stands(answer) and not waits:  # somebody was quicker
-        yield _set(project, commit, {**body, "state": "running"})
-    return DONE
+        answer = yield go_on
+    return Verdict(fate=Fate.AILING, message=quicker(answer.status)) if stands(answer) else DONE
+
+
+def _is_new(running: Mapping[str, Any], date: datetime | None) -> bool:
+    """By GitLab's own clock; never where it cannot be told."""
+    try:
+        since = datetime.fromisoformat(str(running.get("started_at")))
+        return date is not None and timedelta() <= date - since < APART
+    except (ValueError, TypeError):  # of another shape, or without a zone
+        return False
+
+
+def _end(project: str, commit: Sha, body: Mapping[str, Any], left: Mapping[str, Any]) -> Call:
+    """End what waits, in the pipeline where it does."""
+    place = {"ref": left.get("ref") or body.get("ref"), "pipeline_id": left.get("pipeline_id")}
+    known = {name: value for name, value in place.items() if value}
+    return replace(_set(project, commit, {**body, **known}), seen=LEFT)
 
 
 def _set(project: str, commit: Sha, body: Mapping[str, Any]) -> Call:

@@ -11,10 +11,10 @@ from adapters.forges.hosted.answers import (
     so,
     unreachable,
 )
-from adapters.forges.hosted.asking import Answer, Call, Fate, Need, NoSense, Steps, Trouble, Verdict
+from adapters.forges.hosted.asking import APART, Answer, Call, Fate, Need, NoSense, Steps, Trouble, Verdict
 from adapters.forges.hosted.dialect import Comment, Dialect, Offers, Room
 from adapters.forges.hosted.forge import HostedForge
-from adapters.forges.hosted.limits import Allowance, windows
+from adapters.forges.hosted.limits import Allowance, moment, windows
 from adapters.forges.hosted.reading import Reading
 from adapters.forges.hosted.road import Road
 from adapters.forges.hosted.saying import Allowed
@@ -22,6 +22,7 @@ from adapters.forges.hosted.sign_in import Reveal, SignIn, TokenSignIn
 from adapters.forges.hosted.transport import BadAddress, Transport, checked_api
 
 __all__ = [
+    "APART",
     "Allowance",
     "Allowed",
     "Answer",
@@ -49,6 +50,7 @@ __all__ = [
     "has_next",
     "is_page",
     "message_in",
+    "moment",
     "record_in",
     "records_in",
     "redacted",

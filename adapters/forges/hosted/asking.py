@@ -2,8 +2,11 @@
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any
+
+APART = timedelta(seconds=10)  # two texts of a word, where a forge can only put another in its place
 
 
 class Need(Enum):
@@ -23,6 +26,7 @@ class Fate(Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"  # this word, for good
     ABSENT = "absent"  # its commit or tag is not there, or not yet
+    EARLY = "early"  # what stands there is too new to be replaced; it waits without an attempt
     AILING = "ailing"  # nobody knows; perhaps the next one goes through
     LIMITED = "limited"  # too fast: the whole account rests
     LOCKED_OUT = "locked out"  # the account is not let in: people must help
@@ -35,7 +39,9 @@ class Call:
 
     `project` is the repository at the forge that it concerns, `about` what in it, for sentences: `commit 1234abcd`.
     Answers with a status in `seen` come to who asked, whatever a dialect says of them. `look` is for those of them that
-    do not tell what is wrong: it is asked next, and what is not there is said by its answer.
+    do not tell what is wrong: it is asked next, and what is not there is said by its answer. A write that is of no use
+    without the next one takes both turns at once, so that the word does not stop between them. `etag` is that of an
+    answer that is known: 304 says that it still holds.
     """
 
     method: str
@@ -46,6 +52,8 @@ class Call:
     body: Mapping[str, Any] | None = None
     seen: frozenset[int] = frozenset()
     look: "Call | None" = None
+    turns: int = 1  # of the budget, for a write: 2 for itself and the next one, which has 0
+    etag: str = ""
 
     @property
     def writes(self) -> bool:

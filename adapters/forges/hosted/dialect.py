@@ -127,8 +127,8 @@ class Dialect(Protocol):
         """A page of the deployments of a commit to an environment, at least; pages count from 1."""
         ...
 
-    def deployment_in(self, answer: Answer, commit: Sha, environment: str) -> int | None:
-        """The one of ours in it."""
+    def deployment_in(self, answer: Answer, commit: Sha, environment: str, word: CommitStatus) -> int | None:
+        """The one of ours in it that can still take the word."""
         ...
 
     def add_deployment(self, project: str, commit: Sha, environment: str, word: CommitStatus) -> Call: ...

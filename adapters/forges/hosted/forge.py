@@ -3,21 +3,32 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from adapters.forges.hosted.asking import Answer, Call, Fate, Need, NoSense, Trouble, Verdict
-from adapters.forges.hosted.limits import Allowance, asked_to_wait, backoff, closed, limited, rank
+from adapters.forges.hosted.asking import APART, Answer, Call, Fate, Need, NoSense, Trouble, Verdict
+from adapters.forges.hosted.limits import (
+    Allowance,
+    asked_to_wait,
+    backoff,
+    closed,
+    closed_elsewhere,
+    limited,
+    rank,
+)
 from adapters.forges.hosted.reviewing import Reviewing
 from adapters.forges.hosted.road import Road
-from adapters.forges.hosted.saying import NOTHING_FURTHER, Allowed, Saying, needs_of
-from reconciler.ports import Delivery, Lease, LeaseLost, Undelivered, Unreadable
+from adapters.forges.hosted.saying import NOTHING_FURTHER, Aim, Allowed, Saying
+from reconciler.ports import Delivery, Lease, LeaseLost, Turn, Undelivered, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal, Pull
 
-FIRST_LOOK, LOOKS = timedelta(seconds=15), 5  # a forge's API may know of a push minutes later than Git does
+FIRST_LOOK = timedelta(seconds=15)  # after that each wait is twice as long: a forge may know of a push late
+LAST_LOOK = FIRST_LOOK * 31  # the sixth
 FAILURES = 3  # in a row, of one batch: then the forge is away, and the rest is not tried
+
+_ANSWERED = frozenset({Fate.DELIVERED, Fate.REFUSED, Fate.ABSENT, Fate.EARLY})
 
 
 class Log(Protocol):
@@ -33,6 +44,7 @@ class _Batch:
     now: datetime
     results: list[Delivery] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)  # in a row, by who would rest
+    ailing: set[str] = field(default_factory=set)  # other repositories than our own, in a row
     resting: dict[str, str] = field(default_factory=dict)  # since this batch, and why
     full: dict[tuple[str, ...], str] = field(default_factory=dict)  # names and rank that had no turn, and why
     waiting: list[tuple[Undelivered, tuple[str, ...], str]] = field(default_factory=list)
@@ -48,10 +60,13 @@ class _Batch:
 class _Told:
     """How far one word has come."""
 
+    aim: Aim
+    names: tuple[str, ...]  # of all that must not rest
     verdict: Verdict = field(default_factory=lambda: Verdict(fate=Fate.DELIVERED))
     need: Need = Need.STATUSES  # of the last call
     strikes: int = 0
     why: str = ""  # it had no turn
+    wait_until: datetime | None = None  # for several turns at once
 
 
 class HostedForge:
@@ -105,29 +120,31 @@ class HostedForge:
         """
         batch = _Batch(now=now)
         for item in statuses:
-            names = self._names(item.status)
+            aim = Aim(word=item.status, commit=item.told_on)
+            names = self._names(aim)
             if self._too_many(item):
                 self._refuse(batch, item, self._stopped())
             elif why := batch.why_not(names, item.status):
                 batch.waiting.append((item, names, why))
             else:
                 try:
-                    self._settle(batch, item, names, self._tell(item.status, names, lease))
+                    self._settle(batch, item, self._tell(aim, names, lease))
                 except LeaseLost:
                     if not batch.results:
                         raise
                     return batch.results  # a late answer must reach the ledger
         return [*batch.results, *self._waiting(batch)]
 
-    def _names(self, word: CommitStatus) -> tuple[str, ...]:
-        return self._road.names(self._saying.project(word), needs_of(word))
+    def _names(self, aim: Aim) -> tuple[str, ...]:
+        also = (self._road.elsewhere,) if self._saying.is_elsewhere(aim.word) else ()
+        return self._road.names(self._saying.project(aim.word), aim.needs, *also)
 
-    def _tell(self, word: CommitStatus, names: tuple[str, ...], lease: Lease) -> _Told:
+    def _tell(self, aim: Aim, names: tuple[str, ...], lease: Lease) -> _Told:
         """Take its steps, as far as they lead now."""
-        told, steps = _Told(), self._saying.steps(word)
+        told, steps = _Told(aim=aim, names=names), self._saying.steps(aim)
         try:
             call = next(steps)
-            while answer := self._asked(told, call, word, names, lease):
+            while answer := self._asked(told, call, lease):
                 told.verdict = self._road.senseless(call, answer)  # unless it is understood
                 call = steps.send(answer)
         except StopIteration as end:
@@ -140,36 +157,50 @@ class HostedForge:
             pass
         return told
 
-    def _asked(
-        self, told: _Told, call: Call, word: CommitStatus, names: tuple[str, ...], lease: Lease
-    ) -> Answer | None:
+    def _asked(self, told: _Told, call: Call, lease: Lease) -> Answer | None:
         """The answer to one call; None where the word ends here for now."""
-        turn = self._allowance.take(names, word) if call.writes else self._allowance.resting(names)
+        turn = self._turn(told, call)
         told.need, told.strikes = call.need, max(told.strikes, turn.strikes)
         if turn.wait_until is not None:
             told.why = turn.why or "the forge takes no more writes for now"
+            told.wait_until = turn.wait_until if call.turns > 1 else None
             return None
         told.verdict = self._road.ask(call, lease)
         return told.verdict.answer if told.verdict.fate is Fate.DELIVERED else None
 
-    def _settle(self, batch: _Batch, item: Undelivered, names: tuple[str, ...], told: _Told) -> None:
-        verdict = told.verdict
-        if told.why:
-            batch.full[*names, rank(item.status)] = told.why
-            batch.waiting.append((item, names, told.why))
-            return
-        if verdict.fate is Fate.DELIVERED:
-            batch.results.append(Delivery(id=item.id, sequence=item.sequence, delivered=True))
-        elif verdict.fate is Fate.ABSENT and item.attempts < LOOKS:
-            batch.results.append(_not_yet(batch, item, verdict.message))
-        elif verdict.fate in {Fate.REFUSED, Fate.ABSENT}:
-            self._refuse(batch, item, verdict.message)
+    def _turn(self, told: _Told, call: Call) -> Turn:
+        if not call.writes or not call.turns:
+            return self._allowance.resting(told.names)
+        elsewhere = self._road.elsewhere if self._road.elsewhere in told.names else ""
+        return self._allowance.take(told.names, told.aim.word, elsewhere, call.turns)
+
+    def _settle(self, batch: _Batch, item: Undelivered, told: _Told) -> None:
+        if told.wait_until is not None:
+            batch.results.append(_put_off(item, told.wait_until, told.why))
+        elif told.why:
+            batch.full[*told.names, rank(item.status)] = told.why
+            batch.waiting.append((item, told.names, told.why))
+        elif told.verdict.fate in _ANSWERED:
+            self._answered(batch, item, told)
         else:
             self._later(batch, item, told)
-            return
+
+    def _answered(self, batch: _Batch, item: Undelivered, told: _Told) -> None:
+        """The forge is well, whatever it said of this word."""
+        fate, why = told.verdict.fate, told.verdict.message
+        if fate is Fate.DELIVERED:
+            on = told.aim.commit
+            batch.results.append(Delivery(id=item.id, sequence=item.sequence, delivered=True, told_on=on))
+        elif fate is Fate.EARLY:
+            batch.results.append(_put_off(item, batch.now + APART, why))
+        elif fate is Fate.ABSENT and batch.now < (item.absent_since or batch.now) + LAST_LOOK:
+            batch.results.append(_not_yet(batch, item, why))
+        else:
+            self._refuse(batch, item, why)
         if told.strikes:
-            self._allowance.budget.recover(names)
-        for name in names:
+            self._allowance.budget.recover(told.names)
+        batch.ailing.clear()
+        for name in told.names:
             batch.failures.pop(name, None)
 
     def _refuse(self, batch: _Batch, item: Undelivered, why: str) -> None:
@@ -180,14 +211,15 @@ class HostedForge:
 
     def _later(self, batch: _Batch, item: Undelivered, told: _Told) -> None:
         """Tried again later; after some troubles, or one that concerns all, nobody tries before then."""
-        verdict, name = told.verdict, self._resting(item.status, told, batch.now)
+        verdict, name = told.verdict, self._resting(batch, told)
         batch.failures[name] += 1
         asked = _asked_for(verdict, batch.now)
         ailing = verdict.fate is Fate.AILING
-        if ailing and batch.failures[name] < FAILURES and not told.strikes and asked is None:
+        few = batch.failures[name] < FAILURES and name != self._road.elsewhere
+        if ailing and few and not told.strikes and asked is None:
             retry_at = batch.now + backoff(item.attempts, self._jitter())
         else:
-            until = self._allowance.budget.rest(name, self._span(verdict, told.strikes, batch.now), verdict.message)
+            until = self._allowance.budget.rest(name, self._span(told, batch.now), verdict.message)
             batch.resting[name] = verdict.message
             place = self._road.place(self._saying.project(item.status))
             self._log.warning("statuses wait", forge=place, why=verdict.message, until=until.isoformat())
@@ -201,18 +233,28 @@ class HostedForge:
                 retry_at=retry_at,
                 message=verdict.message,
                 in_doubt=verdict.in_doubt,
+                told_on=told.aim.commit if verdict.in_doubt else "",
             )
         )
 
-    def _resting(self, word: CommitStatus, told: _Told, now: datetime) -> str:
-        """Who rests for it. Trouble with comments, deployments or tags stops no status."""
-        place = self._road.place(self._saying.project(word), told.need)
+    def _resting(self, batch: _Batch, told: _Told) -> str:
+        """Who rests for it. Trouble with comments, deployments or tags stops no status, and trouble with other
+        repositories nothing of our own: of that ours is asked itself."""
+        place = self._road.place(self._saying.project(told.aim.word), told.need)
         if told.verdict.fate is Fate.SHUT:
             return place
-        alone = told.verdict.fate is Fate.AILING and told.need is not Need.STATUSES
-        return place if alone and _asked_for(told.verdict, now) is None else self._road.account
+        if told.verdict.fate is not Fate.AILING:
+            return self._road.account
+        asked = _asked_for(told.verdict, batch.now) is not None
+        if self._road.elsewhere not in told.names:
+            return self._road.account if asked or told.need is Need.STATUSES else place
+        batch.ailing.add(self._saying.project(told.aim.word))
+        return self._road.elsewhere if asked or len(batch.ailing) >= FAILURES else place
 
-    def _span(self, verdict: Verdict, strikes: int, now: datetime) -> timedelta:
+    def _span(self, told: _Told, now: datetime) -> timedelta:
+        verdict, strikes = told.verdict, told.strikes
+        if verdict.fate is Fate.SHUT and self._road.elsewhere in told.names:
+            return closed_elsewhere(strikes, self._jitter())
         if verdict.fate is Fate.LIMITED and verdict.answer is not None:
             return limited(verdict.answer.headers, strikes, now)
         if verdict.fate is Fate.AILING:
@@ -222,12 +264,14 @@ class HostedForge:
     def _waiting(self, batch: _Batch) -> Sequence[Delivery]:
         """Who was not tried comes back when there is room: after a rest at the budget's pace, never all at once."""
         found: list[Delivery] = []
+        elsewhere = self._road.elsewhere
+        turns = iter(self._allowance.share(elsewhere, sum(elsewhere in names for _, names, _ in batch.waiting)))
         for names in dict.fromkeys(names for _, names, _ in batch.waiting):
             waiting = [(item, why) for item, its, why in batch.waiting if its == names]
             slots = self._allowance.slots(names, [item.status for item, _ in waiting])
-            for (item, why), slot in zip(waiting, slots, strict=True):
-                put_off = Delivery(id=item.id, sequence=item.sequence, delivered=False, message=why, tried=False)
-                found.append(replace(put_off, retry_at=slot))
+            if elsewhere in names:
+                slots = list(map(max, slots, turns))
+            found += [_put_off(item, slot, why) for (item, why), slot in zip(waiting, slots, strict=True)]
         return found
 
     def _too_many(self, item: Undelivered) -> bool:
@@ -249,8 +293,13 @@ def last_words(most: int) -> int:
 
 
 def _not_yet(batch: _Batch, item: Undelivered, why: str) -> Delivery:
-    retry_at = batch.now + FIRST_LOOK * 2**item.attempts
-    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=retry_at, message=why)
+    """By the time since its commit was missed first: tries that ended otherwise were no looks."""
+    retry_at = batch.now + FIRST_LOOK + (batch.now - (item.absent_since or batch.now))
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=retry_at, message=why, absent=True)
+
+
+def _put_off(item: Undelivered, until: datetime, why: str) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=until, message=why, tried=False)
 
 
 def _asked_for(verdict: Verdict, now: datetime) -> timedelta | None:

@@ -12,10 +12,14 @@ from email.utils import parsedate_to_datetime
 from reconciler.outbox import is_fleets
 from reconciler.ports import Budget, Turn, Window
 from reconciler.record import CommitStatus, Medium, State
+from reconciler.reviews import PLAN
 
 LONGEST_WAIT = timedelta(minutes=5)
+LONGEST_SHUT = timedelta(hours=4)  # of a repository that is not our own: its owners may never help
 LEAST_REST = timedelta(minutes=1)  # where a forge limits us without saying for how long
 LONGEST_REST = timedelta(hours=2)  # whatever a header says: limits are reset each hour
+ELSEWHERE = 25  # percent of a minute and an hour that words on other repositories than our own may take together
+ELSEWHERE_AT_ONCE = 50  # percent of ten seconds
 SHARES = {"final": 100, "roll-up": 90, "fleet": 75}  # percent of a minute and an hour up to which each is told
 _JOINERS = frozenset("\u200c\u200d")  # invisible, and parts of words and of emoji
 _BURST = timedelta(seconds=10)
@@ -28,9 +32,27 @@ class Allowance:
     budget: Budget
     windows: tuple[Window, ...]
 
-    def take(self, names: Sequence[str], status: CommitStatus) -> Turn:
-        """See `Budget.take`."""
-        return self.budget.take(names, self._open_to(status))
+    def take(self, names: Sequence[str], status: CommitStatus, elsewhere: str = "", turns: int = 1) -> Turn:
+        """So many turns at once, or none: see `Budget.take`. `elsewhere` names the share of other repositories."""
+        room = self._part(SHARES[rank(status)], turns)
+        if elsewhere or turns > 1:  # looked at first, so that none is counted in vain
+            slots = [*self.budget.slots(names, [room] * turns), *self.share(elsewhere, turns, turns)]
+            if max(slots) > self.now():
+                why = self.resting(names).why or "the forge takes no more writes for now"
+                return Turn(wait_until=max(slots), why=why)
+        for _ in range(turns):
+            turn = self.budget.take(names, room)
+            if turn.wait_until is None and elsewhere:
+                self.budget.take((elsewhere,), self._part(ELSEWHERE, turns, ELSEWHERE_AT_ONCE))
+        return turn
+
+    def share(self, elsewhere: str, many: int, least: int = 1) -> Sequence[datetime]:
+        """The earliest times at which other repositories have so many turns among them; none without a name."""
+        return (
+            self.budget.slots((elsewhere,), [self._part(ELSEWHERE, least, ELSEWHERE_AT_ONCE)] * many)
+            if elsewhere
+            else ()
+        )
 
     def resting(self, names: Sequence[str]) -> Turn:
         """See `Budget.resting`."""
@@ -43,20 +65,17 @@ class Allowance:
 
     def slots(self, names: Sequence[str], statuses: Sequence[CommitStatus]) -> Sequence[datetime]:
         """See `Budget.slots`."""
-        return self.budget.slots(names, [self._open_to(status) for status in statuses])
+        return self.budget.slots(names, [self._part(SHARES[rank(status)]) for status in statuses])
 
-    def _open_to(self, status: CommitStatus) -> tuple[Window, ...]:
-        """Pending words leave room, so that a final word of any repository finds some however many wait before it."""
-        share = SHARES[rank(status)]
-        return tuple(
-            each if each.span <= _BURST else replace(each, most=max(1, each.most * share // 100))
-            for each in self.windows
-        )
+    def _part(self, percent: int, least: int = 1, at_once: int = 100) -> tuple[Window, ...]:
+        """Some leave room, so that a final word of any repository finds some however many wait before it."""
+        parts = ((each, at_once if each.span <= _BURST else percent) for each in self.windows)
+        return tuple(replace(each, most=max(least, each.most * part // 100)) for each, part in parts)
 
 
 def rank(status: CommitStatus) -> str:
-    """Which of `SHARES` is open to a word. A comment is never as urgent as how a deploy ended."""
-    if status.medium is Medium.COMMENT:
+    """Which of `SHARES` is open to a word. What is said of a plan is never as urgent as how a deploy ended."""
+    if status.medium is Medium.COMMENT or status.context == PLAN:
         return "fleet"
     if status.state is not State.PENDING:
         return "final"
@@ -84,6 +103,11 @@ def closed(jitter: float) -> timedelta:
     return LEAST_REST + (LONGEST_WAIT - LEAST_REST) * jitter
 
 
+def closed_elsewhere(troubles: int, jitter: float) -> timedelta:
+    """How long to leave a repository alone that others must open for us; `troubles` in a row so far."""
+    return min(LONGEST_SHUT, closed(jitter) * (1 << min(troubles, 10)))
+
+
 def limited(headers: Mapping[str, str], troubles: int, now: datetime) -> timedelta:
     """How long a forge wants us to stay away. `headers` by lower-case name; a reset is read on its own clock."""
     asked = _retry_after(headers, now)
@@ -104,7 +128,7 @@ def asked_to_wait(headers: Mapping[str, str], now: datetime) -> timedelta | None
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds. A time is read on the answerer's own clock."""
     text = headers.get("retry-after", "")
-    until = None if _seconds(text) is not None else _time(text)
+    until = None if _seconds(text) is not None else moment(text)
     return _seconds(text) if until is None else max(0.0, (until - _date(headers, now)).total_seconds())
 
 
@@ -113,10 +137,11 @@ def _seconds(text: str) -> float | None:
 
 
 def _date(headers: Mapping[str, str], now: datetime) -> datetime:
-    return _time(headers.get("date", "")) or now
+    return moment(headers.get("date", "")) or now
 
 
-def _time(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """A time as headers have it (RFC 9110, 5.6.7); None for anything else."""
     try:
         said = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
@@ -12,9 +13,18 @@ from adapters.forges.hosted.road import Road
 from reconciler.ports import Unreadable
 from reconciler.reviews import Proposal, Pull
 
-PAGES = 20  # of open pull requests; the oldest beyond them are not seen
+MOST = 150  # open pull requests: older ones are not seen, for every look costs the account's share of questions
+PAGES = 15  # that they may stand on
 REMEMBERED = 1000  # merged pull requests whose details are not asked for again
+PAGES_REMEMBERED = 20  # that are asked for again only where they changed
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    etag: str
+    pulls: Sequence[Pull]
+    more: bool
 
 
 class Reviewing:
@@ -24,18 +34,19 @@ class Reviewing:
         self._road, self._dialect, self._project = road, road.dialect, project
         self._allowance = allowance
         self._details: OrderedDict[tuple[int, str], Pull] = OrderedDict()
+        self._pages: OrderedDict[str, _Page] = OrderedDict()  # by the path that it was asked with
         self._lock = Lock()
 
     def pulls(self, base: str) -> Sequence[Pull]:
         """See `Reviews`. Of those that are not open, one page: those that changed last."""
         found: list[Pull] = []
-        for page in range(1, PAGES + 1):
-            answer = self._answer(self._dialect.pulls(self._project, base, is_open=True, page=page))
-            found += self._read(self._dialect.pulls_in, answer)
-            if not has_next(answer):
+        for number in range(1, PAGES + 1):
+            page = self._page(self._dialect.pulls(self._project, base, is_open=True, page=number))
+            found += page.pulls
+            if not page.more or len(found) >= MOST:
                 break
-        answer = self._answer(self._dialect.pulls(self._project, base, is_open=False, page=1))
-        found += [self._whole(each) for each in self._read(self._dialect.pulls_in, answer)]
+        closed = self._page(self._dialect.pulls(self._project, base, is_open=False, page=1))
+        found += map(self._whole, closed.pulls)
         wanted = (each for each in found if each.base == base)  # not every forge looks for the branch
         return list({each.number: each for each in wanted}.values())  # one may be closed while we turn pages
 
@@ -76,8 +87,28 @@ class Reviewing:
                 self._details.popitem(last=False)
         return whole
 
+    def _page(self, call: Call) -> _Page:
+        """One that did not change is answered with a 304, which GitHub does not count ("Best practices for using the
+        REST API", docs.github.com)."""
+        with self._lock:
+            known = self._pages.get(call.path)
+        if known is not None:
+            call = replace(call, etag=known.etag, seen=call.seen | {304})
+        answer = self._answer(call)
+        if known is not None and answer.status == 304:
+            return known
+        pulls = self._read(self._dialect.pulls_in, answer)
+        page = _Page(etag=answer.headers.get("etag", ""), pulls=pulls, more=has_next(answer))
+        with self._lock:
+            self._pages.pop(call.path, None)
+            if page.etag:
+                self._pages[call.path] = page
+            while len(self._pages) > PAGES_REMEMBERED:
+                self._pages.popitem(last=False)
+        return page
+
     def _answer(self, call: Call) -> Answer:
-        turn = self._allowance.resting(self._names(call))
+        turn = self._allowance.resting((*self._names(call), self._road.reads))
         if turn.wait_until is not None:
             later = Unreadable(turn.why)
             later.retry_in = turn.wait_until - self._allowance.now()
@@ -88,12 +119,15 @@ class Reviewing:
         raise self._failed(call, verdict)
 
     def _failed(self, call: Call, verdict: Verdict) -> Unreadable:
-        """A limit lets the account rest, for those who write too."""
+        """A limit that was met by looking lets looks rest, and who writes only where the account has nothing left."""
+        name, span = self._road.account, LEAST_REST
+        if verdict.fate is Fate.LIMITED and verdict.answer is not None:
+            headers = verdict.answer.headers
+            span = limited(headers, 0, self._allowance.now())
+            spent = headers.get("x-ratelimit-remaining") == "0"
+            name = name if call.writes or spent else self._road.reads
         if verdict.fate in {Fate.LIMITED, Fate.LOCKED_OUT}:
-            span = LEAST_REST
-            if verdict.fate is Fate.LIMITED and verdict.answer is not None:
-                span = limited(verdict.answer.headers, 0, self._allowance.now())
-            self._allowance.budget.rest(self._road.account, span, verdict.message)
+            self._allowance.budget.rest(name, span, verdict.message)
         return Unreadable(verdict.message)
 
     def _read(self, read: Callable[[Answer], Found], answer: Answer) -> Found:

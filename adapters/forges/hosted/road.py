@@ -18,26 +18,31 @@ class Road:
         self.dialect, self.sign_in = dialect, sign_in
         self._transport = transport
         self.account = f"{transport.host} {sign_in.account}"
+        self.elsewhere = f"{self.account} elsewhere"  # all repositories but our own
+        self.reads = f"{self.account} reads"  # of lists
 
     def place(self, project: str, need: Need = Need.STATUSES) -> str:
         """The name that trouble with this need of a repository is kept under: that of statuses stops all of it."""
         name = f"{self._transport.host} {project.lower()}"
         return name if need is Need.STATUSES else f"{name} {need.value}"
 
-    def names(self, project: str, needs: Sequence[Need]) -> tuple[str, ...]:
+    def names(self, project: str, needs: Sequence[Need], *also: str) -> tuple[str, ...]:
         """All that must not rest for a call with these needs; see `reconciler.ports.Budget`."""
-        return (self.account, *dict.fromkeys(self.place(project, each) for each in (Need.STATUSES, *needs)))
+        places = dict.fromkeys(self.place(project, each) for each in (Need.STATUSES, *needs))
+        return (self.account, *also, *places)
 
     def ask(self, call: Call, lease: Lease | None = None) -> Verdict:
         """Ask once. Raises `LeaseLost` for a write whose lease has gone."""
         try:
-            signed = self.sign_in.headers(call.project, call.need)
+            signed = dict(self.sign_in.headers(call.project, call.need))
         except Trouble as trouble:
             return trouble.verdict
         except Unreadable as missing:
             return Verdict(fate=Fate.LOCKED_OUT, message=str(missing))
         if call.writes and lease is not None:
             lease.check()
+        if call.etag:
+            signed["If-None-Match"] = call.etag
         try:
             answer = self._transport.send(call, signed)
         except Trouble as trouble:

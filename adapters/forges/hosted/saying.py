@@ -33,6 +33,21 @@ DONE = Verdict(fate=Fate.DELIVERED)
 Finding = Generator[Call, Answer, Sha | Verdict]
 
 
+@dataclass(slots=True, kw_only=True)
+class Aim:
+    """A word, and where its tag leads: the first commit that was spoken on, to which all later words go too."""
+
+    word: CommitStatus
+    commit: Sha = ""  # of a tag, once it is known
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What saying it takes."""
+        need = _NEEDS.get(self.word.medium, Need.STATUSES)
+        looks = self.word.commit.startswith("refs/") and not self.commit
+        return (need, Need.CONTENTS) if looks else (need,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """What of the further words the settings let go to this forge."""
@@ -42,12 +57,6 @@ class Allowed:
 
 
 NOTHING_FURTHER = Allowed()
-
-
-def needs_of(word: CommitStatus) -> tuple[Need, ...]:
-    """What saying it takes."""
-    need = _NEEDS.get(word.medium, Need.STATUSES)
-    return (need, Need.CONTENTS) if word.commit.startswith("refs/") else (need,)
 
 
 class Saying:
@@ -62,13 +71,18 @@ class Saying:
         """The repository at the forge that it goes to."""
         return word.project or self._repository
 
-    def steps(self, word: CommitStatus) -> Steps:
+    def is_elsewhere(self, word: CommitStatus) -> bool:
+        """It goes to another repository than our own."""
+        return self.project(word).lower() != self._repository.lower()
+
+    def steps(self, aim: Aim) -> Steps:
         """All that is to be asked; what cannot be said here ends as refused before the first call."""
+        word = aim.word
         if why := self._kept_back(word):
             return Verdict(fate=Fate.REFUSED, message=why)
         if word.medium is Medium.COMMENT:
             return (yield from self._comment(word))
-        commit = yield from self._commit(word)
+        commit = yield from self._commit(aim)
         if isinstance(commit, Verdict):
             return commit
         say = self._deployment if word.medium is Medium.DEPLOYMENT else self._status
@@ -90,7 +104,7 @@ class Saying:
         """Why a word must not go to another repository than our own."""
         if not self._dialect.offers.projects:
             return f"{self._dialect.title} takes statuses of this repository only"
-        if not any(fnmatchcase(project.lower(), each.lower()) for each in self._allowed.sources):
+        if not any(_fits(project.lower(), each.lower()) for each in self._allowed.sources):
             return f"forge.sources does not name {fitting(project, 100)}: name it there, or by a pattern"
         try:
             self._dialect.checked(project)
@@ -107,13 +121,19 @@ class Saying:
 
     # ── a commit ──
 
-    def _commit(self, word: CommitStatus) -> Finding:
+    def _commit(self, aim: Aim) -> Finding:
+        word = aim.word
         if _SHA.fullmatch(word.commit):
             return word.commit
         tag = _TAG.fullmatch(word.commit)
         if tag is None or ".." in word.commit:
             return Verdict(fate=Fate.REFUSED, message=f"{fitting(word.commit, 60)} names no commit and no tag")
-        return (yield from self._tagged(self.project(word), tag[1]))
+        if not aim.commit:
+            found = yield from self._tagged(self.project(word), tag[1])
+            if isinstance(found, Verdict):
+                return found
+            aim.commit = found
+        return aim.commit
 
     def _tagged(self, project: str, tag: str) -> Finding:
         asked: Sha | Call = self._dialect.commit_of(project, tag)
@@ -194,7 +214,7 @@ class Saying:
         found = None
         for page in range(1, DEPLOYMENT_PAGES + 1):
             answer = yield self._dialect.deployments(project, commit, environment, page)
-            found = self._dialect.deployment_in(answer, commit, environment)
+            found = self._dialect.deployment_in(answer, commit, environment, word)
             if found is not None or not has_next(answer):
                 break
         if found is None and word.body == "inactive":
@@ -204,6 +224,12 @@ class Saying:
             found = self._dialect.deployment_made(answer)
         yield self._dialect.tell_deployment(project, found, environment, word)
         return DONE
+
+
+def _fits(project: str, pattern: str) -> bool:
+    """`*` stands for anything in one part of the name: `acme/*` is no group within a group."""
+    parts, wanted = project.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def marker(word: CommitStatus) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -163,11 +164,11 @@ class PlayedGitHub:
 
     def _answer(self, http: BaseHTTPRequestHandler, body: Any) -> tuple[int, Mapping[str, str], bytes]:
         status, headers, content = self._act(http, http.headers.get("Authorization", ""), body)
-        return (
-            status,
-            {"Content-Type": "application/json; charset=utf-8", **headers},
-            json.dumps(content, ensure_ascii=False).encode(),
-        )
+        text = json.dumps(content, ensure_ascii=False).encode()
+        etag = f'W/"{sha256(text).hexdigest()}"'
+        if (http.command, status, http.headers.get("If-None-Match")) == ("GET", 200, etag):
+            return 304, {"ETag": etag}, b""
+        return status, {"Content-Type": "application/json; charset=utf-8", "ETag": etag, **headers}, text
 
     def _act(self, http: BaseHTTPRequestHandler, authorization: str, body: Any) -> Said:
         path = http.path.partition("?")[0]
@@ -275,8 +276,8 @@ def make_deployment(state: State = State.SUCCESS, text: str = "1.4.2 on 2/2 unit
     return make_status(state=state, text=text, **{**place, **more})
 
 
-def make_waiting(*statuses: CommitStatus, attempts: int = 0) -> list[Undelivered]:
-    return [Undelivered(id=n, sequence=n, status=each, attempts=attempts) for n, each in enumerate(statuses, 1)]
+def make_waiting(*statuses: CommitStatus, attempts: int = 0, **more: Any) -> list[Undelivered]:
+    return [Undelivered(id=n, sequence=n, status=each, attempts=attempts, **more) for n, each in enumerate(statuses, 1)]
 
 
 @dataclass

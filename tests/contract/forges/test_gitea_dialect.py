@@ -127,7 +127,7 @@ def test_deployments_are_not_offered() -> None:
     assert not gitea.offers.deployments
     for asked in (
         lambda: gitea.deployments(PROJECT, COMMIT, "prod/checkout", 1),
-        lambda: gitea.deployment_in(answer(200, []), COMMIT, "prod/checkout"),
+        lambda: gitea.deployment_in(answer(200, []), COMMIT, "prod/checkout", word()),
         lambda: gitea.add_deployment(PROJECT, COMMIT, "prod/checkout", word()),
         lambda: gitea.deployment_made(answer(201, {})),
         lambda: gitea.tell_deployment(PROJECT, 1, "prod/checkout", word()),

@@ -28,8 +28,8 @@ def known(github: Any) -> None:
     github.commits.update(COMMITS)
 
 
-def deliver(bench: Any, say: Any, *statuses: Any, forge: HostedForge | None = None, attempts: int = 0) -> Any:
-    waiting = say.waiting(*(statuses or [say.status()]), attempts=attempts)
+def deliver(bench: Any, say: Any, *statuses: Any, forge: HostedForge | None = None, **more: Any) -> Any:
+    waiting = say.waiting(*(statuses or [say.status()]), **more)
     return (forge or bench.forge()).deliver(say.lease(), waiting, bench.clock.now())
 
 
@@ -204,18 +204,18 @@ def test_a_refused_status_is_told_apart_and_stops_no_other(bench: Any, say: Any,
 def test_a_commit_that_the_api_does_not_know_yet_is_looked_for_over_minutes(bench: Any, say: Any) -> None:
     begun = bench.clock.now()
     bench.github.commits.discard("ab" * 20)
-    for attempts in range(5):
-        later, other = deliver(bench, say, say.status(), say.status(COMMITS[0]), attempts=attempts)
+    for _ in range(5):
+        later, other = deliver(bench, say, say.status(), say.status(COMMITS[0]), absent_since=begun)
         assert (False, True) == (later.delivered, other.delivered)
         assert "the repository has no commit abababababab" in later.message
         bench.clock.advance(later.retry_at - bench.clock.now())
 
     assert 5 * MINUTE <= bench.clock.now() - begun <= 10 * MINUTE
     assert [] == bench.log.said
-    (refused,) = deliver(bench, say, attempts=5)
+    (refused,) = deliver(bench, say, absent_since=begun)
     assert (False, None) == (refused.delivered, refused.retry_at)
     bench.github.commits.add("ab" * 20)
-    assert deliver(bench, say, attempts=4)[0].delivered
+    assert deliver(bench, say, absent_since=begun)[0].delivered
 
 
 @pytest.mark.parametrize(

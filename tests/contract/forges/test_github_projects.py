@@ -24,8 +24,8 @@ def word(say: Any) -> CommitStatus:
     return told
 
 
-def deliver(bench: Any, say: Any, *words: Any, forge: Any = None, attempts: int = 0) -> Any:
-    waiting = say.waiting(*words, attempts=attempts)
+def deliver(bench: Any, say: Any, *words: Any, forge: Any = None, **more: Any) -> Any:
+    waiting = say.waiting(*words, **more)
     results = (forge or bench.forge()).deliver(say.lease(), waiting, bench.clock.now())
     return sorted(results, key=lambda each: each.id)
 
@@ -77,12 +77,12 @@ def test_a_tag_that_leads_to_no_commit_is_refused(bench: Any, say: Any, word: An
 def test_a_tag_that_is_not_there_yet_is_looked_for_again(bench: Any, say: Any, word: Any) -> None:
     bench.github.places.tags.clear()
     begun = bench.clock.now()
-    for attempts in range(5):
-        later, other = deliver(bench, say, word, say.status(), attempts=attempts)
+    for _ in range(5):
+        later, other = deliver(bench, say, word, say.status(), absent_since=begun)
         assert (False, True) == (later.delivered, other.delivered)
         bench.clock.advance(later.retry_at - bench.clock.now())
 
-    (refused,) = deliver(bench, say, word, attempts=5)
+    (refused,) = deliver(bench, say, word, absent_since=begun)
 
     assert timedelta(minutes=5) <= bench.clock.now() - begun <= timedelta(minutes=10)
     assert ("acme/checkout shows us no tag v1.4.2: nothing can be said on it", None) == (
@@ -90,7 +90,7 @@ def test_a_tag_that_is_not_there_yet_is_looked_for_again(bench: Any, say: Any, w
         refused.retry_at,
     )
     bench.github.places.tags["v1.4.2"] = ("commit", COMMIT)
-    assert deliver(bench, say, word, attempts=4)[0].delivered
+    assert deliver(bench, say, word, absent_since=begun)[0].delivered
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,11 @@ def test_a_tag_that_is_not_there_yet_is_looked_for_again(bench: Any, say: Any, w
         ((), "acme/checkout", False),
         (("acme/basket",), "acme/checkout", False),
         (("acme",), "acme/checkout", False),
-        (("*",), "acme/../../user", False),
-        (("*",), "acme/checkout?x", False),
+        (("*/*",), "acme/checkout", True),
+        (("*",), "acme/checkout", False),
+        (("acme/*",), "acme/any/checkout", False),
+        (("*/*/*/*",), "acme/../../user", False),
+        (("*/*",), "acme/checkout?x", False),
         (("*",), "acme", False),
     ],
 )
@@ -178,7 +181,69 @@ def test_pending_words_on_projects_leave_room_for_others(bench: Any, say: Any) -
 
     told = [each.delivered for each in deliver(bench, say, *words, forge=bench.forge(per_hour=8))]
 
-    assert [True] * 6 + [False] * 4 == told
+    assert [True] * 2 + [False] * 8 == told
+
+
+def test_projects_that_refuse_us_take_a_small_share_of_the_budget_and_leave_ours_the_rest(bench: Any, say: Any) -> None:
+    forge = bench.forge(per_hour=40)
+    shut = [say.status(COMMIT, project=f"acme/gone{number}") for number in range(60)]
+    begun, posts = bench.clock.now(), []
+    for _ in range(60):
+        deliver(bench, say, *shut, forge=forge)
+        posts.append(sum(call.startswith("POST /repos/acme/gone") for call in bench.github.calls))
+        bench.clock.advance(timedelta(minutes=1))
+
+    assert 10 == posts[-1]
+    (own,) = deliver(bench, say, say.status(state=State.PENDING), forge=forge)
+    assert own.delivered
+    assert timedelta(hours=1) == bench.clock.now() - begun
+
+
+def test_a_project_that_stays_shut_is_asked_ever_more_seldom_and_once_for_all_its_words(bench: Any, say: Any) -> None:
+    words = [say.status(COMMIT, project="acme/gone", context=f"fairlead/prod/s{number}") for number in range(3)]
+    waits = []
+    for _ in range(8):
+        before = len(bench.github.requests)
+        results = deliver(bench, say, *words)
+        assert 1 == len(bench.github.requests) - before
+        waits.append(results[0].retry_at - bench.clock.now())
+        assert {each.retry_at for each in results} == {results[0].retry_at}
+        bench.clock.advance(waits[-1])
+
+    assert [timedelta(minutes=5) * 2**number for number in range(5)] == waits[:5]
+    assert timedelta(hours=4) == waits[-1]
+
+
+def test_a_project_that_ails_stops_neither_ours_nor_another(bench: Any, say: Any, word: Any) -> None:
+    bad = [say.status(COMMIT, project="acme/bad", context=f"fairlead/prod/s{number}") for number in range(4)]
+    for _ in range(3):
+        bench.github.next.append(say.canned(status=502))
+
+    results = deliver(bench, say, *bad, word, say.status())
+
+    assert [False] * 4 + [True, True] == [each.delivered for each in results]
+    assert [True] * 3 + [False] == [each.tried for each in results[:4]]
+
+
+def test_several_projects_that_ail_in_a_row_stop_all_of_them_and_not_ours(bench: Any, say: Any, word: Any) -> None:
+    bad = [say.status(COMMIT, project=f"acme/bad{number}") for number in range(6)]
+    for _ in range(3):
+        bench.github.next.append(say.canned(status=502))
+
+    results = deliver(bench, say, *bad, word, say.status())
+
+    assert [True] * 3 + [False] * 4 + [True] == [each.tried for each in results]
+    assert [False] * 7 + [True] == [each.delivered for each in results]
+    assert deliver(bench, say, say.status(commit="ab" * 20, text="again"))[0].delivered
+
+
+def test_a_retry_after_for_a_project_stops_projects_and_not_ours(bench: Any, say: Any, word: Any) -> None:
+    bench.github.next.append(say.canned(status=503, headers={"Retry-After": "600"}))
+
+    away, behind, own = deliver(bench, say, say.status(COMMIT, project="acme/bad"), word, say.status())
+
+    assert (True, False, True) == (away.tried, behind.tried, own.delivered)
+    assert behind.retry_at >= bench.clock.now() + timedelta(minutes=10)
 
 
 def test_an_app_asks_for_one_right_of_one_repository(bench: Any, say: Any, word: Any, app_key: Any) -> None:
@@ -202,7 +267,7 @@ def test_an_app_of_one_owner_says_nothing_in_another_s_repository_of_the_same_na
     bench: Any, say: Any, app_key: Any
 ) -> None:
     pem, bench.github.public_key = app_key
-    forge = bench.forge(bench.app(lambda: pem), allowed=Allowed(sources=("*",)))
+    forge = bench.forge(bench.app(lambda: pem), allowed=Allowed(sources=("*/*",)))
 
     (delivery,) = deliver(bench, say, say.status(COMMIT, project="mallory/checkout"), forge=forge)
 

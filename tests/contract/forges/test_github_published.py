@@ -11,12 +11,16 @@ import pytest
 
 from adapters.forges.github import GitHub
 from adapters.forges.hosted import Answer, Call, Comment
+from reconciler.record import CommitStatus, State
 from reconciler.reviews import Proposal, Pull
 
 CALLS = json.loads((Path(__file__).parents[2] / "data" / "github" / "calls.json").read_text())
 KINDS = {"string": str, "array": list, "boolean": bool, "integer": int}
 SHA = "ab" * 20
 DIALECT, REPO = GitHub(), "acme/desired"
+MADE_OF = CommitStatus(
+    repository="main", commit=SHA, context="deployment production", state=State.PENDING, description=""
+)
 PULL = Pull(
     number=7, head=SHA, base="main", branch="b", title="t", author="ada", url="https://x", outside=False, open=False
 )
@@ -77,7 +81,7 @@ def test_the_published_answers_are_understood() -> None:
     assert [Comment(id=1, author="octocat", body="Me too")] == DIALECT.comments_in(example("issues/list-comments"))
     assert "octocat" == DIALECT.login_in(example("users/get-authenticated"))
     assert 1 == DIALECT.deployment_made(example("repos/create-deployment"))
-    assert None is DIALECT.deployment_in(example("repos/list-deployments"), SHA, "production")
+    assert None is DIALECT.deployment_in(example("repos/list-deployments"), SHA, "production", MADE_OF)
     assert "aa218f56b14c9653891f9e74264a383fa43fefbd" == DIALECT.commit_in(REPO, example("git/get-ref"))
     assert "c3d0be41ecbe669545ee3e94d31ed9a4bc91ee3c" == DIALECT.commit_in(REPO, example("git/get-tag"))
     (listed,) = DIALECT.pulls_in(example("pulls/list"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.forges.github.dialect import CLOSED_SHOWN, PULLS_A_PAGE
-from adapters.forges.hosted.reviewing import PAGES
+from adapters.forges.hosted.reviewing import MOST, PAGES
 from reconciler.ports import Unreadable
 from reconciler.reviews import Proposal, Pull
 
@@ -126,8 +126,18 @@ def test_a_list_that_does_not_come_is_a_sentence(bench: Any, say: Any, status: i
     assert 1 == len(bench.github.requests)
 
 
-def test_a_limit_that_a_reader_meets_lets_the_account_rest(bench: Any, say: Any) -> None:
-    bench.github.next.append(say.canned(status=429, headers={"Retry-After": "60"}))
+@pytest.mark.parametrize(
+    ("headers", "tells"),
+    [
+        ({"Retry-After": "60"}, True),
+        ({"Retry-After": "60", "X-RateLimit-Remaining": "12"}, True),
+        ({"Retry-After": "60", "X-RateLimit-Remaining": "0"}, False),
+    ],
+)
+def test_a_limit_that_a_reader_meets_stops_who_tells_only_where_the_account_has_nothing_left(
+    bench: Any, say: Any, headers: Any, tells: bool
+) -> None:
+    bench.github.next.append(say.canned(status=429, headers=headers))
     with pytest.raises(Unreadable):
         bench.forge().pulls("main")
 
@@ -136,8 +146,32 @@ def test_a_limit_that_a_reader_meets_lets_the_account_rest(bench: Any, say: Any)
     (delivery,) = bench.forge().deliver(say.lease(), say.waiting(say.status()), bench.clock.now())
 
     assert ("GitHub limits our pace (429)", timedelta(seconds=61)) == (str(said.value), said.value.retry_in)
-    assert (False, bench.clock.now() + timedelta(seconds=61)) == (delivery.tried, delivery.retry_at)
-    assert 1 == len(bench.github.requests)
+    assert (tells, tells) == (delivery.tried, delivery.delivered)
+    assert 1 + tells == len(bench.github.requests)
+
+
+def test_a_page_that_did_not_change_is_not_sent_again(bench: Any) -> None:
+    for number in range(1, 61):
+        bench.github.places.pull_request(number)
+    forge = bench.forge()
+    first, again = forge.pulls("main"), forge.pulls("main")
+    bench.github.places.pulls[-1]["title"] = "new"  # the oldest: the second page
+
+    third = forge.pulls("main")
+
+    assert first == again
+    assert ["new"] == [each.title for each in third if each.number == 1]
+    assert [200, 200, 200, 304, 304, 304, 304, 200, 304] == [each.answer for each in bench.github.requests]
+
+
+def test_only_the_newest_open_ones_are_asked_for(bench: Any) -> None:
+    for number in range(1, 401):
+        bench.github.places.pull_request(number)
+
+    pulls = bench.forge().pulls("main")
+
+    assert list(range(400, 400 - MOST, -1)) == [each.number for each in pulls]
+    assert MOST // PULLS_A_PAGE + 1 == bench.github.calls.count(LIST)
 
 
 def test_a_sign_in_that_fails_is_not_tried_again_at_once(bench: Any) -> None:

@@ -166,11 +166,63 @@ def test_a_pending_word_after_another_uses_the_second_state_that_waits() -> None
     assert (["running"], Fate.DELIVERED) == (states(calls), verdict.fate)
 
 
-def test_a_third_pending_word_counts_as_told_and_its_text_is_lost() -> None:
+def test_a_third_pending_word_takes_the_place_of_a_job_that_is_canceled_for_it() -> None:
     before = answer(200, [shown("running", description="wave 1/2")])
-    calls, verdict = told(word(State.PENDING), before, waiting("run", "running"))
+    calls, verdict = told(
+        word(State.PENDING), before, answer(201, shown("canceled")), answer(201, shown("pending", 94))
+    )
 
-    assert (["running"], Fate.DELIVERED) == (states(calls), verdict.fate)
+    assert (["canceled", "pending"], Fate.DELIVERED) == (states(calls), verdict.fate)
+    assert {"1.4.2 on 2/2 units"} == {(call.body or {})["description"] for call in calls[1:]}
+    assert [7, None] == [(call.body or {}).get("pipeline_id") for call in calls[1:]]
+    assert [2, 0] == [call.turns for call in calls[1:]]
+
+
+def test_who_died_after_the_cancelling_is_followed_by_the_word_that_waits() -> None:
+    calls, verdict = told(word(State.PENDING), answer(200, [shown("canceled")]), answer(201, shown("pending", 94)))
+
+    assert (["pending"], Fate.DELIVERED) == (states(calls), verdict.fate)
+
+
+@pytest.mark.parametrize(
+    ("date", "fate"),
+    [
+        ("Thu, 26 Nov 2026 18:00:09 GMT", Fate.EARLY),
+        ("Thu, 26 Nov 2026 18:00:10 GMT", Fate.DELIVERED),
+        ("Thu, 26 Nov 2026 17:59:59 GMT", Fate.DELIVERED),
+        ("once", Fate.DELIVERED),
+        ("", Fate.DELIVERED),
+    ],
+)
+@pytest.mark.parametrize("started", ["2026-11-26T18:00:00.000Z", "2026-11-26T19:00:00.000+01:00"])
+def test_a_text_stands_for_ten_seconds_of_gitlab_s_clock_before_its_job_is_canceled(
+    date: str, fate: Fate, started: str
+) -> None:
+    before = answer(200, [shown("running", description="wave 1/2", started_at=started)], date=date)
+    _, verdict = told(word(State.PENDING), before, answer(201, shown("canceled")), answer(201, shown("pending", 94)))
+
+    assert fate is verdict.fate
+
+
+@pytest.mark.parametrize("started", [None, "", 3, "2026-11-26T18:00:00", "yesterday"])
+def test_a_time_that_cannot_be_read_keeps_no_text_waiting(started: Any) -> None:
+    before = answer(
+        200, [shown("running", started_at=started, description="old")], date="Thu, 26 Nov 2026 18:00:01 GMT"
+    )
+    _, verdict = told(word(State.PENDING), before, answer(201, shown("canceled")), answer(201, shown("pending", 94)))
+
+    assert Fate.DELIVERED is verdict.fate
+
+
+def test_who_is_quicker_at_every_step_is_left_the_field_for_a_moment() -> None:
+    before = answer(200, [shown("running", description="wave 1/2")])
+    _, verdict = told(
+        word(State.PENDING), before, answer(400), waiting("enqueue", "pending"), answer(201, shown("running"))
+    )
+    _, again = told(word(State.PENDING), before, answer(400), waiting("enqueue", "running"), waiting("run", "running"))
+
+    assert Fate.DELIVERED is verdict.fate
+    assert Fate.AILING is again.fate
 
 
 @pytest.mark.parametrize("state", ["pending", "running"])
@@ -194,10 +246,11 @@ def test_who_was_quicker_with_a_pending_word_is_followed_by_the_second_state() -
     assert (["pending", "running"], Fate.DELIVERED) == (states(calls), verdict.fate)
 
 
-def test_any_other_transition_that_gitlab_refuses_is_a_refusal() -> None:
+def test_a_final_word_whose_job_somebody_else_moved_is_tried_again() -> None:
     _, verdict = told(word(), answer(200, []), waiting("success", "canceling"))
 
-    assert Fate.REFUSED is verdict.fate
+    assert Fate.AILING is verdict.fate
+    assert "somebody else changed it; it is tried again" in verdict.message
 
 
 # ── a status that is final ───────────────────────────────────────────────────────────────────────────────────────
@@ -406,11 +459,32 @@ def test_the_published_deployment_is_ours_where_commit_and_environment_are() -> 
     found = answer(200, [published])
 
     assert 42 == gitlab.deployment_made(answer(201, published))
-    assert 42 == gitlab.deployment_in(found, published["sha"], "production")
-    assert None is gitlab.deployment_in(found, published["sha"], "prod/checkout")
-    assert None is gitlab.deployment_in(found, "0" * 40, "production")
+    said = word(medium=Medium.DEPLOYMENT)
+    assert 42 == gitlab.deployment_in(found, published["sha"], "production", said)
+    assert None is gitlab.deployment_in(found, published["sha"], "prod/checkout", said)
+    assert None is gitlab.deployment_in(found, "0" * 40, "production", said)
     by_ci = answer(200, [{**published, "deployable": {"id": 1}}])
-    assert None is gitlab.deployment_in(by_ci, published["sha"], "production")
+    assert None is gitlab.deployment_in(by_ci, published["sha"], "production", said)
+
+
+@pytest.mark.parametrize(
+    ("standing", "state", "found"),
+    [
+        ("running", State.PENDING, 42),
+        ("created", State.PENDING, 42),
+        ("failed", State.PENDING, None),
+        ("success", State.PENDING, None),
+        ("canceled", State.PENDING, None),
+        ("failed", State.SUCCESS, 42),
+        ("success", State.FAILURE, 42),
+    ],
+)
+def test_a_deployment_that_ended_takes_no_word_that_waits(standing: str, state: State, found: int | None) -> None:
+    published = {**REST["create-deployment"]["response_example"], "status": standing, "deployable": None}
+    older = {**published, "id": 41, "status": "running"}
+    said = word(state, medium=Medium.DEPLOYMENT)
+
+    assert found == GitLab().deployment_in(answer(200, [published, older]), published["sha"], "production", said)
 
 
 def test_a_deployment_that_is_there_already_stands() -> None:
