@@ -101,7 +101,7 @@ def test_a_trouble_that_slack_could_not_take_for_a_day_is_told_once_it_can_and_i
 def test_the_end_of_what_may_have_been_told_is_told(road, bench):
     bench.channel.answer(0)  # it is taken, and the answer is lost
     road.say(bench.word(age=60))
-    road.run(minutes=0.1)
+    road.run(minutes=1 / 60)
     road.say(bench.word(kind="resolved", age=60))
     road.run()
     assert ["*Failed", "*Resolved"] == list(dict.fromkeys(text.partition("* ")[0] for text in bench.texts))

@@ -309,7 +309,9 @@ def test_the_services_own_repository_is_told_states_versions_and_counts_and_noth
 def test_whatever_happens_no_commit_of_a_version_stays_pending(rig, build, told, seed):
     chance = random.Random(seed)
     deployed(rig, build)
+    ours = rig.world
     for step in range(25):
+        rig.world = chance.choice([ours, ours, replace(ours, audience=Audience())])  # of replicas, or settings
         version = f"1.5.{chance.randrange(4)}"
         if chance.random() < 0.3:
             failing = chance.choice(list(OnFailure))
@@ -317,6 +319,7 @@ def test_whatever_happens_no_commit_of_a_version_stays_pending(rig, build, told,
             fleet = build.fleet(version, source=source, policy=Policy(retries=0, on_failure=failing))
             rig.commit(fleet, f"{seed}-{step}")
         rounds(rig, 1, fails=chance.choice(["", "1.5.1", "1.5.2"]))
+    rig.world = ours
     rig.commit(build.fleet("1.6.0", source=HOME), "last")
     rounds(rig)
     assert [] == pending(told)

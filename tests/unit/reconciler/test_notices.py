@@ -339,7 +339,9 @@ def test_whatever_happens_people_are_not_flooded_and_a_fleet_that_is_well_owes_t
     chance = random.Random(seed)
     deployed(rig, build)
     began, commits = rig.clock.now(), 1
+    ours = rig.world
     for step in range(40):
+        rig.world = chance.choice([ours, ours, replace(ours, audience=Audience())])  # of replicas, or settings
         if chance.random() < 0.15:
             commits += 1
             rig.commit(mine(build, f"1.5.{chance.randrange(3)}"), f"{seed}-{step}")
