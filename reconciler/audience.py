@@ -4,12 +4,13 @@ A fleet's own words stand on commits of the desired-state repository. Beside the
 
 | place | what stands there |
 |---|---|
-| the version's tag in the service's own repository | the fleet's own word on it, each environment by its own context |
-| the forge's record of deployments | the same, on the setting commit; and the stage, where the state does not tell it |
+| the version's tag in the service's own repository | the own word's state, in words for everybody (`outward.py`) |
+| the forge's record of deployments | the own word, on the setting commit; and the stage, where the state does not tell it |
 | the channels of the fleet's owner | troubles that need a person, and their ends (`notices.py`) |
 
 Further words are written in the transaction of the own ones. Which places are still open is kept in the fleet's memory,
-so that each gets its end: also where the own word was ended by somebody else, as after a force-push.
+so that each gets its end: also where the own word was ended by somebody else, as after a force-push, and where the
+settings do not name the place any more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from fnmatch import fnmatchcase
 from desired_state.model import Sha
 from reconciler.memory import ConditionType, Followed, Memory
 from reconciler.notices import Channel, notify
+from reconciler.outward import outward
 from reconciler.record import CommitStatus, Medium, Situation, State
 from reconciler.speech import clip
 from reconciler.work import Hold
@@ -51,15 +53,20 @@ class Heard:
 
 
 def spread(
-    situation: Situation, memory: Memory, hold: Hold | None, own: Sequence[CommitStatus], audience: Audience
+    situation: Situation,
+    memory: Memory,
+    hold: Hold | None,
+    own: Sequence[CommitStatus],
+    audience: Audience,
+    public_url: str = "",
 ) -> Heard:
     """The further words of a pass whose own words are these; `memory` has the pass's status already."""
     if audience == Audience() and not memory.followed and memory.noticed is None:
         return Heard(words=(), memory=memory)
-    before = [place for place in memory.followed if _is_allowed(situation, place, audience)]
-    words, followed = _follow(situation, own, before, list(_wanted(situation, audience)))
-    words = [_staged(situation, memory, word) for word in words]
-    notice = notify(situation, memory, hold, audience.channels)
+    further, followed = _follow(situation, own, memory.followed, audience)
+    placed = (_placed(situation, memory, hold, place, word) for place, word in further)
+    words = [_staged(situation, memory, word) for word in placed]
+    notice = notify(situation, memory, hold, audience.channels, public_url)
     memory = replace(memory, followed=followed, noticed=notice.noticed)
     return Heard(words=(*words, *notice.words), memory=memory, again_at=notice.again_at)
 
@@ -79,17 +86,17 @@ def _wanted(situation: Situation, audience: Audience) -> Iterator[Followed]:
 
 
 def _follow(
-    situation: Situation, own: Sequence[CommitStatus], before: Sequence[Followed], wanted: Sequence[Followed]
-) -> tuple[list[CommitStatus], tuple[Followed, ...]]:
-    """The words, and the places on which they stand from now on."""
-    said = {word.commit: word for word in own}
+    situation: Situation, own: Sequence[CommitStatus], before: Sequence[Followed], audience: Audience
+) -> tuple[list[tuple[Followed, CommitStatus]], tuple[Followed, ...]]:
+    """The words by place, and the places on which they stand from now on."""
+    said, wanted = {word.commit: word for word in own}, list(_wanted(situation, audience))
     here = situation.desired.setting_commit
-    words, followed = list[CommitStatus](), list[Followed]()
+    words, followed = list[tuple[Followed, CommitStatus]](), list[Followed]()
     for place in before:
         if any(_same_place(place, other) for other in wanted) and (place.setting_commit == here or here in said):
             continue  # the present setting commit speaks there
-        word = _later_word(situation, place, said)
-        words += [_at(situation, place, word)] if word is not None else []
+        word = (_later_word if _is_allowed(situation, place, audience) else _last_word)(situation, place, said)
+        words += [(place, word)] if word is not None else []
         followed.append(replace(place, open=word.state is State.PENDING) if word is not None else place)
     for place in wanted:
         known = next((each for each in before if _same_place(each, place) and each.setting_commit == here), None)
@@ -98,12 +105,12 @@ def _follow(
             followed += [known] if known is not None else []
         else:
             followed.append(replace(place, open=word.state is State.PENDING))
-            words += [_at(situation, place, word)] if known is None or _is_news(situation, word) else []
+            words += [(place, word)] if known is None or _is_news(situation, word) else []
     return words, tuple(_kept(followed))
 
 
 def _is_allowed(situation: Situation, place: Followed, audience: Audience) -> bool:
-    """Where words are not wanted any more nothing can be ended either."""
+    """Whether the settings name the place."""
     repository = situation.record.repository
     return audience.may_tell(repository, place.project) if place.project else repository in audience.deployments
 
@@ -124,6 +131,18 @@ def _later_word(situation: Situation, place: Followed, said: Mapping[Sha, Commit
     return _ended(situation, place) if is_left else None
 
 
+def _last_word(situation: Situation, place: Followed, said: Mapping[Sha, CommitStatus]) -> CommitStatus | None:
+    """What is to be said where the settings do not name the place any more, or not here: the end of what was begun.
+
+    Another replica may have other settings, so nothing is ended there before the own word is.
+    """
+    if not place.open:
+        return None
+    standing = (each for each in situation.record.statuses if each.commit == place.setting_commit)
+    word = said.get(place.setting_commit) or next(standing, None) or _ended(situation, place)
+    return word if word.state is not State.PENDING else None
+
+
 def _ended(situation: Situation, place: Followed) -> CommitStatus:
     desired = situation.desired
     if not situation.record.present:
@@ -131,7 +150,7 @@ def _ended(situation: Situation, place: Followed) -> CommitStatus:
     elif place.setting_commit == desired.setting_commit:
         text = "told elsewhere now: the service names another source, or none"
     else:
-        text = f"superseded by {desired.setting_commit[:7]} ({desired.fleet.version})"
+        text = f"superseded by {desired.fleet.version}"
     return CommitStatus(
         repository=situation.record.repository,
         commit=place.setting_commit,
@@ -150,12 +169,16 @@ def _is_news(situation: Situation, word: CommitStatus) -> bool:
     return not any(replace(known, at=word.at) == word for known in situation.record.statuses)
 
 
-def _at(situation: Situation, place: Followed, word: CommitStatus) -> CommitStatus:
-    """The word as it stands at that place."""
+def _placed(
+    situation: Situation, memory: Memory, hold: Hold | None, place: Followed, word: CommitStatus
+) -> CommitStatus:
+    """The word as it stands at that place: on the forge of the desired state as it is, elsewhere as `outward` says."""
     name = situation.record.name
-    if place.project:
-        return replace(word, project=place.project, commit=place.commit, context=f"fairlead/{name}")
-    return replace(word, medium=Medium.DEPLOYMENT, commit=place.commit, context=f"deployment {name}")
+    if not place.project:
+        return replace(word, medium=Medium.DEPLOYMENT, commit=place.commit, context=f"deployment {name}")
+    is_own = bool(word.context)  # else it is said of this place alone
+    text = outward(situation, memory, hold, place.setting_commit, word.state) if is_own else word.description
+    return replace(word, project=place.project, commit=place.commit, context=f"fairlead/{name}", description=text)
 
 
 def _staged(situation: Situation, memory: Memory, word: CommitStatus) -> CommitStatus:

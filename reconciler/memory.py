@@ -164,6 +164,7 @@ class Noticed:
     mark: str  # tells two troubles of the same reason apart
     at: datetime
     over: bool = False
+    channels: tuple[str, ...] = ()  # names of those who were told, and are told the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

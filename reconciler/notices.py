@@ -1,21 +1,23 @@
 """What people are told of a fleet: troubles that need one of them, once each, and their end. Pure.
 
 A trouble is told when it is new, not as long as it lasts: what was told last is in the fleet's memory. What comes and
-goes within `FLOOR` is told once, as it stands when the floor ends. The end is told where the trouble was.
+goes within `FLOOR` is told once, as it stands when the floor ends. The end is told to those who were told the trouble:
+also where the owner is another by then, and by a replica whose settings name none of them.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from desired_state.model import Sha
 from reconciler.memory import ConditionType, Memory, Noticed, Quarantine
 from reconciler.quarantine import quarantined
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, Medium, Situation, State
-from reconciler.speech import clip, failure_text, one_line
+from reconciler.speech import clip, failure_text, one_line, page_of
 from reconciler.work import Hold
 
 FLOOR = timedelta(minutes=5)  # between two notices of one fleet about one setting commit
@@ -102,19 +104,23 @@ class Notice:
     again_at: datetime | None = None
 
 
-def notify(situation: Situation, memory: Memory, hold: Hold | None, channels: Sequence[Channel]) -> Notice:
+def notify(
+    situation: Situation, memory: Memory, hold: Hold | None, channels: Sequence[Channel], public_url: str = ""
+) -> Notice:
     """What is new for people, if anything is. `memory` has the pass's status already."""
     before = memory.noticed
-    fleet = situation.desired.fleet
-    hearing = [channel for channel in channels if channel.hears(fleet.owner, fleet.environment.name)]
-    if not hearing:
-        return Notice()
+    link = page_of(public_url, situation.record.name)
     trouble = trouble_of(situation, memory, hold)
     if trouble is None:
-        return _end(situation, memory, before, hearing)
+        return _end(situation, memory, before, link)
+    fleet = situation.desired.fleet
+    hearing = tuple(each.name for each in channels if each.hears(fleet.owner, fleet.environment.name))
+    if not hearing:
+        return Notice(noticed=before)  # another replica may have other settings
     if trouble.since is not None and situation.now < trouble.since + LASTS:
         return Notice(noticed=before, again_at=trouble.since + LASTS)
-    return _begin(situation, trouble, before, hearing)
+    deaf = frozenset(each.name for each in channels) - set(hearing)
+    return _begin(situation, trouble, before, hearing, deaf, link)
 
 
 def trouble_of(situation: Situation, memory: Memory, hold: Hold | None) -> Trouble | None:
@@ -145,26 +151,46 @@ def _failure(situation: Situation, memory: Memory, hold: Hold | None, failed: Qu
     )
 
 
-def _begin(situation: Situation, trouble: Trouble, before: Noticed | None, hearing: Sequence[Channel]) -> Notice:
+def _begin(
+    situation: Situation,
+    trouble: Trouble,
+    before: Noticed | None,
+    hearing: tuple[str, ...],
+    deaf: Collection[str],
+    link: str,
+) -> Notice:
+    """`hearing` are told from now on; `deaf` are the channels that the settings name and that hear of others."""
     told = Noticed(
         kind=trouble.kind.value,
         reason=trouble.reason,
         commit=situation.desired.setting_commit,
         mark=trouble.mark,
         at=situation.now,
+        channels=hearing,
     )
-    if before is not None and not before.over and _is_told(before, told):
-        return Notice(noticed=before)
-    soon = before is not None and before.commit == told.commit and situation.now < before.at + FLOOR
-    if before is not None and soon and not _follows(before, told):
+    if before is None or before.over:
+        soon = before is not None and before.commit == told.commit and situation.now < before.at + FLOOR
+        if before is not None and soon:
+            return Notice(noticed=before, again_at=before.at + FLOOR)
+        return Notice(words=_words(situation, hearing, told, trouble, link), noticed=told)
+    moved = before.commit != told.commit
+    stay = tuple(name for name in before.channels if not moved or name not in deaf)
+    everybody = (*stay, *(name for name in hearing if name not in stay))
+    if moved:
+        ends = tuple(_taken_over(situation, name, before, name in stay, link) for name in before.channels)
+        told = replace(told, channels=everybody)
+        return Notice(words=(*_words(situation, everybody, told, trouble, link), *ends), noticed=told)
+    if _is_told(before, told):
+        newcomers = everybody[len(stay) :]
+        same = replace(before, channels=everybody)
+        return Notice(words=_words(situation, newcomers, same, trouble, link), noticed=same)
+    if situation.now < before.at + FLOOR and not _follows(before, told):
         return Notice(noticed=before, again_at=before.at + FLOOR)
-    words = [_word(situation, channel, told, trouble) for channel in hearing]
-    if before is not None and not before.over and before.commit != told.commit:
-        words += [_withdrawal(situation, channel, before) for channel in hearing]
-    return Notice(words=tuple(words), noticed=told)
+    told = replace(told, channels=everybody)
+    return Notice(words=_words(situation, everybody, told, trouble, link), noticed=told)
 
 
-def _end(situation: Situation, memory: Memory, before: Noticed | None, hearing: Sequence[Channel]) -> Notice:
+def _end(situation: Situation, memory: Memory, before: Noticed | None, link: str) -> Notice:
     if before is None or before.over:
         return Notice(noticed=before if before is not None and situation.now < before.at + FLOOR else None)
     gone = not situation.record.present
@@ -176,7 +202,7 @@ def _end(situation: Situation, memory: Memory, before: Noticed | None, hearing: 
     reason = memory.status.reason
     told = replace(before, kind=Kind.RESOLVED.value, reason=reason, mark="", at=situation.now, over=True)
     over = Trouble(kind=Kind.RESOLVED, reason=reason, text=text, detail=text, mark=before.at.isoformat())
-    return Notice(words=tuple(_word(situation, channel, told, over) for channel in hearing), noticed=told)
+    return Notice(words=_words(situation, before.channels, told, over, link), noticed=told)
 
 
 def _is_told(before: Noticed, told: Noticed) -> bool:
@@ -194,36 +220,44 @@ def _follows(before: Noticed, told: Noticed) -> bool:
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _word(situation: Situation, channel: Channel, told: Noticed, trouble: Trouble) -> CommitStatus:
+def _words(
+    situation: Situation, names: Sequence[str], told: Noticed, trouble: Trouble, link: str
+) -> tuple[CommitStatus, ...]:
+    """The same for each of these channels."""
     facts = {
-        **_about(situation),
         "kind": trouble.kind.value,
         "reason": trouble.reason.value,
         "detail": one_line(trouble.detail)[:DETAIL],
         "mark": trouble.mark or told.at.isoformat(),  # the same trouble, come again after its end, is news
     }
-    return CommitStatus(
-        repository=f"notify-{channel.name}",
-        commit=told.commit,
-        context=situation.record.name,
-        state=STATES.get(trouble.kind, State.SUCCESS),
-        description=clip(trouble.text),
-        at=situation.now,
-        medium=Medium.NOTICE,
-        body=json.dumps(facts, sort_keys=True),
-    )
+    state = STATES.get(trouble.kind, State.SUCCESS)
+    return tuple(_word(situation, name, told.commit, state, trouble.text, facts, link) for name in names)
 
 
-def _withdrawal(situation: Situation, channel: Channel, before: Noticed) -> CommitStatus:
+def _taken_over(situation: Situation, name: str, before: Noticed, stays: bool, link: str) -> CommitStatus:
+    """The end of what was told of an earlier commit. Who is told what is wrong now needs no word."""
+    if stays:
+        text = f"told of {situation.desired.setting_commit[:7]} now"
+        return _word(situation, name, before.commit, State.SUCCESS, text, {"kind": Kind.WITHDRAWN.value}, link)
+    text = "what it is set to now is told to others: its owner has changed"
+    over = Trouble(kind=Kind.RESOLVED, reason=before.reason, text=text, detail=text, mark=before.at.isoformat())
+    (word,) = _words(situation, (name,), before, over, link)
+    return word
+
+
+def _word(
+    situation: Situation, name: str, commit: Sha, state: State, text: str, facts: Mapping[str, str], link: str
+) -> CommitStatus:
     return CommitStatus(
-        repository=f"notify-{channel.name}",
-        commit=before.commit,
+        repository=f"notify-{name}",
+        commit=commit,
         context=situation.record.name,
-        state=State.SUCCESS,
-        description=f"told of {situation.desired.setting_commit[:7]} now",
+        state=state,
+        description=clip(text),
+        target_url=link,
         at=situation.now,
         medium=Medium.NOTICE,
-        body=json.dumps({**_about(situation), "kind": Kind.WITHDRAWN.value}, sort_keys=True),
+        body=json.dumps({**_about(situation), **facts}, sort_keys=True),
     )
 
 

@@ -6,7 +6,7 @@ A commit's word is final only when nothing of it can still happen, and no commit
 from dataclasses import dataclass
 from datetime import timedelta
 
-from desired_state.model import OnFailure, Sha
+from desired_state.model import FleetName, OnFailure, Sha
 from reconciler.before import progress
 from reconciler.drift import at_release
 from reconciler.guards import describe_drift
@@ -49,9 +49,14 @@ def _status(situation: Situation, commit: Sha, word: Word, public_url: str) -> C
         context=f"fairlead/{environment}/{short_name}",
         state=word.state,
         description=clip(word.text),
-        target_url=f"{public_url}/fleets/{situation.record.name}" if public_url else "",
+        target_url=page_of(public_url, situation.record.name),
         at=situation.now,
     )
+
+
+def page_of(public_url: str, fleet: FleetName) -> str:
+    """The fleet's page at the controller; empty where it has none."""
+    return f"{public_url}/fleets/{fleet}" if public_url else ""
 
 
 # ── on the setting commit ────────────────────────────────────────────────────────────────────────────────────────

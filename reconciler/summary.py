@@ -57,7 +57,7 @@ def summarize(
     status = make_status(situation, memory, hold)
     memory = replace(memory, status=status)
     own = speak(situation, memory, hold, world.public_url)
-    heard = spread(situation, memory, hold, own, world.audience)
+    heard = spread(situation, memory, hold, own, world.audience, world.public_url)
     memory = heard.memory if situation.record.present else forget(work, heard.memory)
     again_at = when_again(situation, memory, hold, work, world.pace)
     return Pass(

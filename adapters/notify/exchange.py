@@ -16,6 +16,7 @@ from requests.auth import AuthBase
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from adapters.notify.addresses import checked, is_allowed
 
@@ -26,11 +27,14 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Unreached(Exception):
-    """No answer came; the message is a sentence. `ours`: it will not come before the settings are other."""
+    """No answer came; the message is a sentence.
 
-    def __init__(self, sentence: str, *, ours: bool = False) -> None:
+    `ours`: it will not come before the settings are other. `in_doubt`: it was sent, and may have been taken.
+    """
+
+    def __init__(self, sentence: str, *, ours: bool = False, in_doubt: bool = False) -> None:
         super().__init__(sentence)
-        self.ours = ours
+        self.ours, self.in_doubt = ours, in_doubt
 
 
 class _Inside(Exception):
@@ -126,9 +130,9 @@ class Exchange:
         except _Inside:
             raise _inside() from None
         except requests.RequestException as error:
-            raise Unreached(_how(error)) from None  # the error's text holds the address
+            raise Unreached(_how(error), in_doubt=_was_sent(error)) from None  # the error's text holds the address
         except (OSError, ValueError):
-            raise Unreached("the request could not be made") from None
+            raise Unreached("the request could not be made", in_doubt=True) from None
 
     def reach(self, url: str) -> str:
         """Connect and let go, without a request; gives what kept us from it, else "". Raises as `post` does."""
@@ -166,9 +170,9 @@ class Exchange:
         for piece in response.iter_content(8 * 1024):
             content += piece
             if len(content) > LARGEST_ANSWER:
-                raise Unreached(f"its answer is over {LARGEST_ANSWER // 1024} KiB")
+                raise Unreached(f"its answer is over {LARGEST_ANSWER // 1024} KiB", in_doubt=True)
             if self._monotonic() > until:
-                raise Unreached(f"its answer took over {TOTAL * self._timeout:g} s")
+                raise Unreached(f"its answer took over {TOTAL * self._timeout:g} s", in_doubt=True)
         return bytes(content).decode("utf-8", "replace")
 
 
@@ -197,6 +201,13 @@ def _how(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "the connection failed"
     return f"the request failed ({type(error).__name__})"
+
+
+def _was_sent(error: requests.RequestException) -> bool:
+    """Whether it may have arrived: only a connection that never was tells that it did not."""
+    never = (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    cause = error.args[0] if error.args else None
+    return not isinstance(error, never) and not isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def json_bytes(document: Mapping[str, object]) -> bytes:

@@ -39,6 +39,12 @@ class Told:
         """ENV/SERVICE."""
         return self.item.status.context
 
+    @property
+    def id(self) -> str:
+        """The same whenever the same is told, whatever it is told together with."""
+        status = self.item.status
+        return _id([f"{status.repository} {status.commit} {self.fleet} {self.item.sequence}"])
+
     def fact(self, name: str) -> str:
         """A fact as text; empty where it is not told."""
         value = self.facts.get(name, "")
@@ -82,11 +88,7 @@ class Message:
     @property
     def id(self) -> str:
         """The same for the same words: a receiver knows by it what comes again."""
-        places = sorted(
-            f"{each.item.status.repository} {each.item.status.commit} {each.fleet} {each.item.sequence}"
-            for each in self.told
-        )
-        return f"fairlead_{hashlib.sha256(json.dumps(places).encode()).hexdigest()[:32]}"
+        return _id(sorted(each.id for each in self.told))
 
 
 def read(item: Undelivered) -> Told:
@@ -98,25 +100,32 @@ def read(item: Undelivered) -> Told:
     return Told(item=item, facts=facts if isinstance(facts, dict) else {})
 
 
+def _id(names: Sequence[str]) -> str:
+    return f"fairlead_{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]}"
+
+
 def is_silent(told: Told) -> bool:
     """Nobody is told what was withdrawn, nor the end of what nobody was told."""
     return told.kind is Kind.WITHDRAWN or (told.kind is Kind.RESOLVED and not told.item.said_before)
 
 
 def gather(words: Sequence[Told]) -> list[Message]:
-    """Few messages for many words, in the order in which the first word of each came."""
-    messages = _grouped(words, lambda told: (told.kind.value, told.fact("reason"), told.item.status.commit))
+    """Few messages for many words, in the order in which the first word of each came.
+
+    What may have been told already is not put together with what was not: it comes again under the id that it had.
+    """
+    messages = _grouped(words, lambda told: (told.kind, told.fact("reason"), told.item.status.commit))
     if len(messages) > MESSAGES:
-        messages = _grouped(words, lambda told: (told.kind.value, told.fact("reason"), ""))
+        messages = _grouped(words, lambda told: (told.kind, told.fact("reason")))
     if len(messages) > MESSAGES:
-        messages = _grouped(words, lambda told: (told.kind.value, "", ""))
+        messages = _grouped(words, lambda told: (told.kind,))
     return messages
 
 
-def _grouped(words: Iterable[Told], key: Callable[[Told], tuple[str, str, str]]) -> list[Message]:
-    groups: dict[tuple[str, str, str], list[Told]] = defaultdict(list)
+def _grouped(words: Iterable[Told], key: Callable[[Told], tuple[str, ...]]) -> list[Message]:
+    groups: dict[tuple[object, ...], list[Told]] = defaultdict(list)
     for told in words:
-        groups[key(told)].append(told)
+        groups[told.item.said_before, *key(told)].append(told)
     found: list[Message] = []
     for group in groups.values():
         parts = [group] if len(group) > FEW else [[told] for told in group]

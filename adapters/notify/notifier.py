@@ -3,11 +3,14 @@
 What is told is held back for a moment, because what fails one fleet often fails its neighbours. About one commit and
 one kind of trouble there is one message in `AGAIN`: fleets that fail later wait, and are told together. Both are
 counted in the ledger, so that replicas keep one pace.
+
+One message is posted at a time, and settled. What somebody took up and left waits until the ledger's doubt is over, so
+that it comes once more and not twice: a crash repeats one message.
 """
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -16,13 +19,15 @@ from typing import Any, Protocol
 from adapters.notify.addresses import BadAddress
 from adapters.notify.exchange import Answer, Exchange, Unreached
 from adapters.notify.messages import FEW, Message, Told, gather, is_silent, read
-from reconciler.ports import Budget, Delivery, Lease, LeaseLost, Undelivered, Unreadable, Window
+from reconciler.notices import Kind
+from reconciler.ports import Budget, Delivery, Lease, Undelivered, Unreadable, Window
 
 HELD_BACK = timedelta(seconds=5)
 AGAIN = timedelta(minutes=1)
-STALE = timedelta(days=1)  # what could not be told for so long is no news any more
 LEAST_REST, LONGEST_REST = timedelta(minutes=1), timedelta(hours=1)
 SHUT_REST = timedelta(minutes=5)
+UNSURE = timedelta(seconds=75)  # longer than the ledger's doubt: what may have been told is told once more, not twice
+_GATEWAY = frozenset({502, 504})  # what is behind it may have taken the message
 _FIRST = (Window(span=5 * AGAIN, most=FEW),)  # fleets of one commit that are told one by one
 _AGAIN = (Window(span=AGAIN, most=1),)
 LONGEST_BACKOFF = timedelta(minutes=5)
@@ -45,6 +50,7 @@ class Verdict:
     fate: Fate
     why: str = ""
     wait: timedelta | None = None  # as long as the channel asks for
+    in_doubt: bool = False  # it was sent, and may have been taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,23 +118,23 @@ class Notifier:
         self._held_back = timedelta()
 
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
-        """Tell them, and give what became of each. `now` is the ledger's, and so are times to try again.
+        """Post one message of what is due, and give what became of each; the others wait until that is written down.
 
-        Raises `LeaseLost` where none was told.
+        `now` is the ledger's, and so are times to try again. Raises `LeaseLost` where nothing was posted.
         """
         batch = _Batch(now=now)
         words = [read(item) for item in statuses]
-        untold = [told for told in words if is_silent(told) or _is_stale(told.item, now)]
-        batch.results += [_delivered(told.item, "nobody needs to be told any more") for told in untold]
-        fresh = [told for told in words if told not in untold]
-        messages = gather(fresh)
+        untold = [told for told in words if is_silent(told)]
+        batch.results += [_refused(told.item, "nobody needs to be told") for told in untold]
+        unsure = [told for told in words if told not in untold and _is_unsure(told)]
+        batch.results += [
+            _later(told.item, now + UNSURE, "it may have been told as we were cut off", False) for told in unsure
+        ]
+        messages = gather([told for told in words if told not in untold and told not in unsure])
         for place, message in enumerate(messages):
-            try:
-                why = self._tell(batch, message, lease)
-            except LeaseLost:
-                if not batch.sent:
-                    raise
-                return batch.results
+            why = self._tell(batch, message, lease)
+            if why is None and batch.sent:
+                why = batch.now, "others are told first"
             if why is not None:
                 self._leave(batch, messages[place + 1 :], *why)
                 break
@@ -171,9 +177,11 @@ class Notifier:
             url, letter = self._url(), self._voice.write(message, batch.now)
             lease.check()
             batch.sent = True
-            return self._voice.judge(self._exchange.post(url, letter.body, letter.headers))
+            answer = self._exchange.post(url, letter.body, letter.headers)
+            return replace(self._voice.judge(answer), in_doubt=answer.status in _GATEWAY)
         except Unreached as trouble:
-            return Verdict(fate=Fate.SHUT if trouble.ours else Fate.AWAY, why=str(trouble))
+            fate = Fate.SHUT if trouble.ours else Fate.AWAY
+            return Verdict(fate=fate, why=str(trouble), in_doubt=trouble.in_doubt)
         except (BadAddress, Unreadable) as wrong:
             return Verdict(fate=Fate.SHUT, why=str(wrong))
 
@@ -189,7 +197,8 @@ class Notifier:
             return None
         until = self._budget.rest(self._account, self._span(verdict, strikes), why)
         self._log.warning("notices wait", channel=self._name, why=verdict.why, until=until.isoformat())
-        batch.results += [_later(told.item, until, why) for told in message.told]
+        again_at = until + UNSURE if verdict.in_doubt else until
+        batch.results += [_later(told.item, again_at, why, verdict.in_doubt) for told in message.told]
         return until, why
 
     def _span(self, verdict: Verdict, strikes: int) -> timedelta:
@@ -207,20 +216,23 @@ class Notifier:
             batch.results += _waiting(message.told, until, why)
 
 
-def _is_stale(item: Undelivered, now: datetime) -> bool:
-    return item.status.at is not None and item.status.at < now - STALE
+def _is_unsure(told: Told) -> bool:
+    """The first word of a trouble, that somebody took up and left: only one who was cut off leaves it so."""
+    item = told.item
+    return told.kind is not Kind.RESOLVED and item.sequence == 1 and item.said_before and not item.attempts
 
 
-def _delivered(item: Undelivered, message: str = "") -> Delivery:
-    return Delivery(id=item.id, sequence=item.sequence, delivered=True, message=message)
+def _delivered(item: Undelivered) -> Delivery:
+    return Delivery(id=item.id, sequence=item.sequence, delivered=True)
 
 
 def _refused(item: Undelivered, why: str) -> Delivery:
     return Delivery(id=item.id, sequence=item.sequence, delivered=False, message=why)
 
 
-def _later(item: Undelivered, until: datetime, why: str) -> Delivery:
-    return Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=until, message=why)
+def _later(item: Undelivered, until: datetime, why: str, in_doubt: bool) -> Delivery:
+    later = Delivery(id=item.id, sequence=item.sequence, delivered=False, retry_at=until, message=why)
+    return replace(later, in_doubt=in_doubt)
 
 
 def _waiting(words: Collection[Told], until: datetime, why: str) -> list[Delivery]:

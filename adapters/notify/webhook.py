@@ -1,8 +1,8 @@
 """Messages for any webhook, as JSON; signed where a secret is given. `docs/telling-people.md` shows the document.
 
 The headers and the signature are those of Standard Webhooks (github.com/standard-webhooks, spec, version 1), for which
-receivers have libraries: `webhook-id` stays the same when a message comes again, and HMAC-SHA256 is taken over
-`id.timestamp.body`. A secret that begins with `whsec_` is base64, any other is its own bytes.
+receivers have libraries: `webhook-id` stays the same when the same words come again together, and HMAC-SHA256 is taken
+over `id.timestamp.body`. A secret that begins with `whsec_` is base64, any other is its own bytes.
 """
 
 import base64
@@ -18,8 +18,8 @@ from adapters.notify.messages import Message, Told
 from adapters.notify.notifier import Fate, Letter, Verdict, asked_to_wait
 from reconciler.ports import Unreadable, Window
 
-_PEOPLE = frozenset({401, 403, 404, 410})
-_REFUSED = frozenset({400, 405, 413, 415, 422})
+_PEOPLE = frozenset({401, 403, 404, 405, 410, 415})  # it lets us not in, or its path is another
+_REFUSED = frozenset({400, 413, 422})
 _FACTS = ("repository", "setting_commit", "environment", "service", "owner", "version", "reason", "detail")
 
 
@@ -73,6 +73,7 @@ def _fleet(told: Told) -> dict[str, str]:
     status = told.item.status
     facts = {name: told.fact(name) for name in _FACTS}
     return {
+        "id": told.id,
         "fleet": told.fleet,
         "state": status.state.value,
         "message": status.description,

@@ -1,11 +1,13 @@
 """Notices leave for a channel over real HTTP: few messages, each word once, and nothing lost while it is away."""
 
+import socket
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from adapters.notify.notifier import AGAIN, HELD_BACK, STALE
+from adapters.ledger.telling import DOUBT
+from adapters.notify.notifier import AGAIN, HELD_BACK
 from reconciler.ports import LeaseLost
 
 
@@ -87,17 +89,19 @@ def test_nobody_is_told_the_end_of_what_nobody_was_told_nor_what_was_withdrawn(b
     results = bench.deliver(
         bench.word(kind="resolved"), bench.word(kind="withdrawn", commit="b" * 40, said_before=True)
     )
-    assert [True, True] == [result.delivered for result in results]
+    assert [(False, None)] * 2 == [(result.delivered, result.retry_at) for result in results]
+    assert {"nobody needs to be told"} == {result.message for result in results}
     assert [] == bench.channel.posted
 
     bench.deliver(bench.word(kind="resolved", said_before=True))
     assert "*Resolved*" in bench.texts[0]
 
 
-def test_what_could_not_be_told_for_a_day_is_no_news(bench):
-    (result,) = bench.deliver(bench.word(age=STALE.total_seconds() + 1))
+@pytest.mark.parametrize(("kind", "said_before"), [("failed", False), ("held", False), ("resolved", True)])
+def test_what_could_not_be_told_for_days_is_told_when_the_channel_is_back(bench, kind, said_before):
+    (result,) = bench.deliver(bench.word(kind=kind, said_before=said_before, age=timedelta(days=9).total_seconds()))
     assert result.delivered
-    assert [] == bench.channel.posted
+    assert 1 == len(bench.texts)
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "7", '{"kind": 3}', '{"kind": "of-a-newer-version"}', "[" * 100_000])
@@ -109,9 +113,41 @@ def test_a_body_of_another_version_is_told_by_its_own_sentence(bench, body):
 
 def test_one_message_a_second_and_the_rest_in_their_turn(bench):
     words = [bench.word(f"prod/s{number}", commit=f"{number:040x}") for number in range(3)]
-    results = bench.deliver(*words)
-    assert [True, False, False] == [result.delivered for result in results]
-    assert all(not result.tried and result.retry_at > bench.clock.now() for result in results[1:])
+    bench.deliver(words[0])
+    results = bench.deliver(*words[1:])
+    assert all(not result.tried and result.retry_at > bench.clock.now() for result in results)
+    assert 1 == len(bench.channel.posted)
+
+
+def test_one_message_is_posted_before_what_became_of_it_is_written_down(bench):
+    words = [bench.word(f"prod/s{number}", commit=f"{number:040x}") for number in range(3)]
+    results = bench.deliver(*words, notifier=bench.notifier(bench.signed()))
+    waits = (False, False, bench.clock.now())
+    assert [(True, True, None), waits, waits] == [(each.delivered, each.tried, each.retry_at) for each in results]
+    assert 1 == len(bench.channel.posted)
+
+
+def test_what_was_sent_and_not_answered_is_in_doubt_and_comes_again_when_the_doubt_is_over(bench):
+    bench.channel.answer(0)
+    (result,) = bench.deliver(bench.word())
+    assert (False, True) == (result.delivered, result.in_doubt)
+    assert result.retry_at > bench.clock.now() + DOUBT
+
+
+@pytest.mark.parametrize(("status", "in_doubt"), [(504, True), (502, True), (500, False), (429, False), (404, False)])
+def test_an_answer_leaves_a_doubt_only_where_a_gateway_gave_it(bench, status, in_doubt):
+    bench.channel.answer(status)
+    (result,) = bench.deliver(bench.word())
+    assert (False, in_doubt) == (result.delivered, result.in_doubt)
+
+
+def test_who_never_answers_leaves_a_doubt_and_who_is_not_there_leaves_none(bench):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
+        (mute,) = bench.deliver(bench.word(), notifier=bench.notifier(url=url, timeout=0.2))
+    bench.clock.advance(timedelta(hours=1))
+    (gone,) = bench.deliver(bench.word(), notifier=bench.notifier(url=url))
+    assert [(True, True), (True, False)] == [(each.tried, each.in_doubt) for each in (mute, gone)]
 
 
 def test_a_limit_is_kept_by_every_replica_for_as_long_as_slack_asks(bench):
@@ -201,11 +237,3 @@ def test_without_the_lease_nothing_is_posted(bench):
     with pytest.raises(LeaseLost):
         bench.deliver(bench.word())
     assert [] == bench.channel.posted
-
-
-def test_what_was_told_before_the_lease_went_reaches_the_ledger(bench):
-    bench.lease.checks_left = 1
-    notifier = bench.notifier(bench.signed())
-    words = [bench.word(f"prod/s{number}", commit=f"{number:040x}") for number in range(3)]
-    results = bench.deliver(*words, notifier=notifier)
-    assert [(words[0].id, True)] == [(result.id, result.delivered) for result in results]

@@ -60,7 +60,10 @@ def test_many_fleets_are_one_document_that_counts_them(bench):
     [
         (204, False, False),
         (401, True, True),
+        (404, True, True),
+        (405, True, True),
         (410, True, True),
+        (415, True, True),
         (308, True, True),
         (500, True, False),
         (422, False, False),

@@ -23,28 +23,32 @@ TEAM = Channel(name="payments", owners=("payments",), environments=("prod",))
 
 
 class Inbox:
-    """The rig's ledger; what people are told is kept here, every word that is news to its place."""
+    """The rig's ledger; what its outbox takes as news for people is kept here, every word."""
 
     def __init__(self, ledger):
-        self._ledger, self.places, self.told = ledger, {}, []
+        self._ledger, self.told, self._sequences = ledger, [], {}
 
     def __getattr__(self, name):
         return getattr(self._ledger, name)
 
     def intend(self, lease, record, result):
-        return self._ledger.intend(lease, record, self._split(result))
+        return self._noted(result, self._ledger.intend(lease, record, result))
 
     def save(self, lease, record, result):
-        return self._ledger.save(lease, record, self._split(result))
+        return self._noted(result, self._ledger.save(lease, record, result))
 
-    def _split(self, result):
-        for word in result.statuses:
-            place = (word.repository, word.commit, word.context)
-            meaning = (word.state, word.description, word.body)
-            if word.medium is Medium.NOTICE and self.places.get(place) != meaning:
-                self.places[place] = meaning
-                self.told.append(word)
-        return replace(result, statuses=tuple(word for word in result.statuses if word.medium is Medium.STATUS))
+    def _noted(self, result, answer):
+        words = [word for word in result.statuses if word.medium is Medium.NOTICE]
+        for word in words:
+            (item,) = (
+                each
+                for each in self.undelivered(word.repository, 1000)
+                if (each.status.commit, each.status.context) == (word.commit, word.context)
+            )
+            if self._sequences.get(item.id) != item.sequence:
+                self._sequences[item.id] = item.sequence
+                self.told.append(item.status)
+        return answer
 
 
 @pytest.fixture
@@ -237,6 +241,93 @@ def test_who_is_not_its_owners_channel_hears_nothing(rig, build, inbox):
     assert [] == kinds(inbox)
 
 
+OTHER = Channel(name="other", owners=("search",), environments=("prod",))
+
+
+def heard(inbox):
+    return [(word.repository.removeprefix("notify-"), json.loads(word.body)["kind"]) for word in inbox.told]
+
+
+@pytest.mark.parametrize("without", [Audience(), Audience(channels=(OTHER,))])
+def test_replicas_with_other_settings_tell_a_trouble_once_and_its_end_once(rig, build, inbox, without):
+    rig.commit(mine(build))
+    rig.run_everywhere("1.4.0")
+    ours, theirs = rig.world, replace(rig.world, audience=without)
+    for _ in range(6):
+        for rig.world in (ours, theirs):
+            rig.once()
+            rig.wait(minutes=5)
+    assert [("payments", "held")] == heard(inbox)
+
+    rig.ask(Ask.ADOPT)
+    rounds(rig, 20)
+    assert [("payments", "held"), ("payments", "resolved")] == heard(inbox)
+
+
+def test_replicas_whose_channels_differ_tell_each_of_them_once(rig, build, inbox):
+    rig.commit(mine(build))
+    rig.run_everywhere("1.4.0")
+    night = Channel(name="night")
+    worlds = [replace(rig.world, audience=Audience(channels=(channel,))) for channel in (TEAM, night)]
+    for _ in range(6):
+        for rig.world in worlds:
+            rig.once()
+            rig.wait(minutes=5)
+    assert [("payments", "held"), ("night", "held")] == heard(inbox)
+    assert 1 == len({word.body for word in inbox.told})
+
+    rig.ask(Ask.ADOPT)
+    rounds(rig, 20)
+    assert [("payments", "resolved"), ("night", "resolved")] == heard(inbox)[2:]
+
+
+def test_the_end_goes_to_those_who_were_told_though_the_owner_is_another(rig, build, inbox):
+    deployed(rig, build)
+    rig.world = replace(rig.world, audience=Audience(channels=(TEAM, OTHER)))
+    rig.commit(mine(build))
+    rounds(rig, 15, fails="1.4.2")
+    rig.commit(mine(build, "1.4.3", owner="search"))
+    rounds(rig, 20)
+    assert [("payments", "failed"), ("payments", "rolled-back"), ("payments", "resolved")] == heard(inbox)
+
+
+def test_who_hears_no_more_is_told_the_end_when_the_next_owner_is_told_of_the_next_failure(rig, build, inbox):
+    deployed(rig, build)
+    rig.world = replace(rig.world, audience=Audience(channels=(TEAM, OTHER)))
+    rig.commit(mine(build))
+    rounds(rig, 15, fails="1.4.2")
+    rig.commit(mine(build, "1.4.3", owner="search"))
+    rounds(rig, 15, fails="1.4.3")
+    assert [
+        ("other", "failed"),
+        ("payments", "resolved"),
+        ("other", "rolled-back"),
+    ] == sorted(heard(inbox)[2:4], key=lambda each: each[0]) + heard(inbox)[4:]
+    assert (
+        "its owner has changed" in next(word for word in inbox.told[2:4] if "payments" in word.repository).description
+    )
+
+
+def test_a_channel_that_comes_while_a_trouble_stands_is_told_of_it_once(rig, build, inbox):
+    rig.commit(mine(build))
+    rig.run_everywhere("1.4.0")
+    rounds(rig, 3)
+    rig.world = replace(rig.world, audience=Audience(channels=(TEAM, Channel(name="night"))))
+    rounds(rig, 30)
+    assert [("payments", "held"), ("night", "held")] == heard(inbox)
+
+
+def test_every_notice_links_to_the_fleets_page(rig, build, inbox):
+    rig.world = replace(rig.world, public_url="https://fairlead.example.com")
+    deployed(rig, build)
+    rig.commit(mine(build))
+    rounds(rig, 15, fails="1.4.2")
+    rig.commit(mine(build, "1.4.3"))
+    rounds(rig, 20)
+    assert ["failed", "rolled-back", "resolved"] == kinds(inbox)
+    assert {"https://fairlead.example.com/fleets/prod/checkout"} == {word.target_url for word in inbox.told}
+
+
 def test_a_trouble_is_told_of_each_reason_in_one_list_only():
     lists = [NEEDS_PERSON, NEEDS_PERSON_LATER, NEEDS_PERSON_WHERE_GIVEN_UP]
     assert sum(map(len, lists)) == len(frozenset.union(*lists))
@@ -248,7 +339,9 @@ def test_whatever_happens_people_are_not_flooded_and_a_fleet_that_is_well_owes_t
     chance = random.Random(seed)
     deployed(rig, build)
     began, commits = rig.clock.now(), 1
+    ours = rig.world
     for step in range(40):
+        rig.world = chance.choice([ours, ours, replace(ours, audience=Audience())])  # of replicas, or settings
         if chance.random() < 0.15:
             commits += 1
             rig.commit(mine(build, f"1.5.{chance.randrange(3)}"), f"{seed}-{step}")
@@ -257,7 +350,7 @@ def test_whatever_happens_people_are_not_flooded_and_a_fleet_that_is_well_owes_t
             rig.world_of_units.run(unit, {"package/checkout": "1.0"}, healthy=chance.random() < 0.5)
         rounds(rig, 1, fails=chance.choice(["", "1.5.1"]), seconds=chance.choice([1, 10, 60]))
     rig.commit(mine(build, "1.6.0"), "last")
-    rounds(rig, 40)
+    rounds(rig, 20)
     span = rig.clock.now() - began
 
     quarantines = rig.history().count("quarantined")
