@@ -281,6 +281,19 @@ def test_an_error_that_stood_there_before_fails_nobody_else_s_pull_request(world
     assert "_Without it there is 1 error already._" in comment.body
 
 
+def test_an_error_of_before_that_stops_further_fleets_fails_the_one_that_names_it(
+    world: World, files: dict[str, str]
+) -> None:
+    world.desired.change({"services/bad.yaml": files["services/checkout.yaml"] + "ownr: x\n"})
+    world.read()
+    world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.4.1\nservice: bad\n"})
+
+    status, _ = world.look()
+
+    assert State.FAILURE is status.state
+    assert status.description.startswith("1 fleet would stall: services/bad.yaml:")
+
+
 def test_what_changes_no_fleet_gets_a_status_and_no_comment(world: World) -> None:
     world.forge.push(7, {"README.md": "words\n"})
 
