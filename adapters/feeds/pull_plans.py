@@ -11,6 +11,7 @@ from desired_state.changes import Change
 from desired_state.model import DesiredState, Digest, Fleet, FleetName, Sha
 from desired_state.parser import Parser
 from desired_state.pull_mirror import Merge, PullMirror
+from desired_state.tree_walk import WildTree
 from reconciler.merge_plan import MergePlan, plan_of
 from reconciler.outlook import DEPLOYS, Outlook, frees, from_git, outlook
 from reconciler.plan_images import Finding, Look, image_findings
@@ -71,7 +72,10 @@ def _too_large(mirror: PullMirror, base: Sha, pull: Pull) -> str:
     left = mirror.left(base, pull.head)
     if not left:
         return f"it has no history in common with {pull.base}: begin it anew from there"
-    files, size = mirror.weight(left, pull.head, FILES)
+    try:
+        files, size = mirror.weight(left, pull.head, FILES)
+    except WildTree as wild:
+        return str(wild)
     if files > FILES:
         return f"changes more than {FILES} files: too many to be planned; split it"
     if size > BYTES:

@@ -1,5 +1,6 @@
 """From pull requests on a real git server to the words that the ledger is given."""
 
+import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,6 +20,7 @@ from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
 from desired_state.pull_mirror import PULLS, Merge, PullMirror
+from desired_state.tree_walk import DEEPEST
 from reconciler.ports import Lease, LeaseLost, LedgerAway, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal, Pull
@@ -564,6 +566,88 @@ def test_what_is_too_large_or_has_nothing_in_common_is_not_even_merged(world: Wo
         "its files have more than 4 MiB: too much to be planned; split it",
         "it has no history in common with main: begin it anew from there",
     ] == [word.description for word in said]
+
+
+def raw_tree(world: World, *entries: tuple[str, bytes, str]) -> str:
+    """Written as no git would write it."""
+    data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(sha) for mode, name, sha in entries)
+    command = [
+        "git",
+        "-C",
+        str(world.desired.clone.folder),
+        "hash-object",
+        "-w",
+        "-t",
+        "tree",
+        "--literally",
+        "--stdin",
+    ]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode().strip()
+
+
+def blob(world: World) -> str:
+    return str(world.desired.clone.git("hash-object", "-w", "fairlead.yaml"))
+
+
+def propose_tree(world: World, number: int, *more: tuple[str, bytes, str]) -> Pull:
+    clone = world.desired.clone
+    clone.git("fetch", "--quiet", "origin", "main")
+    rows = [line.split() for line in clone.git("ls-tree", "FETCH_HEAD").splitlines()]
+    entries = [(mode.lstrip("0"), name.encode(), sha) for mode, _, sha, name in rows]
+    tree = raw_tree(world, *sorted([*entries, *more], key=lambda entry: entry[1]))
+    head = clone.git("commit-tree", tree, "-p", "FETCH_HEAD", "-m", "wild")
+    clone.git("push", "--quiet", "origin", f"{head}:refs/pull/{number}/head")
+    return world.forge.show(number, head, outside=True)
+
+
+def git_verbs(world: World) -> list[str]:
+    """Filled with what git is run for in the mirror of pull requests."""
+    verbs: list[str] = []
+    start = world.mirror.command.start
+    world.mirror.command.start = lambda *args, **more: verbs.append(args[0]) or start(*args, **more)  # type: ignore[method-assign]
+    return verbs
+
+
+def test_a_few_objects_that_name_billions_of_files_are_refused_before_git_lists_or_merges_them(world: World) -> None:
+    tree = raw_tree(world, *(("100644", b"f%d" % number, blob(world)) for number in range(10)))
+    for _ in range(10):
+        tree = raw_tree(world, *(("40000", b"d%d" % number, tree) for number in range(10)))
+    bomb = propose_tree(world, 8, ("40000", b"zz", tree))
+    verbs = git_verbs(world)
+
+    (word,) = [word for word in world.look() if word.medium is Medium.STATUS]
+
+    assert (bomb.head, State.ERROR) == (word.commit, word.state)
+    assert f"changes more than {FILES} files: too many to be planned; split it" == word.description
+    assert [] == [verb for verb in verbs if verb in {"merge-tree", "diff-tree"}]
+
+
+@pytest.mark.parametrize("name", [b"zz", b"..", b"a/b", b".git"])
+def test_a_tree_that_git_would_not_make_is_refused_and_the_mirror_stays(world: World, name: bytes) -> None:
+    one = ("100644", name, blob(world))
+    wild = propose_tree(world, 8, one, one) if name == b"zz" else propose_tree(world, 8, one)
+    other = world.forge.push(7, BUMP)
+    world.mirror.fetch()
+    made = world.mirror.folder.stat().st_ino
+
+    said = {word.commit: word for word in world.look()}
+    world.clock.pass_by(minutes=6)
+    world.look()
+
+    assert "git would not make" in said[wild.head].description
+    assert (State.ERROR, State.SUCCESS) == (said[wild.head].state, said[other.head].state)
+    assert ({}, made) == (world.ledger.troubles(), world.mirror.folder.stat().st_ino)
+
+
+def test_folders_without_end_are_refused(world: World) -> None:
+    tree = raw_tree(world, ("100644", b"f", blob(world)))
+    for _ in range(DEEPEST + 1):
+        tree = raw_tree(world, ("40000", b"d", tree))
+    propose_tree(world, 8, ("40000", b"zz", tree))
+
+    (word,) = [word for word in world.look() if word.medium is Medium.STATUS]
+
+    assert word.description.startswith(f"its folders lie more than {DEEPEST} deep in each other")
 
 
 def test_nothing_of_a_pull_request_is_run_or_checked_out(world: World, tmp_path: Path) -> None:
