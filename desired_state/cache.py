@@ -10,10 +10,11 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """Holds at most `size` values."""
+    """Holds at most `size` values. What `below` holds is not made again; nothing is ever put there."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, below: "Cache[K, V] | None" = None) -> None:
         self._size = size
+        self._below = below
         self._held: OrderedDict[K, V] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -23,9 +24,17 @@ class Cache(Generic[K, V]):
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
+        known = self._below.known(key) if self._below is not None else None
+        if known is not None:
+            return known
         value = make()
         with self._lock:
             self._held[key] = value
             if len(self._held) > self._size:
                 self._held.popitem(last=False)
         return value
+
+    def known(self, key: K) -> V | None:
+        """The value, if it is here; that it was asked for counts for nothing."""
+        with self._lock:
+            return self._held.get(key)

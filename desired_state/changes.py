@@ -3,13 +3,13 @@
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from deepdiff import DeepDiff
 
-from desired_state.model import DesiredState, Fleet, FleetName
+from desired_state.model import DesiredState, Fleet, FleetName, Suspension
 
 
 class Effect(StrEnum):
@@ -103,6 +103,8 @@ def _comparable(fleet: Fleet) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Suspension):
+        value = replace(value, file="")  # where it is written says nothing of what it does
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -140,7 +142,8 @@ def wave_text(wave: Any) -> str:
     """`regions us-east-1, soak 5m`: any small map, for a person."""
     if not isinstance(wave, Mapping):
         return str(wave)
-    return ", ".join(f"{name} {_list(value)}" for name, value in wave.items()) or "empty"
+    told = {name: value for name, value in wave.items() if value not in (None, (), [], "")}
+    return ", ".join(f"{name} {_list(value)}" for name, value in told.items()) or "empty"
 
 
 def _list(value: Any) -> str:

@@ -42,9 +42,9 @@ class Checked:
 class Files:
     """Reads files of any number of trees."""
 
-    def __init__(self) -> None:
-        self._documents: Cache[tuple[str, str], Document] = Cache(_DOCUMENTS)
-        self._checked: Cache[tuple[str, str, str], Checked] = Cache(_CHECKED)
+    def __init__(self, below: "Files | None" = None) -> None:
+        self._documents: Cache[tuple[str, str], Document] = Cache(_DOCUMENTS, below._documents if below else None)
+        self._checked: Cache[tuple[str, str, str], Checked] = Cache(_CHECKED, below._checked if below else None)
 
     def root(self, tree: Tree, path: str) -> MapNode | None:
         """The file's content with positions; None where there is no such file or it cannot be read."""

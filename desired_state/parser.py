@@ -1,6 +1,7 @@
 """A tree of blobs to what it declares. Everything is remembered by blob id, so a second parse costs what changed."""
 
 from collections.abc import Mapping
+from copy import copy
 from enum import Enum, auto
 from typing import Any
 
@@ -45,6 +46,12 @@ class Parser:
         last = self._seen
         seen = resume(last, tree, self._sources) if last is not None else None
         return (seen or survey(tree, self._sources)).state
+
+    def aside(self) -> "Parser":
+        """A parser for trees of strangers: it begins with what is known here, and puts nothing into it."""
+        made = copy(self)
+        made._sources = self._sources.aside()
+        return made
 
     def target_digest(self, tree: Tree, name: FleetName) -> Digest | NoTarget:
         """What the fleet shall run, by its own files alone: two fleets that select one cluster both have one."""

@@ -7,18 +7,20 @@ objects into objects, and knows no hooks, filters or merge drivers but its own.
 import contextlib
 import fcntl
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from desired_state.git_command import end
 from desired_state.git_errors import GitError, GitRefused, MirrorBroken
-from desired_state.git_objects import Stream
 from desired_state.mirror import Mirror
 from desired_state.model import Sha
+from desired_state.tree_walk import Objects, WildTree, differing
 
 PULLS = "refs/fairlead/pulls"
 _REF = re.compile(r"refs/[A-Za-z0-9/._-]{1,200}")
 _OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_BROKEN = re.compile(
+    r"unable to read|could not read|missing|bad object|corrupt|loose object|not something we can merge"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,29 +86,29 @@ class PullMirror(Mirror):
         said = err.decode(errors="replace")
         if "usage:" in said or "unknown rev" in said:
             raise GitRefused("plans of pull requests need git 2.38 or newer: install it, or set forge.plans = false")
-        raise MirrorBroken(f"git cannot merge {head[:7]} in the mirror of {self.url}: the next fetch makes it again")
+        if _BROKEN.search(said):
+            raise MirrorBroken(
+                f"git cannot merge {head[:7]} in the mirror of {self.url}: the next fetch makes it again"
+            )
+        raise GitRefused(f"git cannot merge {head[:7]} in the mirror of {self.url}")
 
     def weight(self, old: Sha, new: Sha, most: int) -> tuple[int, int]:
-        """How many files differ between two commits, and the bytes of the new ones; of at most `most` + 1 files."""
-        blobs = self._differing(old, new, most)
-        present = [blob for blob in blobs if blob.strip("0")]
-        return len(blobs), sum(self.size(blob) for blob in present)
+        """How many files differ between two commits, and the bytes of the new ones; 0 bytes above `most` files.
 
-    def _differing(self, old: Sha, new: Sha, most: int) -> list[Sha]:
-        """The ids of the new blobs, zeros for what is gone. Ends early: a hostile tree may have millions."""
-        process = self.command.start("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--")
-        found: list[Sha] = []
-        try:
-            fields = Stream(process, self.command.timeout).fields()
-            for meta in fields:
-                next(fields, None)  # the path
-                _, mode, _, blob, _ = meta.split(" ")
-                found.append("0" if mode == "160000" else blob)  # a submodule is no object of ours
-                if len(found) > most:
-                    break
-        finally:
-            end(process)
-        return found
+        Costs no more than that, whatever the trees are. Raises `WildTree`, and other `GitError`.
+        """
+        blobs = differing(Objects(size=self.size, read=self.read), _checked_id(old), _checked_id(new), most)
+        if len(blobs) > most:
+            return len(blobs), 0
+        return len(blobs), self._bytes([blob for blob in blobs if blob.strip("0")])
+
+    def _bytes(self, blobs: Sequence[Sha]) -> int:
+        lines = "".join(f"{blob}\n" for blob in blobs).encode()
+        out = self.command.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", input=lines) if blobs else b""
+        said = [line.split(" ") for line in out.decode(errors="replace").splitlines()]
+        if any(kind != "blob" for kind, *_ in said):
+            raise WildTree("names as a file what is none: write it anew")
+        return sum(int(size) for _, size in said)
 
     def _fetch_refs(self, refs: Mapping[int, str], descriptor: int) -> None:
         wanted = [f"+{_checked(ref)}:{PULLS}/{number}" for number, ref in sorted(refs.items())]
@@ -139,6 +141,12 @@ class PullMirror(Mirror):
         if gone:
             with contextlib.suppress(GitError):  # they only take room
                 self.command.run("update-ref", "--stdin", input=gone.encode(), pass_fds=(descriptor,))
+
+
+def _checked_id(commit: Sha) -> Sha:
+    if not _OID.fullmatch(commit):
+        raise GitRefused(f"{commit[:60]!r} is not a full commit id")
+    return commit
 
 
 def _checked(ref: str) -> str:

@@ -23,13 +23,17 @@ V = TypeVar("V", bound=BaseModel)
 class Sources:
     """Reads the fleets of any number of trees."""
 
-    def __init__(self, deploy_settings: DeploySettings, checks: Checks) -> None:
+    def __init__(self, deploy_settings: DeploySettings, checks: Checks, below: "Sources | None" = None) -> None:
         self._deploy_settings = deploy_settings
         self._checks = checks
-        self._files = Files()
-        self._fleets: Cache[tuple[str, ...], Assembled] = Cache(_FLEETS)
-        self._services: Cache[tuple[str, ...], tuple[Finding, ...]] = Cache(_FLEETS)
+        self._files: Files = Files(below._files if below else None)
+        self._fleets: Cache[tuple[str, ...], Assembled] = Cache(_FLEETS, below._fleets if below else None)
+        self._services: Cache[tuple[str, ...], tuple[Finding, ...]] = Cache(_FLEETS, below._services if below else None)
         self._listed: tuple[Mapping[str, Entry], Sequence[str]] | None = None  # the services of the tree asked last
+
+    def aside(self) -> "Sources":
+        """One that knows what this one knows, and whose own finds are gone with it."""
+        return Sources(self._deploy_settings, self._checks, self)
 
     @staticmethod
     def declares(tree: Tree, name: FleetName) -> bool:

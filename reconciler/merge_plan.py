@@ -1,9 +1,9 @@
 """What merging a pull request would do: the facts that a status, a comment and `fairlead plan` are written from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from desired_state.changes import Change, compare
+from desired_state.changes import Change, Effect, compare
 from desired_state.model import DesiredState, FleetName, Problem, Severity, Sha
 from reconciler.outlook import DEPLOYS, Outlook
 from reconciler.plan_images import Finding, is_wrong
@@ -44,8 +44,13 @@ class MergePlan:
 
     @property
     def stalled(self) -> frozenset[FleetName]:
-        """Fleets that an error of the merge would stop."""
-        return frozenset(fleet for problem in self.errors for fleet in problem.fleets)
+        """Fleets that an error of the merge would stop, whatever file it stands in."""
+        return self.broken.union(*(problem.fleets for problem in self.errors))
+
+    @property
+    def broken(self) -> frozenset[FleetName]:
+        """Fleets that can be read now, or are new, and could not be read after the merge."""
+        return frozenset(change.fleet for change in self.changes if change.effect is Effect.BROKEN)
 
     @property
     def doubtful(self) -> tuple[Finding, ...]:
@@ -55,14 +60,28 @@ class MergePlan:
 
 def plan_of(head: Sha, branch: str, before: DesiredState, after: DesiredState) -> MergePlan:
     """What a merge means by Git alone."""
-    known = {(problem.file, problem.message) for problem in before.problems}
-    fresh = [problem for problem in after.problems if (problem.file, problem.message) not in known]
+    fresh = list(_fresh(before.problems, after.problems))
+    earlier = {(problem.file, problem.message) for problem in before.problems}
     return MergePlan(
         head=head,
         branch=branch,
         changes=tuple(compare(before, after)),
         problems=tuple(sorted(fresh, key=lambda problem: (problem.severity is not Severity.ERROR, problem))),
-        earlier=sum((problem.file, problem.message) in known for problem in after.errors),
+        earlier=sum((problem.file, problem.message) in earlier for problem in after.errors),
         fleets=len(after.declared),
         environments=after.environments,
     )
+
+
+def _fresh(before: Iterable[Problem], after: Iterable[Problem]) -> Iterator[Problem]:
+    """What the merge brings: new problems, and old ones with the fleets that they harm only then. Lines may move."""
+    known: dict[tuple[str, str], frozenset[FleetName]] = {}
+    for problem in before:
+        place = problem.file, problem.message
+        known[place] = known.get(place, frozenset()).union(problem.fleets)
+    for problem in after:
+        harmed = known.get((problem.file, problem.message))
+        if harmed is None:
+            yield problem
+        elif further := tuple(fleet for fleet in problem.fleets if fleet not in harmed):
+            yield replace(problem, fleets=further)

@@ -28,14 +28,33 @@ def count(number: int, noun: str) -> str:
 
 
 def headline(plan: MergePlan) -> str:
-    """`3 fleets change, 2 deploy`."""
+    """`3 fleets change: 2 deploy, 1 is removed`."""
     if plan.refused:
         return plan.refused
     if not plan.changes:
         return "no fleet changes"
-    changes = "1 fleet changes" if len(plan.changes) == 1 else f"{len(plan.changes)} fleets change"
+    if len(plan.changes) == 1:
+        return f"1 fleet changes: it {_single(plan.changes[0])}"
     deploys = len(plan.deploys)
-    return f"{changes}, {deploys or 'none'} deploy{'s' if deploys == 1 else ''}"
+    begins = f"{deploys} deploy{'s' if deploys == 1 else ''}" if deploys else "none deploys"
+    return f"{len(plan.changes)} fleets change: " + ", ".join([begins, *_heavy(plan)])
+
+
+def _single(change: Change) -> str:
+    what = {Effect.REMOVED: "is removed", Effect.BROKEN: "cannot be read"}.get(change.effect)
+    said = what or ("deploys" if change.effect in DEPLOYS else "does not deploy")
+    return f"{said}, and needs approval" if change.identity_changed else said
+
+
+def _heavy(plan: MergePlan) -> Iterator[str]:
+    """What weighs more than a deploy, and is none."""
+    approval = sum(change.identity_changed for change in plan.changes)
+    if removed := sum(change.effect is Effect.REMOVED for change in plan.changes):
+        yield f"{removed} {'is' if removed == 1 else 'are'} removed"
+    if plan.broken:
+        yield f"{len(plan.broken)} cannot be read"
+    if approval:
+        yield f"{approval} {'needs' if approval == 1 else 'need'} approval"
 
 
 def reach(plan: MergePlan) -> str:
@@ -108,6 +127,11 @@ def _trouble(plan: MergePlan) -> Word | None:
         first, more = plan.errors[0], len(plan.errors) - 1
         begins = f"{count(stalled, 'fleet')} would stall: " if stalled else ""
         return Word(state=State.FAILURE, text=f"{begins}{first}" + (f" (+{more} more)" if more else ""))
+    if broken := sorted(plan.broken):
+        others = f" (+{len(broken) - 1} more)" if broken[1:] else ""
+        return Word(
+            state=State.FAILURE, text=f"{count(len(broken), 'fleet')} would stall: {broken[0]} cannot be read{others}"
+        )
     if lacking := sorted(plan.lacking):
         change = next(change for change in plan.changes if change.fleet == lacking[0])
         finding = next(one for one in plan.images if one["fleet"] == lacking[0] and one["state"] == "missing")
@@ -119,10 +143,12 @@ def _trouble(plan: MergePlan) -> Word | None:
 
 def _summary(plan: MergePlan) -> str:
     deploys = plan.deploys
-    others = len(plan.changes) - len(deploys)
     if not deploys:
         return headline(plan)
-    more = f" (and {others} changed without a deploy)" if others else ""
-    return f"{count(len(deploys), 'fleet')}{more}: " + ", ".join(
+    removed = sum(change.effect is Effect.REMOVED for change in plan.changes)
+    others = len(plan.changes) - len(deploys) - removed
+    more = [*_heavy(plan), *([f"{others} changed without a deploy"] if others else [])]
+    aside = f" (and {', '.join(more)})" if more else ""
+    return f"{count(len(deploys), 'fleet')}{aside}: " + ", ".join(
         f"{change.fleet} {versions(change, '->')}" for change in deploys
     )

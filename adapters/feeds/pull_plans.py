@@ -3,7 +3,7 @@
 No system is asked about a fleet whose account, role, regions or selector only the pull request names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -11,6 +11,7 @@ from desired_state.changes import Change
 from desired_state.model import DesiredState, Digest, Fleet, FleetName, Sha
 from desired_state.parser import Parser
 from desired_state.pull_mirror import Merge, PullMirror
+from desired_state.tree_walk import WildTree
 from reconciler.merge_plan import MergePlan, plan_of
 from reconciler.outlook import DEPLOYS, Outlook, frees, from_git, outlook
 from reconciler.plan_images import Finding, Look, image_findings
@@ -36,7 +37,7 @@ Where = tuple[object, ...]  # whom to ask, and for what
 class Merging:
     """Where the pull requests of a repository are fetched and merged, and what reads what comes of it.
 
-    The parser is the branch's own: what it has read once is not read again.
+    The parser is the branch's own: what it has read once is not read again. Of a stranger's files it keeps nothing.
     """
 
     mirror: PullMirror
@@ -48,17 +49,22 @@ class Merging:
         return self.parser.beside(self.mirror.tree(tree).under(self.folder))
 
 
-def by_git(merging: Merging, base: Sha, before: DesiredState, pull: Pull) -> MergePlan:
+def by_git(
+    merging: Merging, base: Sha, before: DesiredState, pull: Pull, refusals: MutableMapping[Sha, str]
+) -> MergePlan:
     """What the branch would declare with the pull request merged, beside what it declares: `before`, at `base`.
 
-    Raises `GitError`.
+    `refusals` remembers the heads that are not even merged, and why. Raises `GitError`.
     """
-    refused = _too_large(merging.mirror, base, pull)
+    refused = refusals.get(pull.head) or _unfit(merging.mirror, base, pull)
+    if refused:
+        refusals[pull.head] = refused
     merge = merging.mirror.merge(base, pull.head) if not refused else Merge()
     if refused or not merge.tree:
         why = refused or _conflict(merge.conflicts, pull)
         return MergePlan(head=pull.head, branch=pull.base, refused=why, outside=pull.outside)
-    return replace(plan_of(pull.head, pull.base, before, merging.declares(merge.tree)), outside=pull.outside)
+    reader = replace(merging, parser=merging.parser.aside()) if pull.outside else merging
+    return replace(plan_of(pull.head, pull.base, before, reader.declares(merge.tree)), outside=pull.outside)
 
 
 def _conflict(paths: Sequence[str], pull: Pull) -> str:
@@ -66,12 +72,15 @@ def _conflict(paths: Sequence[str], pull: Pull) -> str:
     return f"conflicts with {pull.base} in {paths[0]}{more}: merge {pull.base} into it, or rebase it"
 
 
-def _too_large(mirror: PullMirror, base: Sha, pull: Pull) -> str:
+def _unfit(mirror: PullMirror, base: Sha, pull: Pull) -> str:
     """Why it is not even merged; what it changes is measured where it left the branch."""
     left = mirror.left(base, pull.head)
     if not left:
         return f"it has no history in common with {pull.base}: begin it anew from there"
-    files, size = mirror.weight(left, pull.head, FILES)
+    try:
+        files, size = mirror.weight(left, pull.head, FILES)
+    except WildTree as wild:
+        return str(wild)
     if files > FILES:
         return f"changes more than {FILES} files: too many to be planned; split it"
     if size > BYTES:

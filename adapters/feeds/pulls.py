@@ -4,14 +4,15 @@ A pass that finds nothing new costs the forge's answer and one look at the ledge
 head or the branch moved, and slowly for what is said of the world in it. Of a forge that is away only plans suffer.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from adapters.feeds.pacing import Pacing
+from adapters.feeds.pull_choice import SHA, Choice, choose, left_out
 from adapters.feeds.pull_plans import Merging, Onlooker, by_git
+from adapters.feeds.pull_said import COMMENT, comment_of, status_of
 from desired_state.changes import Change
 from desired_state.git_errors import GitError, GitUnreachable
 from desired_state.model import Sha
@@ -19,17 +20,18 @@ from reconciler.merge_plan import MergePlan
 from reconciler.plan_comment import comment, no_comparison
 from reconciler.plan_words import word_of
 from reconciler.ports import Clock, Lease, Ledger, Unreadable
-from reconciler.record import CommitStatus, Medium, State
+from reconciler.record import CommitStatus, State
 from reconciler.reviews import PLAN, Pull, Reviews
-from reconciler.speech import Word, clip
+from reconciler.speech import Word
 
-COMMENT = "fairlead/plan comment"
-MOST = 50  # open pull requests that are planned: the newest
-TOLD = 100  # of the others, that are told so
 TRIES = 3  # passes in which a head that cannot be fetched is looked for
+AGAIN = 10  # that an outsider's is, with the slow ones
+AT_ONCE = 3  # outsiders' pull requests that are planned in one pass
+BUDGET = 20.0  # seconds of a pass after which no further one of theirs is begun
+KEPT = 100  # fleets that a plan changes and is kept; a larger one is made again when the world is looked at
+HIDDEN = "it would stall: the comment on the pull request of this repository with the same head says why"
 PATIENCE = 5.0  # seconds of planning after which those that wait are told so
 NOTED = 1_000  # merged pull requests that are remembered as passed on
-_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +46,14 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """A plan by Git alone, and what it was made of."""
+    """A plan by Git alone, and what it was made of. An outsider's is not kept, and no very large one."""
 
     head: Sha
     base: Sha
     outside: bool
-    plan: MergePlan
+    shared: bool
+    at: datetime
+    plan: MergePlan | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,8 +62,10 @@ class _Known:
 
     made: dict[int, _Made] = field(default_factory=dict)
     lost: dict[tuple[int, Sha], int] = field(default_factory=dict)  # heads that could not be fetched: how often
+    refusals: dict[Sha, str] = field(default_factory=dict)  # heads that are not merged, and why
     noted: dict[Sha, None] = field(default_factory=dict)
-    heads: frozenset[tuple[int, Sha]] = frozenset()  # of the open ones, at the last pass
+    choice: Choice = field(default_factory=Choice)  # of the last pass
+    looked_at: datetime | None = None
     refreshed_at: datetime | None = None
     well: bool = False  # the ledger holds no trouble of ours
 
@@ -75,9 +81,11 @@ class Pulls:
         clock: Clock,
         interval: timedelta,
         refresh: timedelta,
+        least: timedelta = timedelta(0),
     ) -> None:
+        """`least`: the least span between two looks, however often a webhook asks for one."""
         self._ledger, self._watched, self._onlooker, self._clock = ledger, watched, onlooker, clock
-        self._refresh = refresh
+        self._refresh, self._least = refresh, least
         self._pacing = Pacing(clock, interval)
         self._known: dict[str, _Known] = {name: _Known() for name in watched}
 
@@ -94,6 +102,10 @@ class Pulls:
         """
         if name not in self._watched:
             return None
+        known, now = self._known[name], self._clock.now()
+        if known.looked_at is not None and known.looked_at <= now < known.looked_at + self._least:
+            return known.looked_at + self._least
+        known.looked_at = now
         try:
             self._look(name, lease)
         except (Unreadable, GitError) as trouble:
@@ -117,21 +129,21 @@ class Pulls:
         branch = watched.merging.mirror.branch
         shown = watched.reviews.pulls(branch)
         self._note(name, shown)
-        pulls = _open(shown, branch)
+        choice = choose(shown, branch)
         if base is None:
             return  # nothing of the branch was read yet
-        chosen, rest = pulls[:MOST], pulls[MOST : MOST + TOLD]
-        heads = frozenset((pull.number, pull.head) for pull in pulls)
         due = known.refreshed_at is None or self._clock.now() >= known.refreshed_at + self._refresh
-        if heads != known.heads or due:
-            self._close(name, pulls, lease)
-            self._ledger.say(lease, [_status(name, pull, _left_out(), self._clock.now()) for pull in rest])
-            known.heads = heads
-        known.made = {pull.number: known.made[pull.number] for pull in chosen if pull.number in known.made}
-        known.lost = {place: times for place, times in known.lost.items() if place in heads}
+        moved, known.choice = choice.heads != known.choice.heads, choice
+        if moved or due:
+            self._close(name, choice.open, lease)
+            self._say_left_out(name, choice.rest, lease)
+        heads = {head for _, head in choice.heads}
+        known.made = {pull.number: known.made[pull.number] for pull in choice.planned if pull.number in known.made}
+        known.lost = {place: times for place, times in known.lost.items() if place in choice.heads}
+        known.refusals = {head: why for head, why in known.refusals.items() if head in heads}
         if due:
             known.refreshed_at = self._clock.now()
-        self._plan(name, base, chosen, lease, all_again=due)
+        self._plan(name, base, choice.planned, lease, all_again=due)
 
     def _base(self, name: str) -> Sha | None:
         """The head of the branch that the fleets are converged to: of it a plan speaks."""
@@ -141,44 +153,86 @@ class Pulls:
 
     def _plan(self, name: str, base: Sha, pulls: Sequence[Pull], lease: Lease, *, all_again: bool) -> None:
         known = self._known[name]
-        stale = [
-            pull
-            for pull in pulls
-            if _is_stale(known.made.get(pull.number), pull, base)
-            and (all_again or known.lost.get((pull.number, pull.head), 0) < TRIES)
-        ]
-        stale.sort(key=lambda pull: pull.number in known.made)  # new ones and new heads first, then the branch's move
+        stale = [pull for pull in pulls if self._is_due(name, pull, base, all_again=all_again)]
         if not stale and not all_again:
             return
         self._onlooker.begin()
+        stale = self._in_turn(name, stale)
         ready = self._fetched(name, base, stale, [pull.number for pull in pulls], lease) if stale else []
         troubles = self._made(name, base, ready, lease) if ready else []
         for pull in pulls if all_again else ():
-            if pull not in ready and not _is_stale(known.made.get(pull.number), pull, base):
+            made = known.made.get(pull.number)
+            if (
+                pull not in ready
+                and made is not None
+                and made.plan is not None
+                and not self._is_stale(name, pull, base)
+            ):
                 lease.check()
-                self._say(name, pull, known.made[pull.number].plan, lease)
+                self._say(name, pull, made.plan, lease)
         if troubles:
             raise troubles[0]
 
+    def _is_due(self, name: str, pull: Pull, base: Sha, *, all_again: bool) -> bool:
+        known = self._known[name]
+        made, lost = known.made.get(pull.number), known.lost.get((pull.number, pull.head), 0)
+        if lost >= (AGAIN if pull.outside else TRIES) or (lost >= TRIES and not all_again):
+            return all_again and not pull.outside
+        again = all_again and made is not None and made.plan is None and not pull.outside
+        return again or self._is_stale(name, pull, base)
+
+    def _is_stale(self, name: str, pull: Pull, base: Sha) -> bool:
+        """A branch that moves makes an outsider's plan stale only slowly."""
+        made, shared = self._known[name].made.get(pull.number), pull.head in self._known[name].choice.shared
+        if made is None or (made.head, made.outside, made.shared) != (pull.head, pull.outside, shared):
+            return True
+        return made.base != base and (not pull.outside or self._clock.now() >= made.at + self._refresh)
+
+    def _in_turn(self, name: str, stale: Sequence[Pull]) -> list[Pull]:
+        """Insiders first, and of outsiders a few; what is new before what only the branch's move asks for."""
+        known = self._known[name]
+
+        def turn(pull: Pull) -> tuple[int, float]:
+            made = known.made.get(pull.number)
+            return known.lost.get((pull.number, pull.head), 0), made.at.timestamp() if made else 0.0
+
+        ours = sorted((pull for pull in stale if not pull.outside), key=lambda pull: pull.number in known.made)
+        return [*ours, *sorted((pull for pull in stale if pull.outside), key=turn)[:AT_ONCE]]
+
     def _made(self, name: str, base: Sha, pulls: Sequence[Pull], lease: Lease) -> list[GitError]:
         """Plan them and say so; what git cannot merge keeps no other from being planned."""
-        merging, known, began = self._watched[name].merging, self._known[name], self._clock.monotonic()
-        before, waiting, troubles = merging.declares(base), list(pulls), list[GitError]()
+        merging, began, troubles = self._watched[name].merging, self._clock.monotonic(), list[GitError]()
+        before, waiting = merging.declares(base), list(pulls)
         for pull in pulls:
             lease.check()
-            if waiting and self._clock.monotonic() - began > PATIENCE:
+            spent = self._clock.monotonic() - began
+            if pull.outside and spent > BUDGET:
+                break
+            if waiting and spent > PATIENCE:
                 self._say_waiting(name, waiting, lease)
                 waiting = []
             waiting = waiting[1:]
             try:
-                plan = by_git(merging, base, before, pull)
+                plan = by_git(merging, base, before, pull, self._known[name].refusals)
             except GitError as error:
                 troubles.append(error)
                 self._lost(name, pull, "not planned: git cannot merge it here", lease)
             else:
                 self._say(name, pull, plan, lease)
-                known.made[pull.number] = _Made(head=pull.head, base=base, outside=pull.outside, plan=plan)
+                self._keep(name, base, pull, plan)
         return troubles
+
+    def _keep(self, name: str, base: Sha, pull: Pull, plan: MergePlan) -> None:
+        known = self._known[name]
+        kept = plan if not pull.outside and len(plan.changes) <= KEPT else None
+        known.made[pull.number] = _Made(
+            head=pull.head,
+            base=base,
+            outside=pull.outside,
+            shared=pull.head in known.choice.shared,
+            at=self._clock.now(),
+            plan=kept,
+        )
 
     def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
         """Those of them whose heads are here now. One whose head moved meanwhile comes with the next look."""
@@ -221,20 +275,29 @@ class Pulls:
         lost = self._known[name].lost
         lost[pull.number, pull.head] = lost.get((pull.number, pull.head), 0) + 1
         if lost[pull.number, pull.head] >= TRIES:
-            word = Word(state=State.ERROR, text=why)
-            self._ledger.say(lease, [_status(name, pull, word, self._clock.now())])
+            self._ledger.say(lease, self._verdict(name, pull, Word(state=State.ERROR, text=why)))
 
     def _say(self, name: str, pull: Pull, plan: MergePlan, lease: Lease) -> None:
         """The status and the comment, in one transaction."""
         now = self._clock.now()
-        plan = self._onlooker.seen(name, plan)
+        by_files, plan = replace(plan, outside=True), self._onlooker.seen(name, plan)
         word = word_of(plan)
-        words = [_status(name, pull, word, now)]
+        words = self._verdict(name, pull, word, word_of(by_files))
         if plan.changes or plan.problems or plan.refused or self._has_comment(name, pull):
             compared = self._watched[name].compared
             body = comment(plan, partial(compared, pull) if compared else no_comparison)
-            words.append(_comment(name, pull, word, body, now))
+            words.append(comment_of(name, pull, word, body, now))
         self._ledger.say(lease, words)
+
+    def _verdict(self, name: str, pull: Pull, word: Word, by_files: Word | None = None) -> list[CommitStatus]:
+        """Of a head that an outsider proposes too it is the insider's, without the words that insiders alone may read."""
+        choice, now = self._known[name].choice, self._clock.now()
+        if not choice.speaks(pull):
+            return []
+        if pull.head in choice.shared and by_files is not None:
+            hidden = Word(state=word.state, text=HIDDEN)
+            word = by_files if by_files.state is word.state else hidden
+        return [status_of(name, pull, word, now)]
 
     def _has_comment(self, name: str, pull: Pull) -> bool:
         """It says what is not so any more."""
@@ -242,10 +305,23 @@ class Pulls:
 
     def _say_waiting(self, name: str, pulls: Sequence[Pull], lease: Lease) -> None:
         """For heads of which nothing was ever said: a plan that stands is no worse while another is made."""
+        said = self._said(name, pulls)
+        word = Word(state=State.PENDING, text="what a merge would do is being worked out")
+        waiting = (self._verdict(name, pull, word) for pull in pulls if pull.head not in said)
+        self._ledger.say(lease, [status for one in waiting for status in one])
+
+    def _said(self, name: str, pulls: Sequence[Pull]) -> dict[Sha, State]:
         heads = [pull.head for pull in pulls]
-        said = {status.commit for status in self._ledger.statuses(name, commits=heads, context_prefix=PLAN)}
-        word, now = Word(state=State.PENDING, text="what a merge would do is being worked out"), self._clock.now()
-        self._ledger.say(lease, [_status(name, pull, word, now) for pull in pulls if pull.head not in said])
+        found = self._ledger.statuses(name, commits=heads, context_prefix=PLAN) if heads else ()
+        return {status.commit: status.state for status in found if status.context == PLAN}
+
+    def _say_left_out(self, name: str, pulls: Sequence[Pull], lease: Lease) -> None:
+        """A plan that stands is not taken back because others came."""
+        said, now = self._said(name, pulls), self._clock.now()
+        speaking = filter(self._known[name].choice.speaks, pulls)
+        unsaid = [pull for pull in speaking if said.get(pull.head, State.PENDING) is State.PENDING]
+        words = {pull.head: (pull, Word(state=State.ERROR, text=left_out(pull))) for pull in reversed(unsaid)}
+        self._ledger.say(lease, [status_of(name, pull, word, now) for pull, word in words.values()])
 
     # ── the others ──
 
@@ -279,7 +355,7 @@ class Pulls:
         merged = {
             pull.merged_as: pull
             for pull in shown
-            if not pull.open and _SHA.fullmatch(pull.merged_as) and _SHA.fullmatch(pull.head)
+            if not pull.open and SHA.fullmatch(pull.merged_as) and SHA.fullmatch(pull.head)
         }
         fresh = {commit: pull for commit, pull in merged.items() if commit not in known.noted}
         if fresh:
@@ -290,50 +366,3 @@ class Pulls:
 def feed(name: str) -> str:
     """The name under which the trouble of a repository's pull requests is recorded."""
     return f"pulls/{name}"
-
-
-def _open(shown: Iterable[Pull], branch: str) -> list[Pull]:
-    """Newest first. Where one head is proposed twice, once from outside, both are told what an outsider may know."""
-    against = (pull for pull in shown if pull.open and pull.base == branch)
-    pulls = [pull for pull in against if pull.number > 0 and _SHA.fullmatch(pull.head)]
-    outside = {pull.head for pull in pulls if pull.outside}
-    kept = (replace(pull, outside=True) if pull.head in outside else pull for pull in pulls)
-    return sorted(kept, key=lambda pull: -pull.number)
-
-
-def _is_stale(made: _Made | None, pull: Pull, base: Sha) -> bool:
-    return made is None or (made.head, made.base, made.outside) != (pull.head, base, pull.outside)
-
-
-def _left_out() -> Word:
-    return Word(state=State.ERROR, text=f"not planned: only the newest {MOST} open pull requests are")
-
-
-def _status(name: str, pull: Pull, word: Word, now: datetime) -> CommitStatus:
-    return CommitStatus(
-        repository=name,
-        commit=pull.head,
-        context=PLAN,
-        state=word.state,
-        description=clip(word.text),
-        target_url=_address(pull.url),
-        at=now,
-    )
-
-
-def _comment(name: str, pull: Pull, word: Word, body: str, now: datetime) -> CommitStatus:
-    """The forge finds its own comment again by the context."""
-    return CommitStatus(
-        repository=name,
-        commit=f"pull/{pull.number}",
-        context=COMMENT,
-        state=word.state,
-        description=clip(word.text),
-        at=now,
-        medium=Medium.COMMENT,
-        body=body,
-    )
-
-
-def _address(url: str) -> str:
-    return url if url.startswith(("https://", "http://")) and url.isprintable() and " " not in url else ""

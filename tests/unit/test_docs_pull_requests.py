@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.feeds import pull_plans, pulls
+from adapters.feeds import pull_choice, pull_plans, pulls
 from desired_state.changes import Change, Effect
 from desired_state.model import Environment, Fleet, Package
 from fairlead.settings import ForgeSettings
+from fairlead.wiring.pulls import LEAST
 from reconciler import outlook, plan_comment
 from reconciler.merge_plan import MergePlan
 from reconciler.outlook import Outlook
@@ -52,9 +53,12 @@ AFTER = replace(
         f"more than {pull_plans.FILES:,} files",
         f"more than {pull_plans.BYTES // 1024 // 1024} MiB",
         f"At most {pull_plans.LOOKS} fleets are asked for in one pass",
-        f"The newest {pulls.MOST} open pull requests are planned",
-        f"On the next {pulls.TOLD} the status says that they are not",
-        f"`not planned: only the newest {pulls.MOST} open pull requests are`",
+        f"The newest {pull_choice.MOST} open pull requests of the repository itself are planned",
+        f"Of other repositories the newest {pull_choice.THEIRS} are, and at most {pull_choice.EACH} of one author",
+        f"of those {pulls.AT_ONCE} in one pass",
+        f"On the next {pull_choice.TOLD} the status says that they are not",
+        f"though not twice in {LEAST.total_seconds():g} seconds",
+        f"`not planned: only the newest {pull_choice.MOST} open pull requests are`",
         "`forge.plans = false` turns it off",
     ],
 )
@@ -97,10 +101,10 @@ def test_the_example_is_what_is_said() -> None:
 
 
 def test_every_sentence_to_act_on_is_one_that_is_said() -> None:
-    said = "".join(Path(module.__file__).read_text() for module in (pulls, pull_plans))
+    said = "".join(Path(module.__file__).read_text() for module in (pulls, pull_plans, pull_choice))
     quoted = re.findall(r"^\| `([^`]+)` \|", PAGE.partition("| the status says | do |")[2], re.M)
     said = said.replace("{pull.base}", "main")
     begins = [re.split(r" \.\.\.|\d", sentence)[0] for sentence in quoted]
 
-    assert 5 == len(quoted)
+    assert 7 == len(quoted)
     assert [] == [sentence for sentence in begins if sentence not in said]

@@ -1,6 +1,7 @@
 """Plans of pull requests out of the settings: for every repository whose forge has pull requests."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from adapters.feeds.merged_pulls import MergedPulls
 from adapters.feeds.pull_plans import Merging, Onlooker
@@ -15,6 +16,8 @@ from reconciler.ports import Forge, Ledger
 from reconciler.reviews import Reviews
 from reconciler.world import World
 
+LEAST = timedelta(seconds=3)  # between two looks, whatever webhooks ask for
+
 
 def pull_plans(
     settings: Settings, world: World, forges: Mapping[str, Forge], sources: Mapping[str, Source], look: Look
@@ -22,7 +25,9 @@ def pull_plans(
     """The feed of pull requests. `look` asks for a fleet's images. Raises `SettingsError`."""
     onlooker = Onlooker(world.ledger, world.deployers, look, world.clock, watches=world.observe_only)
     watched = dict(_watched(settings, forges, sources, world.ledger))
-    return Pulls(world.ledger, watched, onlooker, world.clock, settings.poll_interval, settings.sweep_interval)
+    return Pulls(
+        world.ledger, watched, onlooker, world.clock, settings.poll_interval, settings.sweep_interval, least=LEAST
+    )
 
 
 def _watched(

@@ -1,5 +1,7 @@
 """From pull requests on a real git server to the words that the ledger is given."""
 
+import subprocess
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,8 +12,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from adapters.deployers.memory import InMemory
+from adapters.feeds.pull_choice import EACH, MOST, THEIRS
 from adapters.feeds.pull_plans import BYTES, FILES, Merging, Onlooker
-from adapters.feeds.pulls import MOST, TRIES, Pulls, Watched
+from adapters.feeds.pulls import AT_ONCE, HIDDEN, KEPT, TRIES, Pulls, Watched
 from adapters.feeds.repositories import Repositories, Source
 from adapters.ledger.store import Store, open_ledger
 from desired_state.git_errors import GitUnreachable
@@ -19,6 +22,7 @@ from desired_state.mirror import Mirror
 from desired_state.model import Fleet
 from desired_state.parser import Parser
 from desired_state.pull_mirror import PULLS, Merge, PullMirror
+from desired_state.tree_walk import DEEPEST
 from reconciler.ports import Lease, LeaseLost, LedgerAway, Unreadable
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal, Pull
@@ -281,6 +285,19 @@ def test_an_error_that_stood_there_before_fails_nobody_else_s_pull_request(world
     assert "_Without it there is 1 error already._" in comment.body
 
 
+def test_an_error_of_before_that_stops_further_fleets_fails_the_one_that_names_it(
+    world: World, files: dict[str, str]
+) -> None:
+    world.desired.change({"services/bad.yaml": files["services/checkout.yaml"] + "ownr: x\n"})
+    world.read()
+    world.forge.push(7, {"environments/prod/checkout.yaml": "version: 1.4.1\nservice: bad\n"})
+
+    status, _ = world.look()
+
+    assert State.FAILURE is status.state
+    assert status.description.startswith("1 fleet would stall: services/bad.yaml:")
+
+
 def test_what_changes_no_fleet_gets_a_status_and_no_comment(world: World) -> None:
     world.forge.push(7, {"README.md": "words\n"})
 
@@ -519,15 +536,127 @@ def test_an_outsider_learns_what_the_files_say_and_nothing_else(world: World) ->
     assert "It comes from another repository" in comment.body
 
 
-def test_an_insider_s_pull_request_of_an_outsider_s_head_tells_no_more(world: World) -> None:
+def test_an_outsider_s_pull_request_of_an_insider_s_head_turns_no_verdict_and_learns_no_words(world: World) -> None:
     world.images = missing
-    head = world.forge.push(7, BUMP, outside=True).head
-    world.desired.clone.git("push", "--quiet", "origin", f"{head}:refs/pull/8/head")
-    world.forge.show(8, head)
+    head = world.forge.push(7, BUMP).head
+    (comment,) = [word for word in world.look() if word.medium is Medium.COMMENT]
+    world.forge.show(8, head, outside=True, author="mallory")
+
+    said = {(word.medium, word.commit): word for word in world.look()}
+
+    status = said[Medium.STATUS, head]
+    assert (State.FAILURE, HIDDEN) == (status.state, status.description)
+    assert comment.body == said[Medium.COMMENT, "pull/7"].body
+    assert "AMI" not in said[Medium.COMMENT, "pull/8"].body
+    del world.forge.shown[8]
+    assert ["no AMI for prod/checkout 1.4.2"] == [
+        word.description for word in world.look() if word.medium is Medium.STATUS
+    ]
+
+
+def test_a_verdict_that_the_files_alone_give_is_told_in_their_words_on_a_shared_head(world: World) -> None:
+    head = world.forge.push(7, BUMP).head
+    world.forge.show(8, head, outside=True)
+
+    said = [(word.state, word.description) for word in world.look() if word.medium is Medium.STATUS]
+
+    assert [(State.SUCCESS, "1 fleet: prod/checkout 1.4.1 -> 1.4.2")] == said
+
+
+# ── very many ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def flood(world: World, numbers: Collection[int], author: Callable[[int], str]) -> None:
+    """Outsiders' pull requests of one commit each."""
+    base = world.desired.clone.git("rev-parse", "HEAD^{tree}")
+    heads = {
+        number: world.desired.clone.git("commit-tree", base, "-p", "HEAD", "-m", str(number)) for number in numbers
+    }
+    refs = (f"{head}:refs/pull/{number}/head" for number, head in heads.items())
+    world.desired.clone.git("push", "--quiet", "origin", *refs)
+    for number, head in heads.items():
+        world.forge.show(number, head, outside=True, author=author(number))
+
+
+def test_no_crowd_of_outsiders_denies_a_plan_to_an_insider(world: World) -> None:
+    ours = world.forge.push(1, BUMP)
+    flood(world, range(2, 2 + MOST), lambda number: f"eve{number}")
+
+    said = {word.commit: word.state for word in world.look() if word.medium is Medium.STATUS}
+
+    assert State.SUCCESS is said.pop(ours.head)
+    assert {State.SUCCESS: AT_ONCE, State.ERROR: MOST - THEIRS} == Counter(said.values())
+
+
+def test_one_outsider_takes_the_place_of_no_other(world: World) -> None:
+    other = world.forge.push(1, BUMP, outside=True, author="ann")
+    flood(world, range(2, EACH + 4), lambda _: "eve")
+
+    said = [word for _ in range(3) for word in world.look()]
+
+    assert State.SUCCESS in {word.state for word in said if word.commit == other.head}
+    assert 2 == sum("5 of one author" in word.description for word in said)
+
+
+def test_a_plan_that_stands_is_not_taken_back_by_newer_ones(world: World) -> None:
+    standing = world.forge.push(1, {"README.md": "words\n"}, outside=True, author="eve")
+    world.look()
+    flood(world, range(2, EACH + 2), lambda _: "eve")
+
+    assert [] == [word for word in world.look() if word.commit == standing.head]
+
+
+def test_a_branch_that_moves_makes_an_outsider_s_plan_anew_only_slowly(world: World) -> None:
+    ours, theirs = (world.forge.push(number, BUMP | {"README.md": "x"}, outside=number == 8) for number in (7, 8))
+    theirs = world.forge.push(8, BUMP, outside=True)
+    world.look()
+    world.desired.change({"environments/prod/checkout.yaml": "version: 1.4.2\n"})
+    world.read()
+
+    at_once, (_, slowly) = {word.commit for word in world.look()}, (world.clock.pass_by(minutes=6), world.look())
+
+    assert (True, False) == (ours.head in at_once, theirs.head in at_once)
+    assert theirs.head in {word.commit for word in slowly}
+
+
+def test_of_outsiders_no_fleet_is_kept_and_the_branch_s_parser_learns_nothing(world: World) -> None:
+    held = world.parser._sources._fleets._held
+    files = world.parser._sources._files._checked._held
+    known = set(held), set(files)
+    world.forge.push(
+        7, BUMP | {"fairlead.yaml": "apiVersion: fairlead/v1\nenvironments: [staging, prod]\n"}, outside=True
+    )
+
+    said = world.look()
+
+    assert "pull/7" in {word.commit for word in said}
+    assert known == (set(held), set(files))
+    assert [None] == [made.plan for made in world.feed._known["main"].made.values()]
+
+
+def test_a_very_large_plan_is_made_again_when_the_world_is_looked_at(world: World) -> None:
+    world.forge.push(
+        7, {f"environments/prod/b{n}.yaml": "version: 1.0.0\nservice: checkout\n" for n in range(KEPT + 1)}
+    )
+    first = world.look()
+    assert [None] == [made.plan for made in world.feed._known["main"].made.values()]
+    world.clock.pass_by(minutes=6)
+
+    assert [word.body for word in first] == [word.body for word in world.look()]
+
+
+def test_looks_have_a_least_span_between_them(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.feed._least = timedelta(seconds=3)
+    world.look()
+    asked = world.forge.asked
 
     world.look()
 
-    assert [] == world.looks
+    assert (asked, world.clock.now() + timedelta(seconds=3)) == (world.forge.asked, world.again_at)
+    world.clock.pass_by(seconds=3)
+    world.look()
+    assert asked + 1 == world.forge.asked
 
 
 # ── hostile pull requests ────────────────────────────────────────────────────────────────────────────────────────
@@ -551,6 +680,88 @@ def test_what_is_too_large_or_has_nothing_in_common_is_not_even_merged(world: Wo
         "its files have more than 4 MiB: too much to be planned; split it",
         "it has no history in common with main: begin it anew from there",
     ] == [word.description for word in said]
+
+
+def raw_tree(world: World, *entries: tuple[str, bytes, str]) -> str:
+    """Written as no git would write it."""
+    data = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(sha) for mode, name, sha in entries)
+    command = [
+        "git",
+        "-C",
+        str(world.desired.clone.folder),
+        "hash-object",
+        "-w",
+        "-t",
+        "tree",
+        "--literally",
+        "--stdin",
+    ]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode().strip()
+
+
+def blob(world: World) -> str:
+    return str(world.desired.clone.git("hash-object", "-w", "fairlead.yaml"))
+
+
+def propose_tree(world: World, number: int, *more: tuple[str, bytes, str]) -> Pull:
+    clone = world.desired.clone
+    clone.git("fetch", "--quiet", "origin", "main")
+    rows = [line.split() for line in clone.git("ls-tree", "FETCH_HEAD").splitlines()]
+    entries = [(mode.lstrip("0"), name.encode(), sha) for mode, _, sha, name in rows]
+    tree = raw_tree(world, *sorted([*entries, *more], key=lambda entry: entry[1]))
+    head = clone.git("commit-tree", tree, "-p", "FETCH_HEAD", "-m", "wild")
+    clone.git("push", "--quiet", "origin", f"{head}:refs/pull/{number}/head")
+    return world.forge.show(number, head, outside=True)
+
+
+def git_verbs(world: World) -> list[str]:
+    """Filled with what git is run for in the mirror of pull requests."""
+    verbs: list[str] = []
+    start = world.mirror.command.start
+    world.mirror.command.start = lambda *args, **more: verbs.append(args[0]) or start(*args, **more)  # type: ignore[method-assign]
+    return verbs
+
+
+def test_a_few_objects_that_name_billions_of_files_are_refused_before_git_lists_or_merges_them(world: World) -> None:
+    tree = raw_tree(world, *(("100644", b"f%d" % number, blob(world)) for number in range(10)))
+    for _ in range(10):
+        tree = raw_tree(world, *(("40000", b"d%d" % number, tree) for number in range(10)))
+    bomb = propose_tree(world, 8, ("40000", b"zz", tree))
+    verbs = git_verbs(world)
+
+    (word,) = [word for word in world.look() if word.medium is Medium.STATUS]
+
+    assert (bomb.head, State.ERROR) == (word.commit, word.state)
+    assert f"changes more than {FILES} files: too many to be planned; split it" == word.description
+    assert [] == [verb for verb in verbs if verb in {"merge-tree", "diff-tree"}]
+
+
+@pytest.mark.parametrize("name", [b"zz", b"..", b"a/b", b".git"])
+def test_a_tree_that_git_would_not_make_is_refused_and_the_mirror_stays(world: World, name: bytes) -> None:
+    one = ("100644", name, blob(world))
+    wild = propose_tree(world, 8, one, one) if name == b"zz" else propose_tree(world, 8, one)
+    other = world.forge.push(7, BUMP)
+    world.mirror.fetch()
+    made = world.mirror.folder.stat().st_ino
+
+    said = {word.commit: word for word in world.look()}
+    world.clock.pass_by(minutes=6)
+    world.look()
+
+    assert "git would not make" in said[wild.head].description
+    assert (State.ERROR, State.SUCCESS) == (said[wild.head].state, said[other.head].state)
+    assert ({}, made) == (world.ledger.troubles(), world.mirror.folder.stat().st_ino)
+
+
+def test_folders_without_end_are_refused(world: World) -> None:
+    tree = raw_tree(world, ("100644", b"f", blob(world)))
+    for _ in range(DEEPEST + 1):
+        tree = raw_tree(world, ("40000", b"d", tree))
+    propose_tree(world, 8, ("40000", b"zz", tree))
+
+    (word,) = [word for word in world.look() if word.medium is Medium.STATUS]
+
+    assert word.description.startswith(f"its folders lie more than {DEEPEST} deep in each other")
 
 
 def test_nothing_of_a_pull_request_is_run_or_checked_out(world: World, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired_state.changes import Change, Effect
-from desired_state.model import Config, Environment, Fleet, Freeze, Package, Problem, Severity
+from desired_state.changes import Change, Effect, describe
+from desired_state.model import Config, Environment, Fleet, Freeze, Package, Problem, Severity, Suspension
 from reconciler.markdown import code, link
 from reconciler.merge_plan import MergePlan
 from reconciler.outlook import Outlook
@@ -64,7 +64,7 @@ def test_it_begins_with_what_changes_and_how_far_it_reaches() -> None:
     outlook = Outlook(units=12)
     said = comment(plan(bump(), outlooks={"prod/checkout": outlook})).splitlines()
 
-    assert "### Fairlead plan: 1 fleet changes, 1 deploys" == said[0]
+    assert "### Fairlead plan: 1 fleet changes: it deploys" == said[0]
     assert "Merging `abababa` into `main` changes 1 of 40 fleets in 1 of 2 environments; 12 units." == said[2]
 
 
@@ -229,7 +229,39 @@ def test_the_status_of_very_many_is_cut() -> None:
 def test_the_headline_counts_deploys() -> None:
     policy = Change(fleet="prod/x", effect=Effect.POLICY, before=fleet(), after=fleet(owner="shop"))
 
-    assert "2 fleets change, none deploy" == headline(plan(policy, policy))
+    assert "2 fleets change: none deploys" == headline(plan(policy, policy))
+    assert "2 fleets change: 1 deploys" == headline(plan(policy, bump()))
+    assert "1 fleet changes: it does not deploy" == headline(plan(policy))
+
+
+REMOVED = Change(fleet="prod/x", effect=Effect.REMOVED, before=fleet(), after=None)
+BROKEN = Change(fleet="prod/x", effect=Effect.BROKEN, before=fleet(), after=None)
+ELSEWHERE = Change(fleet="prod/x", effect=Effect.SPEC, before=fleet(), after=fleet(identity_digest="there"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "text"),
+    [
+        ((REMOVED,) * 4, State.SUCCESS, "4 fleets change: none deploys, 4 are removed"),
+        ((REMOVED,), State.SUCCESS, "1 fleet changes: it is removed"),
+        ((ELSEWHERE,), State.SUCCESS, "1 fleet changes: it does not deploy, and needs approval"),
+        ((ELSEWHERE, REMOVED), State.SUCCESS, "2 fleets change: none deploys, 1 is removed, 1 needs approval"),
+        (
+            (bump(), ELSEWHERE, REMOVED),
+            State.SUCCESS,
+            "1 fleet (and 1 is removed, 1 needs approval, 1 changed without a deploy): prod/checkout 1.4.1 -> 1.4.2",
+        ),
+        ((bump(), BROKEN), State.FAILURE, "1 fleet would stall: prod/x cannot be read"),
+    ],
+)
+def test_the_status_says_what_weighs_more_than_a_deploy(changes: Any, state: State, text: str) -> None:
+    assert (state, text) == (word_of(plan(*changes)).state, word_of(plan(*changes)).text)
+
+
+def test_a_suspension_is_told_without_what_it_does_not_say() -> None:
+    suspended = Suspension(reason="cup", file="environments/prod/suspend.yaml")
+
+    assert ["suspension: none → reason cup"] == describe(fleet(), fleet(suspension=suspended))
 
 
 # ── hostile text ─────────────────────────────────────────────────────────────────────────────────────────────────
