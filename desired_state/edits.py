@@ -39,9 +39,14 @@ def declared_version(text: str, path: str, package: str | None = None) -> Versio
     return str(_version_node(text, path, package).value)
 
 
+def is_version(text: str) -> bool:
+    """Whether a fleet's file may name it as a version."""
+    return bool(_VERSION.match(text)) and "${" not in text
+
+
 def apply(edit: Edit, text: str, path: str) -> str:
     """`text` of the file `path` with the edit made; the same text when it says so already. Raises `GitRefused`."""
-    if not _VERSION.match(edit.version) or "${" in edit.version:
+    if not is_version(edit.version):
         raise GitRefused(f"{edit.version!r} is no version: write one without spaces, such as 1.4.2")
     node = _version_node(text, path, edit.package)
     written = quoted(edit.version, node.style)

@@ -60,3 +60,11 @@ class Reviews(Protocol):
     def propose(self, proposal: Proposal) -> Pull:
         """Open a pull request; where one is open from that branch already, give that. Raises `Unreadable`."""
         ...
+
+
+class Reviewed(Reviews, Protocol):
+    """Pull requests of which one can be followed, for one question a look."""
+
+    def pull(self, number: int) -> Pull:
+        """As it is now. Raises `Unreadable`."""
+        ...

@@ -114,6 +114,11 @@ def own_commit_word(states: Mapping[str, State]) -> Word:
     return Word(state=_worst(count), text=text)
 
 
+def is_of_fleets(description: str) -> bool:
+    """Whether a roll-up tells of the fleets that its commit set, and not how an environment stands."""
+    return " fleets done" in description
+
+
 def _worst(count: Counter[State]) -> State:
     order = (State.PENDING, State.FAILURE, State.ERROR)
     return next((state for state in order if count[state]), State.SUCCESS)

@@ -208,6 +208,10 @@ class GitHub:
         """See `Dialect`."""
         return pull_of(record_in(answer))
 
+    def one_pull(self, project: str, number: int) -> Call:
+        """See `Dialect`."""
+        return _call("GET", project, f"/pulls/{number}", Need.PULLS, f"pull request {number}")
+
 
 def body_of(status: CommitStatus) -> dict[str, str]:
     """What is posted of a status that fits."""

@@ -245,6 +245,10 @@ class GitLab:
         """See `Dialect`."""
         return pull_of(record_in(answer))
 
+    def one_pull(self, project: str, number: int) -> Call:
+        """See `Dialect`."""
+        return _call("GET", project, f"/merge_requests/{number}", Need.PULLS, f"merge request {number}")
+
 
 def pull_of(found: Mapping[str, Any]) -> Pull:
     """A merge request as lists and single answers show it. Raises `NoSense`.

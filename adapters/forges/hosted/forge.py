@@ -70,7 +70,7 @@ class _Told:
 
 
 class HostedForge:
-    """`reconciler.ports.Forge` and `reconciler.reviews.Reviews` over the REST API that `road` leads to.
+    """`reconciler.ports.Forge` and `reconciler.reviews.Reviewed` over the REST API that `road` leads to.
 
     Safe to share between threads. `repository` is its name at the forge. Contexts of a commit must differ by more than
     case, or some forges take them for one (names in desired state are lower case). `jitter` gives numbers from 0 to 1.
@@ -108,6 +108,10 @@ class HostedForge:
     def propose(self, proposal: Proposal) -> Pull:
         """See `Reviews`."""
         return self._reviewing.propose(proposal)
+
+    def pull(self, number: int) -> Pull:
+        """See `Reviewed`."""
+        return self._reviewing.pull(number)
 
     # ── words ──
 

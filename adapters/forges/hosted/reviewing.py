@@ -65,6 +65,10 @@ class Reviewing:
             return there
         raise self._failed(call, verdict)
 
+    def pull(self, number: int) -> Pull:
+        """See `Reviewed`."""
+        return self._read(self._dialect.pull_made, self._answer(self._dialect.one_pull(self._project, number)))
+
     def _proposed(self, proposal: Proposal) -> Pull | None:
         answer = self._answer(self._dialect.pulls_from(self._project, proposal.branch, proposal.base))
         pulls = self._read(self._dialect.pulls_in, answer)

@@ -56,10 +56,12 @@ def bump(  # noqa: PLR0917  typer calls it by name
     output: Output = OUTPUT,
 ) -> None:
     """Set the version of a service, or of several, in one environment or several; by one commit or pull request."""
-    from desired_state.edits import Edit
+    from desired_state.edits import Edit, is_version
 
     within = waiting(wait, timeout)
     wanted = _wanted(what)
+    if wrong := next((version for version in wanted.values() if not is_version(version)), None):
+        raise Refused(f"{wrong!r} is no version: write one without spaces, such as 1.4.2")
     if len(wanted) > 1 and (package or sha256):
         raise Refused("--package and --sha256 go with one service: bump the others by themselves")
     pins = _pins(sha256 or ()) or None

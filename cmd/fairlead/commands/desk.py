@@ -19,7 +19,7 @@ from fairlead.commands.opening import mirror_of, reaching_git, repository_of, se
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import progress
 from reconciler.ports import Unreadable
-from reconciler.reviews import Proposal, Pull, Reviews
+from reconciler.reviews import Proposal, Pull, Reviewed, Reviews
 
 if TYPE_CHECKING:
     from desired_state.git_objects import GitTree
@@ -57,6 +57,12 @@ class Done:
     commit: Sha | None = None  # that was pushed
     stands: Sha | None = None  # that says it already
     pull: Pull | None = None
+    sets: bool = True  # see `Order`
+
+    @property
+    def stands_at(self) -> Sha | None:
+        """Where --wait begins when nothing was pushed; None: at the head."""
+        return self.stands if self.sets else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ class Order:
     wish: "Callable[[Sequence[str]], Wish]"
     about: str = ""  # ends the branch's name, such as the version
     check: "Check | None" = None
+    sets: bool = True  # what fleets are told to run, and not only how they are run
     thought_out: bool = False  # for the head that was read: what changed since is not overwritten
 
 
@@ -83,21 +90,24 @@ class Desk:
         self.folder = repository.path
         self.parser: Parser = wiring.parser()
         self.head: Revision = mirror.fetch()
+        self._reviews: Reviewed | None = None
 
     def tree(self, commit: Sha | None = None) -> "GitTree":
         """The desired state at a commit; left out: at the head."""
         return self.mirror.tree(commit or self.head.sha).under(self.folder)
 
-    def reviews(self) -> Reviews | None:
-        """The repository's pull requests; None where its forge has none."""
+    def reviews(self) -> Reviewed | None:
+        """The repository's pull requests, always by the same client; None where its forge has none."""
         from fairlead import wiring
         from fairlead.settings import SettingsError
         from fairlead.wiring import writing_back
 
         try:
-            return writing_back.reviews(self.settings, self.repository, wiring.clock())
+            if self._reviews is None:
+                self._reviews = writing_back.reviews(self.settings, self.repository, wiring.clock())
         except SettingsError as error:
             raise Refused(str(error)) from error
+        return self._reviews
 
     def carry(self, order: Order, asked: bool | None) -> list[Done]:
         """Write it, by one commit and one pull request at most. `asked`: True for a pull request, False: commit."""
@@ -158,7 +168,8 @@ class Desk:
         from desired_state.landing import NothingToChange, commit
 
         wish = order.wish(order.scopes)
-        settled = Done(how=Way.COMMIT, scopes=order.scopes, message="", branch=self.mirror.branch)
+        branch = self.mirror.branch
+        settled = Done(how=Way.COMMIT, scopes=order.scopes, message="", branch=branch, sets=order.sets)
         try:
             with _refusing(), progress("pushing a commit ..."):
                 made = commit(
@@ -170,7 +181,7 @@ class Desk:
                     since=self.head if order.thought_out else None,
                 )
         except NothingToChange as same:
-            return replace(settled, message=str(same), stands=self.stands(wish.paths))
+            return replace(settled, message=str(same), stands=self._stands(order, wish.paths))
         except GitRefused as refused:
             hint = "; --pull-request opens one" if "takes no push from us" in str(refused) else ""
             raise Refused(f"{refused}{hint}", ExitCode.UNREACHABLE) from refused
@@ -181,12 +192,13 @@ class Desk:
 
         assert reviews is not None  # noqa: S101  `carry` has looked
         wish, branch = order.wish(order.scopes), branch_name(order)
-        settled = Done(how=Way.PULL_REQUEST, scopes=order.scopes, message="", branch=branch)
+        settled = Done(how=Way.PULL_REQUEST, scopes=order.scopes, message="", branch=branch, sets=order.sets)
         try:
             with _refusing(), progress("pushing a branch ..."):
                 made = commit_aside(self.mirror, wish.make, branch, writer=self._writer(), check=self._sound(order))
         except NothingToChange as same:
-            return replace(settled, message=str(same), stands=self.stands(wish.paths), branch=self.mirror.branch)
+            stands = self._stands(order, wish.paths)
+            return replace(settled, message=str(same), stands=stands, branch=self.mirror.branch)
         pull = self._opened(reviews, made, branch)
         return replace(settled, message=made.subject, commit=made.sha, pull=pull)
 
@@ -202,11 +214,19 @@ class Desk:
                 ExitCode.UNREACHABLE,
             ) from trouble
 
-    def stands(self, paths: Sequence[str]) -> Sha | None:
-        """The newest commit that touched one of the files; None where none did lately."""
-        head, wanted = self.mirror.fetch(), set(paths)
+    def _stands(self, order: Order, paths: Sequence[str]) -> Sha | None:
+        """The newest commit that set what one of the fleets is told, or touched one of the files; None: none lately."""
+        from desired_state.setting_commits import setting_commits
+
+        head, wanted, set_by = self.mirror.fetch(), set(paths), set[Sha]()
+        if order.sets:
+            desired = self.parser.parse(self.tree(head.sha))
+            settings = setting_commits(self.mirror, head.sha, desired, self.parser, folder=self.folder)
+            set_by = {settings[scope].commit for scope in order.scopes if scope in settings}
         walk = self.mirror.first_parents(head.sha, limit=LOOKBACK)
         try:
+            if set_by:
+                return next((revision.sha for revision, _ in walk if revision.sha in set_by), None)
             return next((revision.sha for revision, touched in walk if wanted & touched), None)
         finally:
             walk.close()
@@ -286,15 +306,18 @@ def note(command: str, message: str, *trailers: tuple[str, str]) -> "Note":
     from desired_state.writing import Note
 
     check_text("--message", message)
-    if any(line.lstrip().casefold().startswith("fairlead-") for line in message.splitlines()):
-        raise Refused("--message: no line may begin with Fairlead-, which is for what programs read")
     return Note(message=message, trailers=((COMMAND, command), *trailers))
 
 
 def check_text(option: str, text: str) -> None:
-    """Refuses what no file and no commit can hold."""
+    """Refuses what no file and no commit can hold, and what would pass for words of ours that programs read."""
     if not text.isascii() and any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
         raise Refused(f"{option}: this is not UTF-8 text")
+    lines = [line.lstrip().casefold() for line in text.splitlines()]
+    if any(line.startswith("fairlead-") for line in lines):
+        raise Refused(f"{option}: no line may begin with Fairlead-, which is for what programs read")
+    if any(line.startswith("this reverts commit") for line in lines):
+        raise Refused(f"{option}: no line may begin with `This reverts commit`, which fairlead rollback writes")
 
 
 def person() -> "Author":

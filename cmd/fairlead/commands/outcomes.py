@@ -17,6 +17,7 @@ CODES = {
     Verdict.SUCCESS: ExitCode.OK,
     Verdict.FAILURE: ExitCode.DEPLOY_FAILED,
     Verdict.ERROR: ExitCode.DEPLOY_ERROR,
+    Verdict.UNKNOWN: ExitCode.DEPLOY_ERROR,
     Verdict.HELD: ExitCode.DEPLOY_HELD,
     Verdict.TIMEOUT: ExitCode.TIMED_OUT,
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ import typer
 from desired_state.model import FleetName, Sha, Version
 from fairlead.commands.changes import OUTPUT, bumped
 from fairlead.commands.desk import MESSAGE, PULL_REQUEST, REPOSITORY, Desk, check_declared, desk, note
+from fairlead.commands.hearing import Hearing
 from fairlead.commands.opening import CONFIG, fleet_name
 from fairlead.commands.outcomes import TIMEOUT, WAIT, conclude, waiting
 from fairlead.commands.past import Past
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import Output, seen
 from reconciler.ports import Unreadable
-from reconciler.record import CommitStatus, Record, State
+from reconciler.record import Record, State
+from reconciler.rollup import is_of_fleets
 
 if TYPE_CHECKING:
     from desired_state.edits import Edit
@@ -28,6 +31,10 @@ SERVICES = typer.Argument(..., metavar="SERVICE...", help="The services, by thei
 FROM = typer.Option(..., "--from", metavar="ENV", help="Where the version runs.")
 INTO = typer.Option(..., "--to", metavar="ENV", help="Where it shall run.")
 DOWNGRADE = typer.Option(False, "--allow-downgrade", help="Promote a version that is older than what is there.")
+VERSION = typer.Option(
+    None, "--version", metavar="VERSION", help="The version that is expected to run there; any other is refused."
+)
+FRESH = timedelta(minutes=10)  # how long ago a fleet may have been looked at
 WHENCE = "Fairlead-From"  # the trailer that says which fleet a version comes from, and the commit that set it there
 
 
@@ -56,6 +63,7 @@ def promote(  # noqa: PLR0917  typer calls it by name
     services: list[str] = SERVICES,
     from_: str = FROM,
     to: str = INTO,
+    version: str | None = VERSION,
     allow_downgrade: bool = DOWNGRADE,
     message: str = MESSAGE,
     pull_request: bool | None = PULL_REQUEST,
@@ -72,6 +80,7 @@ def promote(  # noqa: PLR0917  typer calls it by name
         check_declared(found.tree(), [*pairs, *pairs.values()])
         _check_order(found, from_, to)
         sources = _sources(found, list(pairs))
+        _check_expected(sources, version)
         edits = {pairs[source.fleet]: _edits(found, source, pairs[source.fleet]) for source in sources}
         if not allow_downgrade:
             for fleet, several in edits.items():
@@ -90,47 +99,55 @@ def _check_order(found: Desk, earlier: str, later: str) -> None:
         )
 
 
+def _check_expected(sources: Sequence[Source], version: Version | None) -> None:
+    """What runs there may be another one by now, which nobody who runs the command again has in mind."""
+    for source in sources:
+        if version is not None and source.version(None) != version:
+            raise Refused(f"{source.fleet} runs {source.shown}, and {version} is expected", ExitCode.FOUND)
+
+
 def _sources(found: Desk, fleets: Sequence[FleetName]) -> list[Source]:
-    """What runs soundly: by the ledger; without one by the forge; else what Git declares, and that is said."""
+    """What runs soundly: by the ledger; without one by what the forge shows."""
     records = _records(found, fleets)
     if records is None:
-        past = Past(found.mirror, found.parser, found.head, found.folder)
-        return [_declared(found, fleet, _shown(found, fleet, past.setting(fleet))) for fleet in fleets]
+        return [_declared(found, fleet, commit) for fleet, commit in _shown(found, fleets).items()]
     return [_declared(found, fleet, _sound(found, record, fleet)) for fleet, record in records.items()]
 
 
-def _shown(found: Desk, fleet: FleetName, commit: Sha) -> Sha:
-    """The commit, where the forge shows success on it, or nothing at all. Refuses what is not well."""
-    said = {status.context: status for status in _words(found).read(commit)}
-    word = said.get(f"fairlead/{fleet}") or said.get(f"fairlead/{fleet.partition('/')[0]}")
-    if word is None:
-        told = f"no ledger is at hand, and nothing is said on {commit[:7]}: what Git declares is promoted"
-        typer.echo(f"{told}; whether {fleet} ran it is not known", err=True)
-    elif word.state is not State.SUCCESS:
-        raise Refused(
-            f"{fleet} does not run soundly what {commit[:7]} set ({word.state}: {word.description})", ExitCode.FOUND
-        )
-    return commit
+def _shown(found: Desk, fleets: Sequence[FleetName]) -> Mapping[FleetName, Sha]:
+    """The commits that set them, where the forge shows success on each. Refuses what is not known to be well."""
+    past = Past(found.mirror, found.parser, found.head, found.folder)
+    hearing, shown = Hearing(found, _words(found)), {fleet: past.setting(fleet) for fleet in fleets}
+    for fleet, commit in shown.items():
+        try:
+            said = hearing.said(commit)
+        except Unreadable as trouble:
+            raise Refused(f"what {commit[:7]} was told cannot be read: {trouble}", ExitCode.UNREACHABLE) from trouble
+        rolled = said.get(f"fairlead/{fleet.partition('/')[0]}")
+        word = said.get(f"fairlead/{fleet}") or (rolled if rolled and is_of_fleets(rolled.description) else None)
+        if word is None:
+            raise Refused(
+                f"no ledger is at hand, and nothing is said about {fleet} on {commit[:7]}, so whether it runs soundly "
+                "is not known: wait for it, or set the version with fairlead bump",
+                ExitCode.FOUND,
+            )
+        if word.state is not State.SUCCESS:
+            raise Refused(
+                f"{fleet} does not run soundly what {commit[:7]} set ({word.state}: {word.description})", ExitCode.FOUND
+            )
+    return shown
 
 
 def _words(found: Desk) -> "Words":
-    """What the forge shows; unreachable it ends the command with a sentence."""
+    """What the forge shows."""
     from fairlead import wiring
     from fairlead.settings import SettingsError
     from fairlead.wiring import writing_back
 
     try:
-        words = writing_back.words_at_forge(found.settings, found.repository, found.mirror, wiring.clock())
+        return writing_back.words_at_forge(found.settings, found.repository, found.mirror, wiring.clock())
     except SettingsError as error:
         raise Refused(str(error)) from error
-
-    def read(commit: Sha) -> Sequence[CommitStatus]:
-        try:
-            return words.read(commit)
-        except Unreadable as trouble:
-            raise Refused(f"what {commit[:7]} was told cannot be read: {trouble}", ExitCode.UNREACHABLE) from trouble
-
-    return replace(words, read=read)
 
 
 def _records(found: Desk, fleets: Sequence[FleetName]) -> Mapping[FleetName, Record | None] | None:
@@ -168,7 +185,22 @@ def _sound(found: Desk, record: Record | None, fleet: FleetName) -> Sha:
             f"fairlead why {fleet} says more",
             ExitCode.FOUND,
         )
+    _check_fresh(found, record)
     return status.setting_commit or record.setting.commit
+
+
+def _check_fresh(found: Desk, record: Record) -> None:
+    """A ledger that nobody keeps tells of a fleet as it was."""
+    from fairlead import wiring
+
+    now, span = wiring.clock().now(), max(FRESH, 3 * found.settings.inventory_interval)
+    newest = max((each.read_at for each in record.snapshots.values()), default=None)
+    if newest is None or now - newest > span:
+        when = f"last looked at {newest:%Y-%m-%d %H:%M:%S} UTC" if newest else "never looked at"
+        raise Refused(
+            f"{record.name} was {when}, so whether it still runs soundly is not known: is the controller running?",
+            ExitCode.FOUND,
+        )
 
 
 def _declared(found: Desk, fleet: FleetName, commit: Sha) -> Source:

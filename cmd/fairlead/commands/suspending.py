@@ -62,6 +62,7 @@ def suspend(  # noqa: PLR0917  typer calls it by name
         _check_scopes(found, names)
         order = Order(
             command="suspend",
+            sets=False,
             scopes=names,
             wish=lambda some: suspending(found.mirror, some, wished, note=said, folder=found.folder, slack=slack),
             check=_no_new_errors(found),
@@ -87,6 +88,7 @@ def resume(  # noqa: PLR0917  typer calls it by name
         _check_scopes(found, names)
         order = Order(
             command="resume",
+            sets=False,
             scopes=names,
             wish=lambda some: resuming(found.mirror, some, note=said, folder=found.folder),
         )
@@ -102,9 +104,13 @@ def _end(until: str, now: datetime) -> tuple[datetime, int]:
     from desired_state.words import parse_moment
 
     try:
-        return now.replace(microsecond=0) + parse_duration(until), SLACK
+        span = parse_duration(until)
     except ValueError:
-        pass
+        span = None
+    if span is not None:
+        if not span:
+            raise Refused(f"--until {until}: that is over at once; fairlead resume ends a suspension")
+        return now.replace(microsecond=0) + span, SLACK
     try:
         end = parse_moment(until).replace(microsecond=0) if "T" in until.upper() else None
     except ValueError:

@@ -16,7 +16,7 @@ from fairlead.settings import RepositorySettings, SecretReference, Settings
 from fairlead.wiring.forges import hosted, hosted_road
 from reconciler.ports import Clock, Turn, Window
 from reconciler.record import CommitStatus
-from reconciler.reviews import Reviews
+from reconciler.reviews import Reviewed
 
 
 def writer(settings: Settings, author: Author) -> Writer:
@@ -30,7 +30,7 @@ def writer(settings: Settings, author: Author) -> Writer:
     )
 
 
-def reviews(settings: Settings, repository: RepositorySettings, clock: Clock) -> Reviews | None:
+def reviews(settings: Settings, repository: RepositorySettings, clock: Clock) -> Reviewed | None:
     """The pull requests of a repository; None where its forge has none. Raises `SettingsError`."""
     if repository.forge.type == "git_notes":
         return None
@@ -65,10 +65,15 @@ class _Unshared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """Where to read all that a commit was told, and how often: seconds. `read` raises `Unreadable` and `GitError`."""
+    """Where to read all that a commit was told. `read` raises `Unreadable` and `GitError`.
+
+    Seconds between two looks: `every` at first, up to `longest` while nothing is new.
+    """
 
     read: Callable[[Sha], Sequence[CommitStatus]]
     every: float
+    longest: float
+    on_heads: bool = False  # where a commit came by a pull request, that one's head was told and not the commit
 
 
 def ledger_at_hand(settings: Settings, clock: Clock) -> Store | None:
@@ -81,12 +86,13 @@ def ledger_at_hand(settings: Settings, clock: Clock) -> Store | None:
 
 def words_of(store: Store, repository: RepositorySettings) -> Words:
     """What the ledger says."""
-    return Words(read=lambda commit: store.statuses(repository.name, commits=[commit]), every=0.5)
+    return Words(read=lambda commit: store.statuses(repository.name, commits=[commit]), every=0.5, longest=0.5)
 
 
 def words_at_forge(settings: Settings, repository: RepositorySettings, mirror: Mirror, clock: Clock) -> Words:
     """What the forge shows. Raises `SettingsError`."""
     if repository.forge.type == "git_notes":
-        return Words(read=GitNotes(mirror, repository=repository.name).read, every=3.0)
+        return Words(read=GitNotes(mirror, repository=repository.name).read, every=3.0, longest=30.0)
     road, name = hosted_road(settings, repository, clock)
-    return Words(read=Reading(road, name).statuses, every=5.0)
+    on_heads = repository.forge.answer_on == "head"
+    return Words(read=Reading(road, name).statuses, every=5.0, longest=30.0, on_heads=on_heads)

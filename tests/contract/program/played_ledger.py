@@ -12,6 +12,7 @@ from fairlead.settings import Settings, load
 from reconciler.memory import Condition, ConditionType, Memory, Status
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, Pass, Record, State
+from reconciler.rollup import RollUps
 
 NOW = datetime(2026, 11, 23, 20, 15, 3, tzinfo=UTC)
 
@@ -33,11 +34,22 @@ class PlayedLedger:
             feed.run("main", due.lease)
             self.store.finish(due)
 
-    def settle(self, fleet: str, *, ready: bool, words: tuple[CommitStatus, ...] = ()) -> None:
-        """A pass over a fleet that is at its version, or not."""
+    def roll_up(self) -> None:
+        """The roll-ups, as the controller says them."""
+        self.store.add(["rollup:main"])
+        (due,) = self.store.claim("rollup", 1, timedelta(minutes=5))
+        RollUps(self.store, wiring.clock()).run("main", due.lease)
+        self.store.finish(due)
+
+    def settle(
+        self, fleet: str, *, ready: bool, words: tuple[CommitStatus, ...] = (), seen: datetime | None = None
+    ) -> None:
+        """A pass over a fleet that is at its version, or not, and was looked at just now, or then."""
         self.store.add([f"fleet:{fleet}"])
         dues = list(self.store.claim("fleet", 10, timedelta(seconds=30)))
         due = next(each for each in dues if each.key == f"fleet:{fleet}")
+        read_at = seen or wiring.clock().now()
+        self.store.record_snapshots(due.lease, f"inventory/{fleet}", {fleet: {"at": str(read_at)}}, read_at)
         record = self.store.load(fleet)
         assert record is not None
         memory = _memory(record, ready)

@@ -144,6 +144,11 @@ def test_a_bump_pins_an_artifact(run: Any, desired: Any) -> None:
         (("checkout", "1.4.2", "--env", "--upload-pack=x"), "--upload-pack=x/checkout is not known"),
         (("checkout", "$(reboot)", "--env", "prod"), "prod/checkout could not be read after it"),
         (("checkout", "1.4.2", "--env", "prod", "--message", "fairlead-command: promote"), "--message: no line may"),
+        (("checkout", "a b", "--env", "prod"), "'a b' is no version: write one without spaces, such as 1.4.2"),
+        (
+            ("checkout", "1.4.2", "--env", "prod", "--message", f"Ours.\n This reverts commit {'a' * 40}."),
+            "--message: no line may begin with `This reverts commit`",
+        ),
         (("checkout", "1.4.2", "--env", "prod", "--message", "caf\udce9"), "--message: this is not UTF-8 text"),
         (("checkout", "1.4.2", "--env", "prod", "--wait", "--timeout", "soon"), "--timeout soon: must be a duration"),
         (("checkout", "1.4.2", "--env", "prod", "--repository", "other"), "no repository is called 'other'"),

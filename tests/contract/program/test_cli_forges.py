@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Site:
 
     def __init__(self, forge: Forge, folder: Path, kind: str = "github") -> None:
         forge.create(NAME)
+        self.forge = forge
         self.clone = Clone(folder / "clone", forge.git.url(NAME))
         files = example_files()
         self.clone.commit("begin", files | {PROD: files[PROD] + "changes: {how: pull-request}\n"})
@@ -66,6 +68,12 @@ class Site:
 
     def run(self, *args: str) -> Result:
         return CliRunner().invoke(app, [*args, "--config", str(self._config)])
+
+    def answers_on_heads(self) -> None:
+        settings = self._config.read_text()
+        self._config.write_text(
+            settings.replace("[repositories.forge]\n", '[repositories.forge]\nanswer_on = "head"\n')
+        )
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         answer = requests.request(method, self._api + path, json=body, headers=self._signed, timeout=30)
@@ -146,6 +154,52 @@ def test_a_forge_that_lets_nobody_in_is_told_with_the_branch(site: Site, tmp_pat
     assert 3 == done.exit_code
     assert f"the branch {BRANCH} is pushed" in done.stderr
     assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["merge", "squash"])
+def test_where_only_heads_are_told_the_head_is_read(site: Site, between: Any, how: str) -> None:
+    site.answers_on_heads()
+
+    def told() -> None:
+        head = site.ask("GET", "/pulls/1")["head"]["sha"]
+        site.merge(how)
+        site.say(head, "success", "1.4.2 on 2/2 units in 48 s")
+
+    between(told)
+
+    merged = site.run("bump", "checkout", "1.4.2", "--env", "prod", "--wait")
+    again = site.run("bump", "checkout", "1.4.2", "--env", "prod", "--wait", "--timeout", "0s")
+
+    assert [0, 0] == [merged.exit_code, again.exit_code], again.stderr
+    assert "prod/checkout: success: 1.4.2 on 2/2 units in 48 s" == again.stdout.splitlines()[-1]
+
+
+def test_a_look_at_a_pull_request_is_one_question_and_looks_grow_rare(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 4):
+        site.clone.git("fetch", "--quiet", "origin", "main")
+        site.clone.git("reset", "--quiet", "--hard", "FETCH_HEAD")
+        site.clone.git("commit", "--quiet", "--allow-empty", "-m", f"old {number}")
+        site.clone.git("push", "--quiet", "origin", f"HEAD:refs/heads/old-{number}")
+        site.ask("POST", "/pulls", {"title": "old", "head": f"old-{number}", "base": "main"})
+        site.ask("PUT", f"/pulls/{number}/merge", {"merge_method": "squash"})
+    rests: list[float] = []
+    reads: list[int] = []
+
+    def pause(seconds: float) -> None:
+        rests.append(seconds)
+        reads.append(site.forge.log.reads)
+        if len(rests) == 12:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(following, "pause", pause)
+
+    done = site.run("bump", "checkout", "1.4.2", "--env", "prod", "--wait", "--timeout", "2h")
+
+    assert 130 == done.exit_code
+    assert {1} == {later - earlier for earlier, later in pairwise(reads)}
+    assert (5.0, 30.0, sorted(rests)) == (rests[0], rests[-1], rests)
 
 
 @pytest.mark.parametrize("kind", ["gitlab", "gitea"])

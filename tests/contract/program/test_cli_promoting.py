@@ -1,13 +1,15 @@
 """promote: what runs soundly in one environment, by a real ledger, is told to another by a real commit."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from fairlead import wiring
 from fairlead.cli import app
 from tests.contract.program.played_ledger import PlayedLedger, played_ledger, settings_file
 
@@ -33,6 +35,15 @@ def run(config: Path) -> Any:
 def ledger(config: Path) -> Iterator[PlayedLedger]:
     with played_ledger(config) as ledger:
         yield ledger
+
+
+def sound(desired: Any, files: Mapping[str, str]) -> str:
+    """A commit on which the repository's notes show that both of staging's fleets run soundly."""
+    commit = str(desired.change(files))
+    said = "success  fairlead/staging  2/2 fleets done  (2026-11-23T20:15:03Z)"
+    desired.clone.git("notes", "--ref=fairlead", "add", "-m", said, commit)
+    desired.clone.git("push", "--quiet", "origin", "refs/notes/fairlead")
+    return commit
 
 
 def in_prod(desired: Any) -> str:
@@ -82,15 +93,39 @@ def test_what_runs_is_promoted_where_git_is_ahead_of_it(run: Any, desired: Any, 
     assert "staging/checkout declares something newer that does not run yet: 1.4.2 is promoted\n" == done.stderr
 
 
-def test_without_a_ledger_and_a_word_it_is_what_git_declares_and_that_is_said(run: Any, desired: Any) -> None:
+def test_without_a_ledger_and_a_word_nothing_is_promoted(run: Any, desired: Any) -> None:
     set_by = desired.change({STAGING: "version: 1.4.2\n"})
-    desired.change({"README.md": "later\n"})
+    head = desired.change({"README.md": "later\n"})
 
     done = run(*PROMOTE)
 
-    assert (0, "version: 1.4.2") == (done.exit_code, in_prod(desired))
-    told = f"no ledger is at hand, and nothing is said on {set_by[:7]}: what Git declares is promoted"
-    assert f"{told}; whether staging/checkout ran it is not known\n" == done.stderr
+    assert (1, head) == (done.exit_code, desired.clone.head())
+    told = f"no ledger is at hand, and nothing is said about staging/checkout on {set_by[:7]}"
+    assert done.stderr.startswith(f"fairlead: {told}, so whether it runs soundly is not known: wait for it")
+
+
+def test_only_the_version_that_is_expected_is_promoted(run: Any, desired: Any) -> None:
+    head = sound(desired, {STAGING: "version: 1.4.2\n"})
+
+    other = run(*PROMOTE, "--version", "1.4.1")
+    same = run(*PROMOTE, "--version", "1.4.2")
+
+    assert (1, "fairlead: staging/checkout runs 1.4.2, and 1.4.1 is expected\n") == (other.exit_code, other.stderr)
+    assert (0, "version: 1.4.2") == (same.exit_code, in_prod(desired))
+    assert head == desired.clone.git("rev-parse", "FETCH_HEAD^")
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=9), timedelta(minutes=11)])
+def test_what_was_not_looked_at_lately_is_refused(run: Any, desired: Any, ledger: PlayedLedger, ago: timedelta) -> None:
+    desired.change({STAGING: "version: 1.4.2\n"})
+    ledger.read()
+    ledger.settle("staging/checkout", ready=True, seen=wiring.clock().now() - ago)
+
+    done = run(*PROMOTE)
+
+    stale = ago > timedelta(minutes=10)
+    assert stale == done.exit_code
+    assert stale == done.stderr.startswith("fairlead: staging/checkout was last looked at ")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +133,7 @@ def test_without_a_ledger_and_a_word_it_is_what_git_declares_and_that_is_said(ru
     [
         ("fairlead/staging/checkout", "success", 0),
         ("fairlead/staging/checkout", "failure", 1),
-        ("fairlead/staging", "pending", 1),
+        ("fairlead/staging/checkout", "pending", 1),
     ],
 )
 def test_without_a_ledger_the_forge_tells_what_runs_soundly(
@@ -120,7 +155,7 @@ def test_packages_are_promoted_one_by_one_with_their_pins(run: Any, desired: Any
     ours = f"versions:\n  plugin: 1.4.0  # slow\n  checkout: 1.4.0\nsha256: {{plugin: {OTHER}}}\n"
     service = desired.clone.folder / "services" / "checkout.yaml"
     both = service.read_text().replace("package: checkout", "packages: {checkout: {}, plugin: {}}")
-    desired.change({"services/checkout.yaml": both, STAGING: theirs, PROD: ours})
+    sound(desired, {"services/checkout.yaml": both, STAGING: theirs, PROD: ours})
 
     done = run(*PROMOTE)
 
@@ -130,7 +165,7 @@ def test_packages_are_promoted_one_by_one_with_their_pins(run: Any, desired: Any
 
 
 def test_the_same_promotion_again_pushes_nothing_and_names_the_commit(run: Any, desired: Any) -> None:
-    desired.change({STAGING: "version: 1.4.2\n"})
+    sound(desired, {STAGING: "version: 1.4.2\n"})
     first = json.loads(run(*PROMOTE, "-o", "json").stdout)
 
     again = json.loads(run(*PROMOTE, "-o", "json").stdout)
@@ -139,7 +174,7 @@ def test_the_same_promotion_again_pushes_nothing_and_names_the_commit(run: Any, 
 
 
 def test_several_services_are_one_commit(run: Any, desired: Any) -> None:
-    before = desired.change({STAGING: "version: 1.4.2\n", "environments/staging/basket.yaml": "version: 3.0.0\n"})
+    before = sound(desired, {STAGING: "version: 1.4.2\n", "environments/staging/basket.yaml": "version: 3.0.0\n"})
 
     run("promote", "checkout", "basket", "--from", "staging", "--to", "prod")
 
@@ -149,7 +184,7 @@ def test_several_services_are_one_commit(run: Any, desired: Any) -> None:
 
 
 def test_an_older_version_is_promoted_only_when_that_is_said(run: Any, desired: Any) -> None:
-    head = desired.change({STAGING: "version: 1.9.0\n", PROD: 'version: "1.10.0"\n'})
+    head = sound(desired, {STAGING: "version: 1.9.0\n", PROD: 'version: "1.10.0"\n'})
 
     refused = run(*PROMOTE)
     assert (2, head) == (refused.exit_code, desired.clone.head())

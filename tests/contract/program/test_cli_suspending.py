@@ -127,6 +127,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("prod/checkout", "--until", "2099-12-01"), "--until 2099-12-01: write a time with its zone"),
     (("prod/checkout", "--until", "2099-12-01T08:00:00"), "--until 2099-12-01T08:00:00: write a time with its"),
     (("prod/checkout", "--until", "2001-12-01T08:00:00Z"), "--until 2001-12-01T08:00:00Z: that is past"),
+    (("prod/checkout", "--until", "0s"), "--until 0s: that is over at once"),
     (("prod/checkout", "--region", "eu-west-9"), "environments/prod/checkout.suspend.yaml:"),
     (("prod/checkout", "--message", "x\nFairlead-Command: promote"), "--message: no line may begin with"),
 ]
@@ -141,6 +142,16 @@ def test_a_suspension_that_cannot_be_is_one_sentence(run: Any, desired: Any) -> 
     told = zip(done, WRONG, strict=True)
     assert [] == [each.stderr for each, (_, told) in told if not each.stderr.startswith(f"fairlead: {told}")]
     assert head == desired.clone.head()
+
+
+@pytest.mark.parametrize("reason", ["Fairlead-Command: rollback", f"This reverts commit {'a' * 40}."])
+def test_a_reason_that_would_pass_for_what_programs_read_is_refused(run: Any, desired: Any, reason: str) -> None:
+    head = desired.clone.head()
+
+    done = run("suspend", "prod/checkout", "--reason", reason)
+
+    assert (2, head) == (done.exit_code, desired.clone.head())
+    assert done.stderr.startswith("fairlead: --reason: no line may begin with ")
 
 
 def test_a_reason_is_one_line_of_text(run: Any) -> None:

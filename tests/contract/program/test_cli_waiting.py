@@ -7,19 +7,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from adapters.clock import ManualClock
 from adapters.forges.git_notes import GitNotes
 from fairlead import wiring
 from fairlead.cli import app
 from fairlead.commands import following
 from fairlead.settings import load
 from reconciler.record import State
-from tests.contract.program.played_ledger import PlayedLedger, played_ledger, settings_file
+from tests.contract.program.played_ledger import NOW, PlayedLedger, played_ledger, settings_file
 
 CHECKOUT = "environments/prod/checkout.yaml"
 BUMP = ("bump", "checkout", "1.4.2", "--env", "prod", "--wait")
@@ -140,6 +142,135 @@ def test_a_commit_that_was_overtaken_unseen_names_the_newer_one(
 
     assert 11 == done.exit_code
     assert f"prod/checkout: error: superseded by {newer[0][:7]}" in done.stdout
+
+
+def test_a_fleet_that_failed_before_stays_a_failure_beside_one_that_moves(
+    run: Any, desired: Any, ledger: PlayedLedger, between: Any
+) -> None:
+    failed = bumped(run, desired, ledger)
+    ledger.say(failed, "prod/checkout", State.FAILURE, "1.4.2 failed: 0 of 3 healthy; rolled back to 1.4.1")
+
+    def moved() -> None:
+        ledger.read()
+        ledger.say(desired.clone.head(), "prod/basket", State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True)
+        ledger.roll_up()
+
+    between(moved)
+
+    done = run("bump", "checkout=1.4.2", "basket=1.4.2", "--env", "prod", "--wait", "-o", "json")
+
+    told = [(each["scope"], each["commit"], each["verdict"]) for each in json.loads(done.stdout)["results"]]
+    assert 10 == done.exit_code
+    assert [("prod/checkout", failed, "failure"), ("prod/basket", desired.clone.head(), "success")] == told
+
+
+def test_a_fleet_that_is_resumed_is_waited_for_by_its_own_word(
+    run: Any, desired: Any, ledger: PlayedLedger, between: Any
+) -> None:
+    run("suspend", "prod/checkout", "--reason", "the cup")
+    setting = bumped(run, desired, ledger)
+    ledger.say(setting, "prod/checkout", State.PENDING, "Suspended: the cup")
+
+    def read() -> None:
+        ledger.read()
+        for fleet in ("prod/checkout", "prod/basket"):
+            ledger.settle(fleet, ready=True)  # nothing moves yet
+        ledger.roll_up()
+
+    between(
+        read,
+        lambda: ledger.say(setting, "prod/checkout", State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True),
+    )
+
+    done = run("resume", "prod/checkout", "--wait")
+
+    assert (0, "prod/checkout: success: 1.4.2 on 2/2 units in 48 s") == (done.exit_code, done.stdout.splitlines()[-1])
+
+
+def test_a_whole_environment_ends_as_its_fleets_do(run: Any, desired: Any, ledger: PlayedLedger) -> None:
+    run("suspend", "prod", "--reason", "the cup")
+    first, second = bumped(run, desired, ledger), None
+    run("bump", "basket", "1.4.2", "--env", "prod")
+    ledger.read()
+    second = desired.clone.head()
+    ledger.say(first, "prod/checkout", State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True)
+    ledger.say(second, "prod/basket", State.FAILURE, "1.4.2 failed")
+
+    failed = run("resume", "prod", "--wait")
+    ledger.say(second, "prod/basket", State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True)
+    well = run("resume", "prod", "--wait", *SOON)
+
+    assert (10, "prod: failure: prod/basket: 1.4.2 failed") == (failed.exit_code, failed.stdout.splitlines()[-1])
+    assert (0, "prod: success: 2/2 fleets at theirs") == (well.exit_code, well.stdout.splitlines()[-1])
+
+
+def test_a_command_again_follows_what_set_each_fleet(run: Any, desired: Any, ledger: PlayedLedger) -> None:
+    settings = {}
+    for service in ("checkout", "basket"):
+        run("bump", service, "1.4.2", "--env", "prod")
+        settings[f"prod/{service}"] = desired.clone.head()
+    desired.change({CHECKOUT: "# reviewed\nversion: 1.4.2\n"})
+    ledger.read()
+    for fleet, setting in settings.items():
+        ledger.say(setting, fleet, State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True)
+
+    done = run("bump", "checkout=1.4.2", "basket=1.4.2", "--env", "prod", "--wait", *SOON, "-o", "json")
+
+    said = json.loads(done.stdout)
+    assert (0, settings["prod/basket"]) == (done.exit_code, said["changes"][0]["stands"])
+    assert settings == {each["scope"]: each["commit"] for each in said["results"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "code", "verdict"),
+    [
+        ("success", "30/30 fleets done", 0, "success"),
+        ("failure", "29/30 fleets done, 1 failed: basket", 11, "unknown"),
+        ("success", "sets no version; 2/2 fleets at theirs", 13, "timeout"),
+    ],
+)
+def test_of_a_fleet_that_is_not_told_by_itself_only_what_is_known_is_said(
+    run: Any, desired: Any, between: Any, state: str, text: str, code: int, verdict: str
+) -> None:
+    run("bump", "checkout", "1.4.2", "--env", "prod")
+    note(desired, desired.clone.head(), f"{state}  fairlead/prod  {text}  (2026-11-23T20:15:03Z)")
+    between(lambda: None)
+
+    done = run(*BUMP, *(SOON if verdict == "timeout" else ()), "-o", "json")
+
+    assert (code, verdict) == (done.exit_code, json.loads(done.stdout)["result"])
+    assert verdict == "timeout" or text == json.loads(done.stdout)["results"][0]["message"]
+
+
+def test_the_time_to_wait_is_not_the_time_of_day(
+    run: Any, desired: Any, ledger: PlayedLedger, between: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, clock = bumped(run, desired, ledger), Leaping(NOW)
+    monkeypatch.setattr(wiring, "clock", lambda: clock)
+    between(
+        lambda: clock.leap(timedelta(days=1)),
+        lambda: ledger.say(head, "prod/checkout", State.SUCCESS, "1.4.2 on 2/2 units in 48 s", ready=True),
+    )
+
+    assert 0 == run(*BUMP).exit_code
+
+
+class Leaping(ManualClock):
+    """The time of day may be set; nothing passes."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+    def leap(self, span: timedelta) -> None:
+        self.ahead += span
+
+
+def note(desired: Any, commit: str, line: str) -> None:
+    desired.clone.git("fetch", "--quiet", "origin", "main")
+    desired.clone.git("notes", "--ref=fairlead", "add", "--force", "-m", line, commit)
+    desired.clone.git("push", "--quiet", "--force", "origin", "refs/notes/fairlead")
 
 
 def test_without_a_ledger_the_notes_of_the_repository_are_read(run: Any, desired: Any, config: Path) -> None:
