@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
+from adapters.ledger.statuses import status_of
+from adapters.ledger.tables import statuses
 from desired_state.model import OnFailure, Policy, Source, Suspension
 from reconciler.audience import Audience, spread
 from reconciler.memory import Followed
@@ -22,9 +25,13 @@ class Told(Mapping):
         self._rig = rig
 
     @property
+    def _rows(self):
+        with self._rig.ledger._database.reading() as connection:
+            return [(row.id, row.sequence, status_of(row)) for row in connection.execute(select(statuses))]
+
+    @property
     def _words(self):
-        words = [item.status for item in self._rig.ledger.undelivered("main", 10_000)]
-        further = [word for word in words if word.medium is not Medium.STATUS or word.project]
+        further = [word for _, _, word in self._rows if word.medium is not Medium.STATUS or word.project]
         return {(word.repository, word.project, word.commit, word.context): word for word in further}
 
     def __getitem__(self, place):
@@ -38,7 +45,7 @@ class Told(Mapping):
 
     @property
     def sequences(self):
-        return {item.id: item.sequence for item in self._rig.ledger.undelivered("main", 10_000)}
+        return {number: sequence for number, sequence, _ in self._rows}
 
 
 class Listening:
