@@ -4,8 +4,8 @@ A fleet's own words stand on commits of the desired-state repository. Beside the
 
 | place | what stands there |
 |---|---|
-| the version's tag in the service's own repository | the own word's state, in words for everybody (`outward.py`) |
-| the forge's record of deployments | the own word, on the setting commit; and the stage, where the state does not tell it |
+| the version's tag in the service's own repository | the own word's state, in words for all (`outward.py`) |
+| the forge's record of deployments | the own word, on the setting commit; and its stage where no state tells it |
 | the channels of the fleet's owner | troubles that need a person, and their ends (`notices.py`) |
 
 Further words are written in the transaction of the own ones. Which places are still open is kept in the fleet's memory,

@@ -290,7 +290,7 @@ class Pulls:
         self._ledger.say(lease, words)
 
     def _verdict(self, name: str, pull: Pull, word: Word, by_files: Word | None = None) -> list[CommitStatus]:
-        """Of a head that an outsider proposes too it is the insider's, without the words that insiders alone may read."""
+        """Of a head that an outsider proposes too it is the insider's, without words that insiders alone may read."""
         choice, now = self._known[name].choice, self._clock.now()
         if not choice.speaks(pull):
             return []

@@ -6,6 +6,7 @@ from sqlalchemy import event
 
 from adapters.ledger.figures import Pile
 from adapters.ledger.statuses import put
+from reconciler.outlets import further, key_of
 from reconciler.ports import Delivery
 from reconciler.record import Medium, State
 
@@ -19,13 +20,14 @@ def say(bench, *words):
 
 def settle(bench, repository, *, refused=()):
     """All that waits is told, but for what is refused."""
-    lease = bench.lease(f"statuses:{repository}")
-    words = bench.store.undelivered(repository, 50)
-    bench.store.take_up(lease, words)
-    ends = [(each, each.status.medium not in refused) for each in words]
-    bench.store.settle(
-        lease, [Delivery(id=each.id, sequence=each.sequence, delivered=good, message="no") for each, good in ends]
-    )
+    for outlet in (repository, further(repository)):
+        lease = bench.lease(key_of(outlet))
+        words = bench.store.undelivered(outlet, 50)
+        bench.store.take_up(lease, words)
+        ends = [(each, each.status.medium not in refused) for each in words]
+        bench.store.settle(
+            lease, [Delivery(id=each.id, sequence=each.sequence, delivered=good, message="no") for each, good in ends]
+        )
 
 
 def words_of_all_mediums(build):
