@@ -20,7 +20,8 @@ LEFT_TO_HEAD = "said on the head of its pull request"
 LEFT_TO_ITSELF = "the commit says this itself"
 LEFT_OUT = frozenset({LEFT_TO_ROLL_UP, LEFT_TO_HEAD, LEFT_TO_ITSELF})
 HOMELESS = timedelta(seconds=5), timedelta(hours=1)  # between looks at what our settings do not name: at first, at last
-GIVEN_UP = timedelta(days=30)  # and then it is told no more
+GIVEN_UP = timedelta(days=30)  # and then it is told no more; people are told no news of the day before
+STALE = timedelta(days=1)
 
 
 class Outbox:
@@ -46,9 +47,9 @@ class Outbox:
         """Left alone: another replica may know a new name already. What nobody took for long is told no more."""
         now, why = self._ledger.take_up(lease, ()), f"the settings name no {repository_of(outlet)}"
         ages = {item.id: now - (item.said_at or now) for item in waiting}
-        old = [item for item in waiting if ages[item.id] > GIVEN_UP]
-        fresh = [item for item in waiting if ages[item.id] <= GIVEN_UP]
-        results = [_refused(item, f"given up after {GIVEN_UP.days} days: {why}") for item in old]
+        old = [item for item in waiting if ages[item.id] > _longest(item)]
+        fresh = [item for item in waiting if ages[item.id] <= _longest(item)]
+        results = [_refused(item, f"given up after {_longest(item).days * 24} hours: {why}") for item in old]
         self._ledger.settle(lease, [*results, *(_later(item, now, why) for item in fresh)])
         if not fresh:
             return self._ledger.next_telling(outlet)
@@ -106,6 +107,10 @@ class Outbox:
         return frozenset(
             commit for commit in commits if max(count.get(commit, 0) for count in counts) > FLEETS_A_COMMIT
         )
+
+
+def _longest(item: Undelivered) -> timedelta:
+    return STALE if item.status.medium is Medium.NOTICE else GIVEN_UP
 
 
 def _speaker(item: Undelivered) -> Sha:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 from desired_state.git_errors import GitError, GitRejected
 from desired_state.mirror import Mirror
@@ -137,6 +138,7 @@ class GitNotes:
         self._repository = repository
         self._author = author
         self._jitter = jitter
+        self._one_writer = Lock()  # of the mirror's notes: statuses and copies on heads leave at once
 
     def deliver(self, lease: Lease, statuses: Sequence[Undelivered], now: datetime) -> Sequence[Delivery]:
         """Push all statuses as one notes commit; nothing is pushed where the notes say it already.
@@ -154,7 +156,8 @@ class GitNotes:
             return ()
         try:
             present = self._present({waiting.status.commit for waiting in statuses})
-            self._publish(lease, [waiting for waiting in statuses if waiting.status.commit in present], now)
+            with self._one_writer:
+                self._publish(lease, [waiting for waiting in statuses if waiting.status.commit in present], now)
         except GitError as error:
             return tuple(self._later(waiting, str(error), now) for waiting in statuses)
         return tuple(_answer(waiting, waiting.status.commit in present) for waiting in statuses)

@@ -1,8 +1,11 @@
 """Words for what the settings do not name: left to who knows a new name, and given up where nobody does."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from reconciler.outbox import GIVEN_UP, Outbox
+import pytest
+
+from reconciler.outbox import GIVEN_UP, STALE, Outbox
 from reconciler.ports import Delivery
 from reconciler.record import CommitStatus, Medium, State
 
@@ -20,7 +23,7 @@ class Channel:
         return [Delivery(id=each.id, sequence=each.sequence, delivered=True) for each in statuses]
 
 
-def say(rig, build, text="failed"):
+def say(rig, build, text="failed", **changes):
     rig.ledger.add(["fleet:prod/checkout"])
     (due,) = rig.ledger.claim("fleet", 1, timedelta(seconds=30))
     word = CommitStatus(
@@ -33,7 +36,7 @@ def say(rig, build, text="failed"):
         medium=Medium.NOTICE,
         body="{}",
     )
-    rig.ledger.say(due.lease, [word])
+    rig.ledger.say(due.lease, [replace(word, **changes)])
     rig.ledger.finish(due)
 
 
@@ -64,7 +67,7 @@ def test_a_replica_that_does_not_know_a_new_channel_leaves_its_words_to_one_that
 
 
 def test_the_longer_nobody_knows_it_the_rarer_it_is_looked_at(rig, build):
-    say(rig, build)
+    say(rig, build, medium=Medium.STATUS)
     outbox, began, looks = Outbox(rig.ledger, {}), rig.clock.now(), 0
 
     while rig.clock.now() < began + timedelta(days=10):
@@ -75,15 +78,19 @@ def test_the_longer_nobody_knows_it_the_rarer_it_is_looked_at(rig, build):
     assert ("waiting", "the settings name no notify-payments") == (fate(rig, build).fate, fate(rig, build).why)
 
 
-def test_what_nobody_took_for_a_month_is_given_up_with_the_reason_and_goes_in_its_time(rig, build):
-    say(rig, build)
+@pytest.mark.parametrize(("medium", "longest"), [(Medium.NOTICE, STALE), (Medium.STATUS, GIVEN_UP)])
+def test_what_nobody_took_for_long_is_given_up_with_the_reason_and_goes_in_its_time(medium, longest, rig, build):
+    say(rig, build, medium=medium)
     outbox = Outbox(rig.ledger, {})
     run(rig, outbox)
-    rig.clock.advance(GIVEN_UP + timedelta(seconds=1))
-    say(rig, build, "failed")
+    rig.clock.advance(longest - timedelta(hours=1))
+    run(rig, outbox)
+    assert "waiting" == fate(rig, build).fate
+    rig.clock.advance(timedelta(hours=1, seconds=1))
 
     assert run(rig, outbox) is None
-    assert ("refused", "given up after 30 days: the settings name no notify-payments") == (
+    hours = longest // timedelta(hours=1)
+    assert ("refused", f"given up after {hours} hours: the settings name no notify-payments") == (
         fate(rig, build).fate,
         fate(rig, build).why,
     )
@@ -97,7 +104,7 @@ def test_what_nobody_took_for_a_month_is_given_up_with_the_reason_and_goes_in_it
 
 def test_a_newer_word_of_a_channel_that_came_back_is_told(rig, build):
     say(rig, build)
-    rig.clock.advance(GIVEN_UP + timedelta(seconds=1))
+    rig.clock.advance(STALE + timedelta(seconds=1))
     run(rig, Outbox(rig.ledger, {}))
     channel = Channel()
 
