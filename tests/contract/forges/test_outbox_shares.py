@@ -30,4 +30,4 @@ def test_other_mediums_spend_the_same_budget(bench: Any, say: Any, medium: Mediu
     told = forge.deliver(say.lease(), other, bench.clock.now())
 
     assert [False, False] == [each.delivered for each in told]
-    assert 10 == len(bench.github.requests)
+    assert 10 == len(bench.github.counted)
