@@ -1,5 +1,6 @@
 """One word for an environment: `fairlead/<env>` on every setting commit and on head. Pure but for `RollUps`."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from reconciler.ports import Clock, Lease, Ledger
 from reconciler.record import CommitStatus, Record, State
 from reconciler.speech import Word, clip
 
+_DONE = re.compile(r"[0-9]{1,6}/([0-9]{1,6}) fleets done")
 OTHERS = frozenset({"validate", "plan"})  # contexts `fairlead/<word>` that are no environment's
 
 
@@ -114,9 +116,10 @@ def own_commit_word(states: Mapping[str, State]) -> Word:
     return Word(state=_worst(count), text=text)
 
 
-def is_of_fleets(description: str) -> bool:
-    """Whether a roll-up tells of the fleets that its commit set, and not how an environment stands."""
-    return " fleets done" in description
+def fleets_in(description: str) -> int:
+    """Of how many fleets that its commit set a roll-up tells; 0 where it tells how an environment stands."""
+    found = _DONE.match(description)
+    return int(found.group(1)) if found else 0
 
 
 def _worst(count: Counter[State]) -> State:

@@ -19,11 +19,12 @@ from fairlead.commands.desk import Desk, Done, Way
 from fairlead.commands.hearing import Hearing
 from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import seen
+from reconciler.outbox import FLEETS_A_COMMIT
 from reconciler.ports import Unreadable
 from reconciler.reasons import Reason
 from reconciler.record import CommitStatus, State
 from reconciler.reviews import Pull
-from reconciler.rollup import is_of_fleets
+from reconciler.rollup import fleets_in
 
 if TYPE_CHECKING:
     from fairlead.wiring.writing_back import Words
@@ -293,11 +294,12 @@ class _Following:
 
     def _hear_of_all(self, fleet: FleetName, commit: Sha, rolled: CommitStatus | None) -> None:
         """Of a commit that sets many fleets those that succeed are not told one by one."""
-        if rolled is None or rolled.state is State.PENDING or not is_of_fleets(rolled.description):
+        fleets = fleets_in(rolled.description) if rolled and rolled.state is not State.PENDING else 0
+        if rolled is None or not fleets:
             return
         verdict = Verdict.SUCCESS if rolled.state is State.SUCCESS else Verdict.UNKNOWN
-        if verdict is Verdict.UNKNOWN and fleet not in self._rolled:
-            self._rolled.add(fleet)  # its own word may come behind
+        if verdict is Verdict.UNKNOWN and (fleets <= FLEETS_A_COMMIT or fleet not in self._rolled):
+            self._rolled.add(fleet)  # its own word comes behind, if it has one
             return
         message, url = rolled.description, rolled.target_url
         self._end(Result(scope=fleet, commit=commit, verdict=verdict, message=message, url=url))

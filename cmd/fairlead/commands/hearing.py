@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from desired_state.model import FleetName, Setting, Sha
-from desired_state.setting_commits import setting_commits
 from fairlead.commands.desk import Desk
 from reconciler.record import CommitStatus
 from reconciler.reviews import Pull
@@ -24,6 +23,8 @@ class Hearing:
 
     def settings(self, at: Sha) -> Mapping[FleetName, Sha]:
         """By fleet, the commit that set what it was told at a commit of the branch."""
+        from desired_state.setting_commits import setting_commits
+
         if self._known is None or self._known[0] != at:
             before, known = self._known or (None, None)
             desk = self._desk

@@ -20,7 +20,7 @@ from fairlead.exit_codes import ExitCode, Refused
 from fairlead.rendering import Output, seen
 from reconciler.ports import Unreadable
 from reconciler.record import Record, State
-from reconciler.rollup import is_of_fleets
+from reconciler.rollup import fleets_in
 
 if TYPE_CHECKING:
     from desired_state.edits import Edit
@@ -124,7 +124,7 @@ def _shown(found: Desk, fleets: Sequence[FleetName]) -> Mapping[FleetName, Sha]:
         except Unreadable as trouble:
             raise Refused(f"what {commit[:7]} was told cannot be read: {trouble}", ExitCode.UNREACHABLE) from trouble
         rolled = said.get(f"fairlead/{fleet.partition('/')[0]}")
-        word = said.get(f"fairlead/{fleet}") or (rolled if rolled and is_of_fleets(rolled.description) else None)
+        word = said.get(f"fairlead/{fleet}") or (rolled if rolled and fleets_in(rolled.description) else None)
         if word is None:
             raise Refused(
                 f"no ledger is at hand, and nothing is said about {fleet} on {commit[:7]}, so whether it runs soundly "

@@ -53,10 +53,20 @@ def as_the_shell_calls(commands: list[str]) -> list[list[str]]:
     return [line.split("\0")[:-1] for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("commands", [in_actions(), in_jenkins(), on_the_page()], ids=["actions", "jenkins", "page"])
-def test_the_commands_bring_a_version_to_prod(
-    commands: list[str], desired: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_examples_call_the_same_commands() -> None:
+    wanted = as_the_shell_calls(on_the_page())
+
+    assert [wanted, wanted] == [as_the_shell_calls(in_actions()), as_the_shell_calls(in_jenkins())]
+
+
+def test_a_build_has_more_time_than_its_steps_may_wait() -> None:
+    waits = sum(int(args[args.index("--timeout") + 1].removesuffix("m")) for args in as_the_shell_calls(in_actions()))
+    (jenkins,) = re.findall(r"timeout\(time: (\d+), unit: 'MINUTES'\)", (EXAMPLES / "Jenkinsfile").read_text())
+
+    assert waits < min(workflow()["jobs"]["deploy"]["timeout-minutes"], int(jenkins))
+
+
+def test_the_commands_bring_a_version_to_prod(desired: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hook = desired.server.path("desired") / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(CONTROLLER)
@@ -66,7 +76,7 @@ def test_the_commands_bring_a_version_to_prod(
     monkeypatch.setenv("FAIRLEAD_CONFIG", str(config))
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada")
 
-    done = [CliRunner().invoke(app, args) for args in as_the_shell_calls(commands)]
+    done = [CliRunner().invoke(app, args) for args in as_the_shell_calls(on_the_page())]
 
     assert [0, 0] == [each.exit_code for each in done], [each.stderr for each in done]
     desired.clone.git("fetch", "--quiet", "origin", "main")

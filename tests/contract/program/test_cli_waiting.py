@@ -226,6 +226,7 @@ def test_a_command_again_follows_what_set_each_fleet(run: Any, desired: Any, led
     [
         ("success", "30/30 fleets done", 0, "success"),
         ("failure", "29/30 fleets done, 1 failed: basket", 11, "unknown"),
+        ("failure", "1/2 fleets done, 1 failed: basket", 13, "timeout"),
         ("success", "sets no version; 2/2 fleets at theirs", 13, "timeout"),
     ],
 )

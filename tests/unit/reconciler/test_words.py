@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reconciler.memory import Status
 from reconciler.record import CommitStatus, State
 from reconciler.rollout import BACKOFF_CAP, backoff
-from reconciler.rollup import roll_up
+from reconciler.rollup import fleets_in, head_word, own_commit_word, roll_up
 from reconciler.speech import CAUSE, LONGEST, clip, duration, fit
 
 
@@ -117,3 +117,9 @@ def test_a_plan_of_a_pull_request_is_no_environment_s_word():
     )
 
     assert () == roll_up("main", HEAD, (), (planned,), None)
+
+
+def test_a_roll_up_tells_whether_it_speaks_of_the_fleets_that_its_commit_set():
+    states = {"basket": State.FAILURE, "checkout": State.SUCCESS}
+
+    assert (2, 0) == (fleets_in(own_commit_word(states).text), fleets_in(head_word("a" * 40, ()).text))
