@@ -71,6 +71,21 @@ class GitAuth:
         return text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one git may take, with all that it starts; it is ended above."""
+
+    seconds: float
+    file: int  # bytes of the largest file that it writes, such as a pack
+    memory: int = 2 * 1024**3  # bytes of address space, where the system can bound that
+
+    @property
+    def launcher(self) -> list[str]:
+        """Words before the command: a shell that bounds itself and becomes it. POSIX counts files in 512 bytes."""
+        script = 'ulimit -f "$0"; ulimit -v "$1" 2>/dev/null || :; shift; exec "$@"'
+        return ["sh", "-c", script, str(self.file // 512), str(self.memory // 1024)]
+
+
 def check_url(url: str) -> str:
     """`url`, when git may be given it: https, http, ssh, `user@host:path`, file or a path. Raises `GitRefused`."""
     scheme = urlsplit(url).scheme if "://" in url else ""
@@ -117,9 +132,10 @@ class GitCommand:
         input: bytes | None = None,  # noqa: A002  what subprocess calls it
         env: Mapping[str, str] | None = None,
         pass_fds: tuple[int, ...] = (),
+        bounds: Bounds | None = None,
     ) -> bytes:
         """Standard output of `git <args>`. Raises `GitUnreachable` or `GitRefused`."""
-        code, out, err = self.attempt(*args, input=input, env=env, pass_fds=pass_fds)
+        code, out, err = self.attempt(*args, input=input, env=env, pass_fds=pass_fds, bounds=bounds)
         if code:
             said = err.decode(errors="replace") + out.decode(errors="replace")
             raise explain(args[0], self.url, self.auth.scrub(said), local=is_local(self.url))
@@ -131,15 +147,18 @@ class GitCommand:
         input: bytes | None = None,  # noqa: A002
         env: Mapping[str, str] | None = None,
         pass_fds: tuple[int, ...] = (),
+        bounds: Bounds | None = None,
     ) -> tuple[int, bytes, bytes]:
         """Exit code, output and error output. Raises `GitUnreachable` past the deadline; then all of it is ended."""
+        timeout = min(self.timeout, bounds.seconds) if bounds else self.timeout
         with self._ssh_key() as ssh:
-            process = self.start(*args, env={**ssh, **(env or {})}, pass_fds=pass_fds, stdin=input is not None)
+            variables = {**ssh, **(env or {})}
+            process = self.start(*args, env=variables, pass_fds=pass_fds, stdin=input is not None, bounds=bounds)
             try:
-                out, err = process.communicate(input, timeout=self.timeout)
+                out, err = process.communicate(input, timeout=timeout)
             except subprocess.TimeoutExpired:
                 raise GitUnreachable(
-                    f"git {args[0]} with {self.url} was not done after {self.timeout:g} s: "
+                    f"git {args[0]} with {self.url} was not done after {timeout:g} s: "
                     "is the host overloaded, or the deadline too short?"
                 ) from None
             finally:
@@ -147,12 +166,17 @@ class GitCommand:
         return process.returncode, out, err
 
     def start(
-        self, *args: str, env: Mapping[str, str] | None = None, pass_fds: tuple[int, ...] = (), stdin: bool = False
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
+        stdin: bool = False,
+        bounds: Bounds | None = None,
     ) -> subprocess.Popen[bytes]:
         """A git process of its own session, whose end (`end`) the caller sees to."""
         try:
             interrupt = git.cmd.Git(self._directory()).execute(
-                [*_without_work_tree(), "git", *args],
+                [*(bounds.launcher if bounds else ()), *_without_work_tree(), "git", *args],
                 as_process=True,
                 istream=subprocess.PIPE if stdin else None,
                 env={**self.environment(), **(env or {})},

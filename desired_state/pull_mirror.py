@@ -10,12 +10,18 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from desired_state.git_command import Bounds
 from desired_state.git_errors import GitError, GitRefused, MirrorBroken
 from desired_state.mirror import Mirror
-from desired_state.model import Sha
+from desired_state.model import Revision, Sha
 from desired_state.tree_walk import Objects, WildTree, differing
 
 PULLS = "refs/fairlead/pulls"
+THEIRS = Bounds(seconds=20, file=64 * 1024**2)  # that the fetch of an outsider's head may take
+ROOM = 512 * 1024**2  # bytes beside what the branch took; above, the mirror is made anew
+SLACK = 64 * 1024**2  # bytes of what may have been let go
+_BEGUN = "fairlead-begun"  # a file that holds the bytes of the mirror with the branch alone
+_OWN = {"fetch.unpackLimit": "1", "core.bigFileThreshold": "1m", "pack.threads": "1"}  # a fetch is one file, in bounds
 _REF = re.compile(r"refs/[A-Za-z0-9/._-]{1,200}")
 _OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _BROKEN = re.compile(
@@ -44,23 +50,61 @@ class PullMirror(Mirror):
         out = self.command.run("cat-file", "--batch-check=%(objectname) %(objecttype)", input=lines).decode()
         return wanted - {line.removesuffix(" commit") for line in out.splitlines() if line.endswith(" commit")}
 
-    def bring(self, refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
+    def fetch(self) -> Revision:
+        """See `Mirror`."""
+        head = super().fetch()
+        self._begin()
+        return head
+
+    def bring(self, refs: Mapping[int, str], keep: Collection[int], bounds: Bounds | None = None) -> dict[int, str]:
         """Fetch these refs of the remote, by the numbers of pull requests; of others only `keep` stays.
 
-        Gives a sentence for each that could not be had; one harms no other. Raises `GitUnreachable`.
+        Gives a sentence for each that could not be had, as it is larger than `bounds`; one harms no other. Raises
+        `GitUnreachable`, also past the seconds of `bounds`.
         """
+        self._begin()
         with self._locked(fcntl.LOCK_EX) as descriptor:
             self._drop_stale_locks()
             self._drop_half_packs()
-            self._forget({*refs, *keep}, descriptor)
+            let_go = self._forget({*refs, *keep}, descriptor)
             try:
-                self._fetch_refs(refs, descriptor)
-            except GitRefused:
-                return self._one_by_one(refs, descriptor)
+                self._fetch_refs(refs, descriptor, bounds)
+            except GitRefused as refused:
+                if len(refs) == 1:
+                    return dict.fromkeys(refs, str(refused))
+                return self._one_by_one(refs, descriptor, bounds)
             finally:
                 self._drop_half_packs()
                 self._tidy(descriptor)
+                self._make_room(descriptor, let_go=let_go)
         return {}
+
+    def _begin(self) -> None:
+        """Once in the life of a mirror."""
+        mark = self.folder / _BEGUN
+        if not mark.exists() and (self.folder / "HEAD").exists():
+            for key, value in _OWN.items():
+                self.command.run("config", key, value)
+            mark.write_text(str(self._bytes_here()))
+
+    def _bytes_here(self) -> int:
+        total = 0
+        for path in (self.folder / "objects").rglob("*"):
+            with contextlib.suppress(OSError):  # another process tidies
+                total += path.stat().st_size
+        return total
+
+    def _make_room(self, descriptor: int, *, let_go: bool) -> None:
+        """What strangers push takes no more of the disk than this, whether or not git can tidy it away."""
+        try:
+            begun = int((self.folder / _BEGUN).read_text())
+        except (OSError, ValueError):
+            return
+        over = self._bytes_here() - begun
+        if over > ROOM or (let_go and over > SLACK):
+            with contextlib.suppress(GitError):
+                self.command.run("gc", "--prune=now", "--quiet", pass_fds=(descriptor,))
+            self._suspect = self._suspect or self._bytes_here() - begun > ROOM
 
     def left(self, base: Sha, head: Sha) -> Sha:
         """The commit at which `head` left the history of `base`; empty where they have nothing in common."""
@@ -110,20 +154,21 @@ class PullMirror(Mirror):
             raise WildTree("names as a file what is none: write it anew")
         return sum(int(size) for _, size in said)
 
-    def _fetch_refs(self, refs: Mapping[int, str], descriptor: int) -> None:
+    def _fetch_refs(self, refs: Mapping[int, str], descriptor: int, bounds: Bounds | None) -> None:
         wanted = [f"+{_checked(ref)}:{PULLS}/{number}" for number, ref in sorted(refs.items())]
         if wanted:
             self.command.run(
                 *("fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"),
                 *("--", self.url, *wanted),
                 pass_fds=(descriptor,),
+                bounds=bounds or Bounds(seconds=self.command.timeout, file=ROOM),
             )
 
-    def _one_by_one(self, refs: Mapping[int, str], descriptor: int) -> dict[int, str]:
+    def _one_by_one(self, refs: Mapping[int, str], descriptor: int, bounds: Bounds | None) -> dict[int, str]:
         troubles: dict[int, str] = {}
         for number, ref in sorted(refs.items()):
             try:
-                self._fetch_refs({number: ref}, descriptor)
+                self._fetch_refs({number: ref}, descriptor, bounds)
             except GitRefused as refused:
                 troubles[number] = str(refused)
         return troubles
@@ -133,14 +178,15 @@ class PullMirror(Mirror):
         for path in (self.folder / "objects" / "pack").glob("tmp_*"):
             path.unlink(missing_ok=True)
 
-    def _forget(self, kept: Iterable[int], descriptor: int) -> None:
-        """So that heads of closed pull requests can be tidied away."""
+    def _forget(self, kept: Iterable[int], descriptor: int) -> bool:
+        """So that heads of closed pull requests can be tidied away; gives whether there were any."""
         known = {f"{PULLS}/{number}" for number in kept}
         listing = self.command.run("for-each-ref", "--format=%(refname)", PULLS, pass_fds=(descriptor,)).decode()
         gone = "".join(f"delete {ref}\n" for ref in listing.split() if ref not in known)
         if gone:
             with contextlib.suppress(GitError):  # they only take room
                 self.command.run("update-ref", "--stdin", input=gone.encode(), pass_fds=(descriptor,))
+        return bool(gone)
 
 
 def _checked_id(commit: Sha) -> Sha:

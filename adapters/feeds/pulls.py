@@ -14,8 +14,10 @@ from adapters.feeds.pull_choice import SHA, Choice, choose, left_out
 from adapters.feeds.pull_plans import Merging, Onlooker, by_git
 from adapters.feeds.pull_said import COMMENT, comment_of, status_of
 from desired_state.changes import Change
+from desired_state.git_command import Bounds
 from desired_state.git_errors import GitError, GitUnreachable
 from desired_state.model import Sha
+from desired_state.pull_mirror import THEIRS
 from reconciler.merge_plan import MergePlan
 from reconciler.plan_comment import comment, no_comparison
 from reconciler.plan_words import word_of
@@ -158,8 +160,8 @@ class Pulls:
             return
         self._onlooker.begin()
         stale = self._in_turn(name, stale)
-        ready = self._fetched(name, base, stale, [pull.number for pull in pulls], lease) if stale else []
-        troubles = self._made(name, base, ready, lease) if ready else []
+        ready, troubles = self._fetched(name, base, stale, pulls, lease) if stale else ([], [])
+        troubles += self._made(name, base, ready, lease) if ready else []
         for pull in pulls if all_again else ():
             made = known.made.get(pull.number)
             if (
@@ -234,41 +236,57 @@ class Pulls:
             plan=kept,
         )
 
-    def _fetched(self, name: str, base: Sha, stale: Sequence[Pull], numbers: Sequence[int], lease: Lease) -> list[Pull]:
+    def _fetched(
+        self, name: str, base: Sha, stale: Sequence[Pull], pulls: Sequence[Pull], lease: Lease
+    ) -> tuple[list[Pull], list[GitError]]:
         """Those of them whose heads are here now. One whose head moved meanwhile comes with the next look."""
-        mirror = self._watched[name].merging.mirror
+        mirror, troubles = self._watched[name].merging.mirror, list[GitError]()
         if mirror.lacking([base]):
             mirror.fetch()
-        lacking = mirror.lacking(pull.head for pull in stale)
-        tried = self._bring(name, [pull for pull in stale if pull.head in lacking], numbers) if lacking else frozenset()
+        lacking, tried = mirror.lacking(pull.head for pull in stale), frozenset[int]()
+        if lacking:
+            kept = {pull.number for pull in pulls if not pull.outside} | {pull.number for pull in stale}
+            tried, troubles = self._bring(name, [pull for pull in stale if pull.head in lacking], kept)
         lacking = mirror.lacking(lacking)
         if mirror.lacking([base]):
-            return []  # the branch was rewritten; its new head will be read soon
+            return [], troubles  # the branch was rewritten; its new head will be read soon
         for pull in stale:
             if pull.head in lacking and pull.number in tried:
                 self._lost(name, pull, f"not planned: the forge gives no commit {pull.head[:7]} of it to git", lease)
-        return [pull for pull in stale if pull.head not in lacking]
+        return [pull for pull in stale if pull.head not in lacking], troubles
 
-    def _bring(self, name: str, pulls: Sequence[Pull], numbers: Collection[int]) -> frozenset[int]:
-        """Fetch heads; gives the numbers of those that were tried.
+    def _bring(self, name: str, pulls: Sequence[Pull], kept: Collection[int]) -> tuple[frozenset[int], list[GitError]]:
+        """Fetch heads; gives the numbers of those that were tried, and why insiders' did not come.
 
-        An outsider's comes alone: one that is too large to come in time, or never ends, keeps only others of theirs
-        waiting, and those only until it was tried a few times. Raises `GitUnreachable`.
+        An outsider's comes alone and in bounds: one that is too large, or never ends, keeps only others of theirs
+        waiting, and those only until it was tried a few times.
         """
-        watched, lost = self._watched[name], self._known[name].lost
-        mirror, ref = watched.merging.mirror, watched.reviews.pull_ref
-        refs = {pull.number: ref.format(number=pull.number) for pull in pulls}
-        tried = {pull.number for pull in pulls if not pull.outside}
-        if tried:
-            mirror.bring({number: refs[number] for number in tried}, numbers)
-        theirs = sorted((lost.get((pull.number, pull.head), 0), -pull.number) for pull in pulls if pull.outside)
-        for number in (-place for _, place in theirs):
-            tried.add(number)
+        ours = [pull for pull in pulls if not pull.outside]
+        theirs = [pull for pull in pulls if pull.outside]
+        troubles: list[GitError] = []
+        tried = frozenset(pull.number for pull in ours)
+        try:
+            if ours:
+                self._watched[name].merging.mirror.bring(self._refs(name, ours), kept)
+        except GitUnreachable as away:
+            troubles.append(away)
+            tried = self._each(name, ours, kept, None)
+        return tried | self._each(name, theirs, kept, THEIRS), troubles
+
+    def _each(self, name: str, pulls: Sequence[Pull], kept: Collection[int], bounds: Bounds | None) -> frozenset[int]:
+        """Alone, and what was not had most often last; ends with the first that does not come in time."""
+        lost, tried = self._known[name].lost, set[int]()
+        for pull in sorted(pulls, key=lambda pull: (lost.get((pull.number, pull.head), 0), -pull.number)):
+            tried.add(pull.number)
             try:
-                mirror.bring({number: refs[number]}, numbers)
+                self._watched[name].merging.mirror.bring(self._refs(name, [pull]), kept, bounds)
             except GitUnreachable:
                 break
         return frozenset(tried)
+
+    def _refs(self, name: str, pulls: Sequence[Pull]) -> dict[int, str]:
+        ref = self._watched[name].reviews.pull_ref
+        return {pull.number: ref.format(number=pull.number) for pull in pulls}
 
     def _lost(self, name: str, pull: Pull, why: str, lease: Lease) -> None:
         """It is tried a few times, and then with every refresh."""
@@ -290,7 +308,7 @@ class Pulls:
         self._ledger.say(lease, words)
 
     def _verdict(self, name: str, pull: Pull, word: Word, by_files: Word | None = None) -> list[CommitStatus]:
-        """Of a head that an outsider proposes too it is the insider's, without words that insiders alone may read."""
+        """Of a head that an outsider proposes too it is the insider's, without words that only insiders may read."""
         choice, now = self._known[name].choice, self._clock.now()
         if not choice.speaks(pull):
             return []

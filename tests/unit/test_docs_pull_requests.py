@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.feeds import pull_choice, pull_plans, pulls
+from desired_state import pull_mirror
 from desired_state.changes import Change, Effect
 from desired_state.model import Environment, Fleet, Package
 from fairlead.settings import ForgeSettings
@@ -59,6 +60,8 @@ AFTER = replace(
         f"On the next {pull_choice.TOLD} the status says that they are not",
         f"though not twice in {LEAST.total_seconds():g} seconds",
         f"`not planned: only the newest {pull_choice.MOST} open pull requests are`",
+        f"ends after {pull_mirror.THEIRS.seconds:g} seconds or {pull_mirror.THEIRS.file // 1024**2} MiB",
+        f"outgrows its branch by {pull_mirror.ROOM // 1024**2} MiB",
         "`forge.plans = false` turns it off",
     ],
 )

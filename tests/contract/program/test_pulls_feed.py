@@ -6,17 +6,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from adapters.deployers.memory import InMemory
-from adapters.feeds.pull_choice import EACH, MOST, THEIRS
-from adapters.feeds.pull_plans import BYTES, FILES, Merging, Onlooker
-from adapters.feeds.pulls import AT_ONCE, HIDDEN, KEPT, TRIES, Pulls, Watched
+from adapters.feeds import pull_choice, pull_plans, pulls
+from adapters.feeds.pull_plans import FILES, Merging, Onlooker
+from adapters.feeds.pulls import AT_ONCE, HIDDEN, TRIES, Pulls, Watched
 from adapters.feeds.repositories import Repositories, Source
 from adapters.ledger.store import Store, open_ledger
+from desired_state import pull_mirror
+from desired_state.git_command import Bounds
 from desired_state.git_errors import GitUnreachable
 from desired_state.mirror import Mirror
 from desired_state.model import Fleet
@@ -352,9 +355,20 @@ def test_a_head_that_cannot_be_fetched_harms_no_other_and_is_told_in_the_end(wor
     assert [] == world.look()
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that a test reaches soon."""
+    for name, number in {"MOST": 3, "THEIRS": 5, "EACH": 2}.items():
+        monkeypatch.setattr(pull_choice, name, number)
+    for name, number in {"FILES": 20, "BYTES": 100_000}.items():
+        monkeypatch.setattr(pull_plans, name, number)
+    monkeypatch.setattr(pulls, "KEPT", 5)
+
+
+@pytest.mark.usefixtures("few")
 def test_only_the_newest_are_planned_and_the_rest_is_told_so(world: World) -> None:
     head = world.forge.push(1, BUMP).head
-    numbers = range(2, MOST + 3)
+    numbers = range(2, 5)
     world.desired.clone.git("push", "--quiet", "origin", *(f"{head}:refs/pull/{number}/head" for number in numbers))
     for number in numbers:
         world.forge.show(number, head)
@@ -362,12 +376,9 @@ def test_only_the_newest_are_planned_and_the_rest_is_told_so(world: World) -> No
 
     said = world.look()
 
-    assert MOST == sum(word.medium is Medium.COMMENT for word in said)
+    assert 3 == sum(word.medium is Medium.COMMENT for word in said)
     (told,) = [word for word in said if word.commit == oldest]
-    assert (State.ERROR, f"not planned: only the newest {MOST} open pull requests are") == (
-        told.state,
-        told.description,
-    )
+    assert (State.ERROR, "not planned: only the newest 3 open pull requests are") == (told.state, told.description)
 
 
 def test_a_pending_word_ends_when_its_pull_request_is_closed(world: World) -> None:
@@ -578,30 +589,33 @@ def flood(world: World, numbers: Collection[int], author: Callable[[int], str]) 
         world.forge.show(number, head, outside=True, author=author(number))
 
 
+@pytest.mark.usefixtures("few")
 def test_no_crowd_of_outsiders_denies_a_plan_to_an_insider(world: World) -> None:
     ours = world.forge.push(1, BUMP)
-    flood(world, range(2, 2 + MOST), lambda number: f"eve{number}")
+    flood(world, range(2, 10), lambda number: f"eve{number}")
 
     said = {word.commit: word.state for word in world.look() if word.medium is Medium.STATUS}
 
     assert State.SUCCESS is said.pop(ours.head)
-    assert {State.SUCCESS: AT_ONCE, State.ERROR: MOST - THEIRS} == Counter(said.values())
+    assert {State.SUCCESS: AT_ONCE, State.ERROR: 3} == Counter(said.values())
 
 
+@pytest.mark.usefixtures("few")
 def test_one_outsider_takes_the_place_of_no_other(world: World) -> None:
     other = world.forge.push(1, BUMP, outside=True, author="ann")
-    flood(world, range(2, EACH + 4), lambda _: "eve")
+    flood(world, range(2, 6), lambda _: "eve")
 
     said = [word for _ in range(3) for word in world.look()]
 
     assert State.SUCCESS in {word.state for word in said if word.commit == other.head}
-    assert 2 == sum("5 of one author" in word.description for word in said)
+    assert 2 == sum("2 of one author" in word.description for word in said)
 
 
+@pytest.mark.usefixtures("few")
 def test_a_plan_that_stands_is_not_taken_back_by_newer_ones(world: World) -> None:
     standing = world.forge.push(1, {"README.md": "words\n"}, outside=True, author="eve")
     world.look()
-    flood(world, range(2, EACH + 2), lambda _: "eve")
+    flood(world, range(2, 5), lambda _: "eve")
 
     assert [] == [word for word in world.look() if word.commit == standing.head]
 
@@ -634,10 +648,10 @@ def test_of_outsiders_no_fleet_is_kept_and_the_branch_s_parser_learns_nothing(wo
     assert [None] == [made.plan for made in world.feed._known["main"].made.values()]
 
 
+@pytest.mark.usefixtures("few")
 def test_a_very_large_plan_is_made_again_when_the_world_is_looked_at(world: World) -> None:
-    world.forge.push(
-        7, {f"environments/prod/b{n}.yaml": "version: 1.0.0\nservice: checkout\n" for n in range(KEPT + 1)}
-    )
+    text = "version: 1.0.0\nservice: checkout\n"
+    world.forge.push(7, {f"environments/prod/b{number}.yaml": text for number in range(6)})
     first = world.look()
     assert [None] == [made.plan for made in world.feed._known["main"].made.values()]
     world.clock.pass_by(minutes=6)
@@ -662,10 +676,11 @@ def test_looks_have_a_least_span_between_them(world: World) -> None:
 # ── hostile pull requests ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("few")
 def test_what_is_too_large_or_has_nothing_in_common_is_not_even_merged(world: World) -> None:
     clone = world.desired.clone
-    world.forge.push(9, {f"services/x{number}.yaml": "a: 1\n" for number in range(FILES + 1)})
-    world.forge.push(8, {"services/checkout.config.yaml": "a: " + "x" * BYTES})
+    world.forge.push(9, {f"services/x{number}.yaml": "a: 1\n" for number in range(21)})
+    world.forge.push(8, {"services/checkout.config.yaml": "a: " + "x" * 100_000})
     clone.git("checkout", "--quiet", "--orphan", "alone")
     clone.git("commit", "--quiet", "--allow-empty", "--message", "alone")
     head = clone.git("rev-parse", "HEAD")
@@ -676,8 +691,8 @@ def test_what_is_too_large_or_has_nothing_in_common_is_not_even_merged(world: Wo
 
     assert [State.ERROR] * 3 == [word.state for word in said]
     assert [
-        f"changes more than {FILES} files: too many to be planned; split it",
-        "its files have more than 4 MiB: too much to be planned; split it",
+        "changes more than 20 files: too many to be planned; split it",
+        "its files have more than 0 MiB: too much to be planned; split it",
         "it has no history in common with main: begin it anew from there",
     ] == [word.description for word in said]
 
@@ -813,10 +828,10 @@ def test_an_outsider_s_head_that_never_comes_keeps_nobody_waiting_for_long(world
     )
     bring = world.mirror.bring
 
-    def bringing(refs: Mapping[int, str], keep: Collection[int]) -> dict[int, str]:
+    def bringing(refs: Mapping[int, str], *more: Any) -> dict[int, str]:
         if 9 in refs:
             raise GitUnreachable("git fetch was not done after 60 s")
-        return bring(refs, keep)
+        return bring(refs, *more)
 
     world.mirror.bring = bringing  # type: ignore[method-assign]
 
@@ -824,6 +839,81 @@ def test_an_outsider_s_head_that_never_comes_keeps_nobody_waiting_for_long(world
 
     assert (ours.head in first, theirs.head in second, {slow.head}) == (True, True, third)
     assert [] == world.look()
+
+
+def test_an_insider_s_head_that_never_comes_is_trouble_and_keeps_no_other_from_being_planned(world: World) -> None:
+    slow, ours = (world.forge.push(number, BUMP | {"README.md": str(number)}) for number in (9, 7))
+    bring = world.mirror.bring
+
+    def bringing(refs: Mapping[int, str], *more: Any) -> dict[int, str]:
+        if 9 in refs:
+            raise GitUnreachable("git fetch was not done after 60 s")
+        return bring(refs, *more)
+
+    world.mirror.bring = bringing  # type: ignore[method-assign]
+
+    said = [{word.commit for word in world.look()} for _ in range(TRIES)]
+
+    assert (True, {slow.head}) == (ours.head in set().union(*said), said[-1])
+    assert {"pulls/main": "git fetch was not done after 60 s"} == world.ledger.troubles()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that a test need not fill for long."""
+    monkeypatch.setattr(pulls, "THEIRS", Bounds(seconds=10, file=256 * 1024))
+    monkeypatch.setattr(pull_mirror, "SLACK", 256 * 1024)
+    monkeypatch.setattr(pull_mirror, "ROOM", 768 * 1024)
+
+
+def on_disk(world: World) -> int:
+    return sum(path.stat().st_size for path in world.mirror.folder.rglob("*") if path.is_file())
+
+
+def noise(size: int, seed: int) -> str:
+    return Random(seed).randbytes(size // 2).hex()
+
+
+@pytest.mark.usefixtures("small")
+def test_an_outsider_s_head_above_its_bounds_is_given_up_and_leaves_nothing_on_the_disk(world: World) -> None:
+    world.forge.push(7, BUMP)
+    world.look()
+    before = on_disk(world)
+    large = world.forge.push(8, {"noise": noise(1024 * 1024, 8)}, outside=True)
+    other = world.forge.push(6, {"README.md": "6"}, outside=True)
+
+    said = [word for _ in range(TRIES) for word in world.look()]
+
+    assert other.head in {word.commit for word in said}
+    assert [State.ERROR] == [word.state for word in said if word.commit == large.head]
+    assert on_disk(world) < before + 100_000
+    assert [] == world.look()
+
+
+@pytest.mark.usefixtures("small")
+def test_what_pull_requests_brought_is_gone_when_they_are(world: World) -> None:
+    world.forge.push(7, {"noise": noise(512 * 1024, 7)})
+    world.look()
+    before = on_disk(world)
+    del world.forge.shown[7]
+    world.forge.push(8, BUMP)
+    world.look()
+
+    assert on_disk(world) < before - 200_000
+
+
+@pytest.mark.usefixtures("small")
+def test_a_mirror_that_outgrew_its_room_is_begun_anew(world: World) -> None:
+    for number in (5, 6, 7, 8):
+        world.forge.push(number, {"noise": noise(512 * 1024, number)})
+        world.look()
+    last = world.forge.push(9, BUMP)
+
+    said = [word for _ in range(2) for word in world.look()]
+
+    assert State.SUCCESS in {word.state for word in said if word.commit == last.head}
+    assert on_disk(world) < 768 * 1024
+    assert {} == world.ledger.troubles()
 
 
 def test_what_half_a_fetch_left_behind_is_thrown_away(world: World) -> None:
