@@ -19,6 +19,7 @@ from adapters.ledger.dialects import moment
 from adapters.ledger.store import open_ledger
 from adapters.ledger.tables import forge_writes, queue, statuses
 from reconciler.outbox import Outbox
+from reconciler.outlets import FAMILIES
 from reconciler.ports import LeaseLost
 from reconciler.record import CommitStatus, State
 from reconciler.reviews import Head
@@ -159,10 +160,10 @@ class Controller:
             return True
 
     def _run(self) -> bool:
-        claimed = self.store.claim("statuses", 1, LEASE)
+        claimed = [due for family in FAMILIES for due in self.store.claim(family, 1, LEASE)]
         for due in claimed:
             try:
-                again_at = self.outbox.run("main", due.lease)
+                again_at = self.outbox.run(due.key.partition(":")[2], due.lease)
             except LeaseLost:
                 again_at = self.history.clock.now()
             self.store.finish(due, again_at=again_at)
@@ -292,7 +293,7 @@ class History:
     def _due(self) -> list[datetime]:
         when = func.min(func.max(queue.c.due, func.coalesce(queue.c.lease_until, 0)))
         with self.stores[0]._database.reading() as connection:
-            due = connection.scalar(select(when).where(queue.c.family == "statuses"))
+            due = connection.scalar(select(when).where(queue.c.family.in_(FAMILIES)))
         return [] if due is None else [moment(due)]
 
     def end(self) -> None:
