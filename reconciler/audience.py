@@ -39,8 +39,13 @@ class Audience:
 
     def may_tell(self, repository: str, project: str) -> bool:
         """Whether fleets of `repository` may put words on commits of `project`. Forges ignore case in names."""
-        patterns = self.sources.get(repository, ())
-        return any(fnmatchcase(project.lower(), pattern.lower()) for pattern in patterns)
+        return any(_fits(project.lower(), pattern.lower()) for pattern in self.sources.get(repository, ()))
+
+
+def _fits(project: str, pattern: str) -> bool:
+    """`*` stands for any text in one part of the name: `acme/*` is no group within a group."""
+    parts, wanted = project.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

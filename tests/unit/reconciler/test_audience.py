@@ -259,7 +259,7 @@ def test_what_was_ended_by_a_force_push_is_ended_on_the_versions_commit_too(rig,
     [
         ("acme/checkout", True),
         ("Acme/Checkout", True),
-        ("acme/deep/er", True),
+        ("acme/deep/er", False),
         ("acme2/x", False),
         ("evil/acme", False),
     ],
