@@ -206,8 +206,13 @@ def test_a_pass_that_hangs_keeps_the_process_for_a_stated_time_only(
     controller, url = serve(world)
     wait_until(lambda: get(f"{url}/readyz").status_code == 200, "ready")
     world.git.faults.stall = True
-    ledger_of(world).add(["repository:main"])
-    wait_until(lambda: world.git.waiting and is_claimed(world, "repository:main"), "the repository hangs")
+    ledger = ledger_of(world)
+
+    def hangs() -> bool:
+        ledger.add(["repository:main"])  # again and again: each look gives up after a second
+        return bool(world.git.waiting) and is_claimed(world, "repository:main")
+
+    wait_until(hangs, "the repository hangs")
 
     controller.send(signal.SIGTERM)
 

@@ -179,9 +179,10 @@ def test_each_context_of_a_commit_keeps_its_own_newest_word(world: World) -> Non
 
 
 def test_a_commit_that_is_not_there_refuses_its_own_status_only(world: World) -> None:
-    absent, there = status("12" * 20), status(world.commits[1])
+    told = waiting(status("12" * 20), there := status(world.commits[1]), attempts=5)
+    told[0] = replace(told[0], absent_since=NOW - timedelta(minutes=10))
 
-    refused, delivered = world.forge.deliver(HeldLease(), waiting(absent, there, attempts=5), NOW)
+    refused, delivered = world.forge.deliver(HeldLease(), told, NOW)
 
     assert (False, None) == (refused.delivered, refused.retry_at)
     assert "the repository has no commit 121212121212: no status can be put on it" == refused.message

@@ -335,7 +335,11 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_deploy_goes_on(
 
 @contextmanager
 def started(program: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it put behind it ignore Ctrl-C
+    try:
+        process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, ours)
     end = threading.Timer(PATIENCE, process.kill)
     end.start()
     try:
