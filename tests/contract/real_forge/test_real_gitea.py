@@ -11,6 +11,9 @@ from uuid import uuid4
 import pytest
 
 from adapters.clock import ManualClock
+from adapters.forges import hosted
+from adapters.forges.gitea import dialect
+from adapters.forges.gitea import sign_in as signing_in
 from adapters.ledger.store import open_ledger
 from reconciler.record import CommitStatus, Medium, State
 from reconciler.reviews import Proposal
@@ -19,9 +22,6 @@ from tests.contract.forges.test_forge import NOW, HeldLease, World, status, wait
 from tests.contract.real_forge.between import between
 from tests.contract.real_forge.server import OWNER, RealForge
 
-dialect = pytest.importorskip("adapters.forges.gitea.dialect", reason="there is no dialect of Gitea")
-signing_in = pytest.importorskip("adapters.forges.gitea.sign_in")
-hosted = pytest.importorskip("adapters.forges.hosted")
 pytestmark = pytest.mark.forge
 
 # The suite of every forge runs here too, with the world below.
